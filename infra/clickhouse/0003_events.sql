@@ -1,0 +1,24 @@
+/*
+The accepted events. A row is one event; the order key IS the order of a session: time, then log
+position for equal times. Read by a session's timeline, by everything that counts use, and by the
+builder of `sequences`.
+*/
+CREATE TABLE IF NOT EXISTS {database}.events
+(
+    session_id UUID,
+    timestamp DateTime64(6, 'UTC'),
+    partition UInt16,
+    offset UInt64,
+    event_id UUID,
+    app LowCardinality(String),
+    category LowCardinality(String),
+    name LowCardinality(String),
+    data String,
+    sent_at Nullable(DateTime64(6, 'UTC')),
+    received_at DateTime64(6, 'UTC'),
+    schema_version UInt16,
+    traceparent String
+)
+ENGINE = MergeTree
+ORDER BY (session_id, timestamp, partition, offset)
+SETTINGS non_replicated_deduplication_window = 10000

@@ -1,0 +1,25 @@
+/*
+What could not become an event, as it came: the raw bytes (any bytes), every reason found (16 at most;
+`reasons_total` says how many there were), its place in the log and its app. `category` and `name` are
+what the sender wrote, if they could be read at all: any text, hence not LowCardinality.
+*/
+CREATE TABLE IF NOT EXISTS {database}.rejections
+(
+    partition UInt16,
+    offset UInt64,
+    event_id UUID,
+    session_id UUID,
+    app LowCardinality(String),
+    category String,
+    name String,
+    received_at DateTime64(6, 'UTC'),
+    log_time DateTime64(3, 'UTC'),
+    schema_version UInt16,
+    reasons Array(Tuple(code LowCardinality(String), pointer String, keyword LowCardinality(String), message String)),
+    reasons_total UInt16,
+    raw String,
+    traceparent String
+)
+ENGINE = MergeTree
+ORDER BY (partition, offset)
+SETTINGS non_replicated_deduplication_window = 10000
