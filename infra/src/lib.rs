@@ -1,1 +1,19 @@
-//! To be written.
+//! What the three services share: how to reach the log and the tables, how to speak and how to stop.
+//!
+//! A service flattens [`kafka::KafkaConfig`] and [`database::ClickHouseConfig`] into its command line,
+//! calls [`telemetry::init`] once, and hands [`shutdown::signal`] to its `serve`.
+//!
+//! # Layout
+//! - [`kafka`]: brokers, topic, client options that pass through; the topic as `migrate` makes it
+//! - [`database`]: the ClickHouse client, generations, DDL files, the version check at start
+//! - [`telemetry`]: logs as text or JSON
+//! - [`http`]: problem details (RFC 9457), `/metrics`
+//! - [`shutdown`]: SIGTERM and Ctrl-C as a future
+//!
+//! **Invariant:** depends on none of our crates, and knows nothing of events or verdicts.
+
+pub mod database;
+pub mod http;
+pub mod kafka;
+pub mod shutdown;
+pub mod telemetry;
