@@ -1,0 +1,78 @@
+//! Strings: finding their end, checking and reading their escapes.
+
+/// The first byte from `at` on that does not stand for itself in a JSON string: a quote, a
+/// backslash or a control character. The end of `bytes` if there is none.
+pub(super) fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    // Eight bytes at a time: the high bit of each byte of `special` says whether the byte is
+    // special. A borrow can spill a false bit only into bytes after a true one.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let special = quotes | backslashes | controls;
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    rest.iter().position(special).map_or(bytes.len(), |found| at + found)
+}
+
+/// The length of the escape sequence at the start of `bytes`, a pair of surrogates being one.
+pub(super) fn escape_len(bytes: &[u8]) -> Result<usize, &'static str> {
+    match bytes {
+        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(2),
+        [b'\\', b'u', rest @ ..] => match (code_unit(rest), rest.get(4..)) {
+            (Some(0xD800..=0xDBFF), Some([b'\\', b'u', low @ ..])) => match code_unit(low) {
+                Some(0xDC00..=0xDFFF) => Ok(12),
+                _ => Err("a surrogate without its other half"),
+            },
+            (Some(0xD800..=0xDFFF), _) => Err("a surrogate without its other half"),
+            (Some(_), _) => Ok(6),
+            (None, _) => Err("\\u needs four hexadecimal digits"),
+        },
+        _ => Err("no such escape"),
+    }
+}
+
+/// What a string's content says; escapes that are not valid are left out.
+pub(super) fn unescape(content: &str) -> String {
+    let mut said = String::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = rest.find('\\') {
+        let (plain, escaped) = rest.split_at(at);
+        said.push_str(plain);
+        let bytes = escaped.as_bytes();
+        let len = escape_len(bytes).unwrap_or(1);
+        match bytes {
+            [_, b'b', ..] => said.push('\u{8}'),
+            [_, b'f', ..] => said.push('\u{c}'),
+            [_, b'n', ..] => said.push('\n'),
+            [_, b'r', ..] => said.push('\r'),
+            [_, b't', ..] => said.push('\t'),
+            [_, b'u', digits @ ..] => {
+                let high = code_unit(digits).unwrap_or_default();
+                let low = if len == 12 { code_unit(digits.get(6..).unwrap_or_default()) } else { None };
+                said.extend(char::decode_utf16([high].into_iter().chain(low)).flatten());
+            }
+            [_, other, ..] if other.is_ascii() => said.push(char::from(*other)),
+            _ => {}
+        }
+        rest = escaped.get(len..).unwrap_or_default();
+    }
+    said.push_str(rest);
+    said
+}
+
+fn code_unit(digits: &[u8]) -> Option<u16> {
+    digits.first_chunk::<4>()?.iter().try_fold(0, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | value as u16)
+    })
+}

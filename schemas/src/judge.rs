@@ -1,0 +1,237 @@
+mod fields;
+
+use std::{borrow::Cow, sync::Arc};
+
+use uuid::Uuid;
+
+use self::fields::{Field, Fields};
+use crate::{
+    apps::Apps,
+    json::{Document, Value},
+    reason::{Reason, ReasonCode::*, Reasons},
+    record::Record,
+    registry::Registry,
+    timestamp,
+};
+
+/// Judges records. Cheap to make: make another one when the registry or the applications change.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    registry: Arc<Registry>,
+    apps: Arc<Apps>,
+    settings: Settings,
+}
+
+/// What else a verdict depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The topic's name: part of the derived id of an event that has none.
+    pub topic: String,
+    /// How far ahead of the time of receipt a `timestamp` may lie, in microseconds.
+    pub future_tolerance_us: i64,
+    /// A record value of more bytes is `record_too_large` and not read any further.
+    pub max_record_bytes: usize,
+}
+
+impl Default for Settings {
+    /// `eye.events`, one minute, 1 MiB.
+    fn default() -> Self {
+        Self { topic: "eye.events".into(), future_tolerance_us: 60_000_000, max_record_bytes: 1 << 20 }
+    }
+}
+
+/// The verdict on one record: accepted if there is no reason against it. Of a rejected record the
+/// fields hold whatever could be read. Duplicates are not seen here: a judge has no memory.
+///
+/// All times are microseconds since 1970-01-01T00:00:00Z, from 1900 to the end of 2299.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement<'a> {
+    /// The sender's `event_id`, or else the header's, or else UUIDv5 of topic, partition, offset.
+    pub event_id: Uuid,
+    /// `None` only if rejected.
+    pub session_id: Option<Uuid>,
+    /// The application as the header names it (lossy if not UTF-8, its first 255 characters); empty
+    /// if there is no header.
+    pub app: Cow<'a, str>,
+    /// Empty if it could not be read; of one that is too long its first 255 characters.
+    pub category: Cow<'a, str>,
+    /// As `category`.
+    pub name: Cow<'a, str>,
+    /// The sender's own bytes of the `data` object; empty if there is none.
+    pub data: &'a str,
+    /// `None` only if rejected.
+    pub timestamp: Option<i64>,
+    pub sent_at: Option<i64>,
+    /// The header's, or else the log's time.
+    pub received_at: i64,
+    /// The header's, if it is well-formed; otherwise empty.
+    pub traceparent: &'a str,
+    /// Version of the schema that judged `data`; 0 if none did.
+    pub schema_version: u16,
+    /// At most [`MAX_REASONS`](crate::MAX_REASONS); empty if and only if the record is accepted.
+    pub reasons: Vec<Reason>,
+    /// How many reasons there were, at most `u16::MAX`.
+    pub reasons_total: u16,
+}
+
+impl Judgement<'_> {
+    pub fn is_accepted(&self) -> bool {
+        self.reasons_total == 0
+    }
+}
+
+impl Judge {
+    pub fn new(registry: Arc<Registry>, apps: Arc<Apps>, settings: Settings) -> Self {
+        Self { registry, apps, settings }
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Judges one record, whatever its bytes. Time grows with the size of the record, not with its
+    /// form, and no form of it can exhaust the stack.
+    pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
+        let mut reasons = Reasons::default();
+        let mut judgement = Judgement {
+            event_id: Uuid::nil(),
+            session_id: None,
+            app: self.app(record, &mut reasons),
+            category: Cow::Borrowed(""),
+            name: Cow::Borrowed(""),
+            data: "",
+            timestamp: None,
+            sent_at: None,
+            received_at: received_at(record),
+            traceparent: traceparent(record),
+            schema_version: 0,
+            reasons: Vec::new(),
+            reasons_total: 0,
+        };
+        let mut event_id = None;
+        if let Some(document) = self.parse(record, &mut reasons)
+            && let Some(fields) = Fields::read(document.root(), &mut reasons)
+        {
+            judgement.session_id = fields.session_id(&mut reasons);
+            let (category, category_fits) = fields.label(Field::Category, &mut reasons);
+            let (name, name_fits) = fields.label(Field::Name, &mut reasons);
+            (judgement.category, judgement.name) = (category, name);
+            let data = fields.data(&mut reasons);
+            judgement.data = data.map(|data| data.raw()).unwrap_or_default();
+            judgement.timestamp = fields.timestamp(&mut reasons);
+            event_id = fields.event_id(&mut reasons);
+            judgement.sent_at = fields.sent_at(&mut reasons);
+
+            self.check_future(&judgement, &mut reasons);
+            if let Some(data) = data {
+                check_repeated_keys(data, &mut reasons);
+            }
+            if category_fits && name_fits {
+                judgement.schema_version = self.check_type(&judgement, data, &mut reasons);
+            }
+        }
+        judgement.event_id =
+            event_id.or_else(|| header_id(record)).unwrap_or_else(|| self.derived_id(record));
+        (judgement.reasons, judgement.reasons_total) = reasons.finish();
+        judgement
+    }
+
+    fn parse<'a>(&self, record: &Record<'a>, reasons: &mut Reasons) -> Option<Document<'a>> {
+        let value = record.value.unwrap_or_default();
+        if value.is_empty() {
+            reasons.add(EmptyRecord, "", format_args!("the record has no value"));
+            return None;
+        }
+        let (size, limit) = (value.len(), self.settings.max_record_bytes);
+        if size > limit {
+            reasons.add(RecordTooLarge, "", format_args!("the event has {size} bytes; the limit is {limit}"));
+            return None;
+        }
+        let text = str::from_utf8(value)
+            .map_err(|e| reasons.add(InvalidJson, "", format_args!("not UTF-8 at byte {}", e.valid_up_to())))
+            .ok()?;
+        Document::parse(text).map_err(|e| reasons.add(InvalidJson, "", format_args!("{e}"))).ok()
+    }
+
+    fn app<'a>(&self, record: &Record<'a>, reasons: &mut Reasons) -> Cow<'a, str> {
+        let Some(name) = record.headers.app else {
+            reasons.add(UnknownApplication, "", format_args!("the record has no header \"app\""));
+            return Cow::Borrowed("");
+        };
+        match str::from_utf8(name) {
+            Ok(name) if self.apps.contains(name) => Cow::Borrowed(name),
+            _ => {
+                let name = String::from_utf8_lossy(name);
+                reasons.add(UnknownApplication, "", format_args!("no application {name:?} is registered"));
+                Cow::Owned(fields::first_chars(&name).into())
+            }
+        }
+    }
+
+    fn check_future(&self, judgement: &Judgement<'_>, reasons: &mut Reasons) {
+        let Some(timestamp) = judgement.timestamp else { return };
+        let (ahead, tolerance) = (timestamp - judgement.received_at, self.settings.future_tolerance_us);
+        if ahead > tolerance {
+            let (ahead, tolerance) = (ahead as f64 / 1e6, tolerance as f64 / 1e6);
+            let message = format_args!("{ahead} s later than its receipt; at most {tolerance} s are allowed");
+            reasons.add(FutureTimestamp, "/timestamp", message);
+        }
+    }
+
+    /// The version of the schema that judged `data`, or 0.
+    fn check_type(
+        &self,
+        judgement: &Judgement<'_>,
+        data: Option<Value<'_, '_>>,
+        reasons: &mut Reasons,
+    ) -> u16 {
+        let (category, name) = (&*judgement.category, &*judgement.name);
+        let Some(event_type) = self.registry.get(category, name) else {
+            let message =
+                format_args!("no event type is declared for category {category:?} and name {name:?}");
+            reasons.add(UnknownEventType, "", message);
+            return 0;
+        };
+        let Some(data) = data else { return 0 };
+        event_type.compiled.check(data, reasons);
+        event_type.version
+    }
+
+    fn derived_id(&self, record: &Record<'_>) -> Uuid {
+        /// UUIDv5 of `urn:the-eye:event` in the namespace of URLs.
+        const NAMESPACE: Uuid = Uuid::from_u128(0x3f1a73dd_c786_5b4a_b1f9_475f10bac81a);
+        let place = format!("{}/{}/{}", self.settings.topic, record.partition, record.offset);
+        Uuid::new_v5(&NAMESPACE, place.as_bytes())
+    }
+}
+
+fn check_repeated_keys(data: Value<'_, '_>, reasons: &mut Reasons) {
+    for key in data.repeated_keys() {
+        let message = "the key occurs more than once in its object: readers would disagree on its value";
+        reasons.add_data(&data.pointer_to(&key), "uniqueKeys", &message);
+    }
+}
+
+fn header_id(record: &Record<'_>) -> Option<Uuid> {
+    Uuid::try_parse_ascii(record.headers.event_id?).ok()
+}
+
+fn received_at(record: &Record<'_>) -> i64 {
+    let header = record.headers.received_at.and_then(|header| str::from_utf8(header).ok());
+    header
+        .and_then(|header| timestamp::parse(header).ok())
+        .unwrap_or_else(|| record.log_time_ms.saturating_mul(1000).clamp(timestamp::MIN, timestamp::MAX))
+}
+
+/// The header if it has the form of W3C trace context, version 00.
+fn traceparent<'a>(record: &Record<'a>) -> &'a str {
+    let well_formed = |header: &&[u8]| {
+        header.len() == 55
+            && header.iter().enumerate().all(|(place, byte)| match place {
+                2 | 35 | 52 => *byte == b'-',
+                _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            })
+    };
+    let header = record.headers.traceparent.filter(well_formed);
+    header.and_then(|header| str::from_utf8(header).ok()).unwrap_or_default()
+}

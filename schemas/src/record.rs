@@ -1,0 +1,52 @@
+/// Names of the record headers that the gateway writes and the judge reads.
+pub mod header {
+    /// The application that sent the event: a name in the registry of applications, UTF-8.
+    pub const APP: &str = "app";
+    /// The gateway's id for an event whose sender gave none: UUID text.
+    pub const EVENT_ID: &str = "event_id";
+    /// When the gateway received the event: RFC 3339.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// W3C trace context of the request that brought the event.
+    pub const TRACEPARENT: &str = "traceparent";
+}
+
+/// A log record as a consumer got it; everything is borrowed from the consumer's buffer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record<'a> {
+    pub partition: i32,
+    pub offset: i64,
+    /// Should be the session id (it chose the partition); the judge does not look at it.
+    pub key: Option<&'a [u8]>,
+    /// The event's JSON as its sender wrote it; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: Headers<'a>,
+    /// The broker's time of the record, milliseconds since 1970.
+    pub log_time_ms: i64,
+}
+
+/// The headers that mean something to the judge, as raw bytes. Others are ignored; of a repeated
+/// header the first counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Headers<'a> {
+    pub app: Option<&'a [u8]>,
+    pub event_id: Option<&'a [u8]>,
+    pub received_at: Option<&'a [u8]>,
+    pub traceparent: Option<&'a [u8]>,
+}
+
+impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for Headers<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Option<&'a [u8]>)>>(headers: I) -> Self {
+        let mut known = Headers::default();
+        for (name, value) in headers {
+            let slot = match name {
+                header::APP => &mut known.app,
+                header::EVENT_ID => &mut known.event_id,
+                header::RECEIVED_AT => &mut known.received_at,
+                header::TRACEPARENT => &mut known.traceparent,
+                _ => continue,
+            };
+            *slot = slot.or(value);
+        }
+        known
+    }
+}
