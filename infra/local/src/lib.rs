@@ -1,1 +1,32 @@
-//! To be written.
+//! Real Kafka and a real ClickHouse on this machine, from package registries, for development and tests.
+//!
+//! ```no_run
+//! # async fn f() -> anyhow::Result<()> {
+//! use local_stack::{Stack, StackOptions};
+//! let stack = Stack::start(StackOptions::default()).await?; // free ports, temporary data
+//! let brokers = stack.kafka.address();                      // "127.0.0.1:12345"
+//! stack.kafka.process.kill().await;                         // SIGKILL; down until start()
+//! stack.kafka.process.start();
+//! stack.kafka.process.ready(local_stack::START).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Both parts are [`Supervised`] child processes: stopped, killed, paused (`SIGSTOP`) and started again
+//! one by one for tests of faults, restarted with backoff where wished, never left behind. Use
+//! [`Supervised::spawn`] for other programs, too.
+//!
+//! # Layout
+mod cache;
+mod data;
+mod ffi;
+mod kafka;
+mod ports;
+mod ready;
+mod stack;
+pub mod supervise;
+
+pub use kafka::{Kafka, KafkaOptions};
+pub use ports::Port;
+pub use ready::Ready;
+pub use stack::{START, Stack, StackOptions};
+pub use supervise::Supervised;

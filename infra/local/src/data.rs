@@ -1,0 +1,87 @@
+//! Where a stack keeps its data: a directory that is given and kept, or one of its own that goes with it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+/// A directory that one stack holds.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _temporary: Option<TempDir>,
+    /// Says to others that the owner lives; the kernel lets it go when the owner dies, however it dies.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes `dir`, creating it if need be.
+    ///
+    /// # Errors
+    /// Another stack holds it, or it can't be written.
+    pub(crate) fn keep(dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let lock = File::create(dir.join("lock"))?;
+        let held = lock.try_lock();
+        held.with_context(|| {
+            format!("{} is in use by another stack: stop it, or choose another directory", dir.display())
+        })?;
+        Ok(Self { path: std::path::absolute(dir)?, _temporary: None, _lock: lock })
+    }
+
+    /// A new one that is removed on drop. Removes those that killed processes left behind.
+    ///
+    /// # Errors
+    /// The directory for temporary files can't be written.
+    pub(crate) fn temporary() -> anyhow::Result<Self> {
+        let home = std::env::temp_dir().join("the-eye-stacks");
+        fs::create_dir_all(&home)?;
+        // Held while directories come and go, so that none is swept between its creation and its lock.
+        let door = File::create(home.join("door"))?;
+        door.lock()?;
+        for entry in fs::read_dir(&home)?.flatten() {
+            let Ok(lock) = File::open(entry.path().join("lock")) else { continue };
+            if lock.try_lock().is_ok() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let temporary = tempfile::Builder::new().prefix("stack-").tempdir_in(&home)?;
+        let lock = File::create(temporary.path().join("lock"))?;
+        lock.lock()?;
+        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::keep(dir.path()).unwrap();
+        let error = DataDir::keep(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("in use by another stack"), "{error}");
+        drop(first);
+        DataDir::keep(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_temporary_one_goes_with_its_owner_and_so_do_orphans() {
+        let data = DataDir::temporary().unwrap();
+        let path = data.path().to_owned();
+        let orphan = path.parent().unwrap().join("stack-orphan");
+        fs::create_dir_all(&orphan).unwrap();
+        File::create(orphan.join("lock")).unwrap();
+        let other = DataDir::temporary().unwrap();
+        assert!(!orphan.exists());
+        assert!(path.exists() && other.path().exists());
+        drop(data);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,3 @@
+//! Everything unsafe of this repository.
+
+pub(crate) mod child;
