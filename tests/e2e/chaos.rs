@@ -1,0 +1,90 @@
+//! Everything dies, again and again, while events flow in by HTTP and directly; afterwards every offset
+//! has exactly one verdict, and the tables equal those of a quiet projection of the same log.
+//!
+//! `EYE_CHAOS_FAULTS` says how many faults (a few in `make test`, 200 in `make chaos`),
+//! `EYE_CHAOS_SEED` repeats a sequence of faults.
+
+mod faults;
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use harness::Pipeline;
+use harness::proxy::Proxy;
+use local_stack::{KafkaOptions, Stack, StackOptions};
+
+use faults::Faults;
+use traffic::Traffic;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_offset_has_one_verdict_whatever_dies() {
+    let count = setting("EYE_CHAOS_FAULTS", 8);
+    let seed = setting("EYE_CHAOS_SEED", u64::from(std::process::id()));
+    eprintln!("chaos: {count} faults, EYE_CHAOS_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+
+    let kafka = KafkaOptions { properties: faults::quick_groups(), ..KafkaOptions::default() };
+    let stack = Arc::new(Stack::start(StackOptions { kafka, ..StackOptions::default() }).await.expect("the stack starts"));
+    let proxy = Proxy::start(stack.clickhouse.address()).await.expect("a proxy");
+    let through = format!("http://{}", proxy.address());
+    let pipeline = Arc::new(Pipeline::start_on(Arc::clone(&stack), 3, Some(through)).await);
+
+    let enough = Arc::new(AtomicBool::new(false));
+    let http = tokio::spawn(traffic::by_http(Arc::clone(&pipeline), Arc::clone(&enough), random.fork()));
+    let direct = tokio::spawn(traffic::straight_to_kafka(Arc::clone(&pipeline), Arc::clone(&enough), random.fork()));
+    let mut faults = Faults::default();
+    for _ in 0..count {
+        tokio::time::sleep(Duration::from_millis(random.u64(100..1500))).await;
+        faults.inject(&pipeline, &proxy, &mut random).await;
+    }
+    faults.repair(&pipeline).await;
+    enough.store(true, Ordering::Relaxed);
+    let (http, direct): (Traffic, Traffic) = (http.await.unwrap(), direct.await.unwrap());
+    pipeline.settled().await;
+
+    let verdicts = pipeline.verdicts().await;
+    let ends = pipeline.log_ends();
+    let in_log: i64 = ends.values().sum();
+    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
+    for verdict in verdicts.values() {
+        *outcomes.entry(&verdict.outcome).or_default() += 1;
+    }
+    println!("chaos: faults {:?}", faults.counts());
+    println!(
+        "chaos: {} acknowledged by HTTP ({} refusals retried), {} directly, {in_log} offsets, verdicts {outcomes:?}",
+        http.receipts.len(),
+        http.refusals,
+        direct.receipts.len()
+    );
+
+    // Nothing lost, nothing doubled (`verdicts` fails on two verdicts for an offset).
+    assert_eq!(verdicts.len() as i64, in_log, "a verdict for every offset");
+    for (partition, end) in ends {
+        let of_partition = verdicts.range((partition as u16, 0)..(partition as u16 + 1, 0)).count();
+        assert_eq!(of_partition as i64, end, "partition {partition}");
+    }
+    for receipt in http.receipts.iter().chain(&direct.receipts) {
+        let verdict = verdicts.get(&receipt.place).unwrap_or_else(|| panic!("no verdict for {receipt:?}"));
+        if let Some(event_id) = receipt.event_id {
+            assert_eq!(verdict.event_id, event_id, "{receipt:?}");
+        }
+    }
+    let audit = pipeline.get("/v1/audit").await;
+    assert_eq!(audit["clean"], true, "{audit}");
+    for expected in ["accepted", "duplicate", "invalid_json", "data_invalid"] {
+        assert!(outcomes.contains_key(expected), "the traffic has {expected}: {outcomes:?}");
+    }
+
+    // The same log, projected again in peace.
+    let said = pipeline.settings.projector_verb(&["reproject"]).await.expect("reproject");
+    println!("{said}");
+    let said = pipeline.settings.projector_verb(&["compare", "1", "2"]).await.expect("two equal generations");
+    println!("chaos: {said}");
+}

@@ -1,0 +1,102 @@
+//! Events by HTTP and straight to Kafka: 5 % repeated, 5 % malformed. Senders insist until acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use harness::Pipeline;
+use harness::pipeline::Place;
+use uuid::Uuid;
+
+/// What the sender was told.
+#[derive(Debug)]
+pub(crate) struct Acknowledged {
+    pub place: Place,
+    pub event_id: Option<Uuid>,
+}
+
+#[derive(Default)]
+pub(crate) struct Traffic {
+    pub receipts: Vec<Acknowledged>,
+    /// Requests that were not answered with 202 and sent again.
+    pub refusals: u64,
+}
+
+struct Sender {
+    random: fastrand::Rng,
+    sessions: Vec<Uuid>,
+    sent: Vec<(Uuid, Uuid, String)>,
+}
+
+impl Sender {
+    fn new(mut random: fastrand::Rng) -> Self {
+        let sessions = (0..50).map(|_| Uuid::from_u128(random.u128(..))).collect();
+        Self { random, sessions, sent: Vec::new() }
+    }
+
+    /// (event id, session id, JSON)
+    fn next(&mut self) -> (Uuid, Uuid, String) {
+        if !self.sent.is_empty() && self.random.u8(..100) < 5 {
+            return self.sent[self.random.usize(..self.sent.len())].clone();
+        }
+        let (event_id, session) =
+            (Uuid::from_u128(self.random.u128(..)), self.sessions[self.random.usize(..self.sessions.len())]);
+        let (name, path) = match self.random.u8(..100) {
+            0..5 => ("pageview", "7".to_string()),
+            5..50 => ("pageview", format!(r#""/{}""#, self.random.u8(..20))),
+            _ => ("cta click", r#""/", "element": "chat bubble""#.to_string()),
+        };
+        let second = self.random.u32(..60);
+        let event = format!(
+            r#"{{"event_id":"{event_id}","session_id":"{session}","category":"page interaction","name":"{name}","data":{{"host":"www.example.com","path":{path}}},"timestamp":"2024-05-01 10:00:{second:02}.5"}}"#
+        );
+        self.sent.push((event_id, session, event));
+        self.sent[self.sent.len() - 1].clone()
+    }
+}
+
+pub(crate) async fn by_http(pipeline: Arc<Pipeline>, enough: Arc<AtomicBool>, random: fastrand::Rng) -> Traffic {
+    let mut sender = Sender::new(random);
+    let mut traffic = Traffic::default();
+    while !enough.load(Ordering::Relaxed) {
+        let size = sender.random.usize(1..20);
+        let batch: Vec<(Uuid, Uuid, String)> = (0..size).map(|_| sender.next()).collect();
+        let body = batch.iter().map(|(.., event)| event.as_str()).collect::<Vec<_>>().join("\n");
+        let receipts = loop {
+            let (status, answer) = pipeline.post("application/x-ndjson", &body).await;
+            if status == 202 && answer["receipts"].as_array().is_some_and(|all| all.iter().all(|one| one["error"].is_null())) {
+                break answer;
+            }
+            traffic.refusals += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        for (receipt, (event_id, ..)) in receipts["receipts"].as_array().unwrap().iter().zip(&batch) {
+            let number = |key: &str| receipt[key].as_u64().expect("a place in the log");
+            let place = (number("partition") as u16, number("offset"));
+            traffic.receipts.push(Acknowledged { place, event_id: Some(*event_id) });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    traffic
+}
+
+pub(crate) async fn straight_to_kafka(
+    pipeline: Arc<Pipeline>,
+    enough: Arc<AtomicBool>,
+    random: fastrand::Rng,
+) -> Traffic {
+    let mut sender = Sender::new(random);
+    let mut traffic = Traffic::default();
+    while !enough.load(Ordering::Relaxed) {
+        let (event_id, session, event) = sender.next();
+        let malformed = sender.random.u8(..100) < 5;
+        let (value, event_id) = match malformed {
+            true => (&event.as_bytes()[..event.len() / 2], None),
+            false => (event.as_bytes(), Some(event_id)),
+        };
+        let place = pipeline.produce(&session.to_string(), Some(value), "demo").await;
+        traffic.receipts.push(Acknowledged { place, event_id });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    traffic
+}

@@ -1,0 +1,7 @@
+//! The pipeline as its users meet it: real Kafka, the real ClickHouse engine, the three services as
+//! processes. One stack for the binary; each test has its own topic and database.
+
+mod chaos;
+mod demo;
+mod first_events;
+mod straight_to_kafka;
