@@ -130,8 +130,9 @@ impl Judge {
                 judgement.schema_version = self.check_type(&judgement, data, &mut reasons);
             }
         }
-        judgement.event_id =
-            event_id.or_else(|| header_id(record)).unwrap_or_else(|| self.derived_id(record));
+        judgement.event_id = event_id
+            .or_else(|| header_id(record))
+            .unwrap_or_else(|| self.derived_id(record.partition, record.offset));
         (judgement.reasons, judgement.reasons_total) = reasons.finish();
         judgement
     }
@@ -197,10 +198,11 @@ impl Judge {
         event_type.version
     }
 
-    fn derived_id(&self, record: &Record<'_>) -> Uuid {
+    /// The id of an event that came without one.
+    pub fn derived_id(&self, partition: i32, offset: i64) -> Uuid {
         /// UUIDv5 of `urn:the-eye:event` in the namespace of URLs.
         const NAMESPACE: Uuid = Uuid::from_u128(0x3f1a73dd_c786_5b4a_b1f9_475f10bac81a);
-        let place = format!("{}/{}/{}", self.settings.topic, record.partition, record.offset);
+        let place = format!("{}/{partition}/{offset}", self.settings.topic);
         Uuid::new_v5(&NAMESPACE, place.as_bytes())
     }
 }

@@ -22,12 +22,12 @@ pub struct Example {
     pub path: PathBuf,
     /// What the record's value is: an event's JSON, or for an invalid example any text.
     pub event: String,
-    /// The reasons that it must be rejected for, all of them, in order; none for a valid one.
+    /// The reasons that it must be rejected for, all of them, in any order; none for a valid one.
     pub reasons: Vec<ExpectedReason>,
 }
 
 /// A [`Reason`](crate::Reason) without its message.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedReason {
     pub code: ReasonCode,
