@@ -1,6 +1,9 @@
 //! The schema of `data`, checked by the `jsonschema` crate straight on our [`Document`]: the
 //! library is the authority on what is valid, and nothing is parsed or built a second time.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use jsonschema::{

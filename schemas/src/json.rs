@@ -9,6 +9,8 @@
 //! Repeated keys pass here; [`Value::repeated_keys`] finds them.
 
 mod parse;
+#[cfg(test)]
+pub(crate) mod tests;
 mod text;
 
 use std::{borrow::Cow, collections::HashSet};

@@ -38,12 +38,10 @@ fn examples_get_the_verdicts_they_promise() {
                 pointer: reason.pointer.to_string(),
                 keyword: reason.keyword.to_string(),
             });
-            assert_eq!(
-                reasons.collect::<Vec<_>>(),
-                example.reasons,
-                "{}: {judgement:#?}",
-                example.path.display()
-            );
+            let (mut found, mut promised) = (reasons.collect::<Vec<_>>(), example.reasons.clone());
+            found.sort();
+            promised.sort();
+            assert_eq!(found, promised, "{}: {judgement:#?}", example.path.display());
             if judgement.is_accepted() {
                 assert_eq!(judgement.category, event_type.category, "{}", example.path.display());
                 assert_eq!(judgement.name, event_type.name, "{}", example.path.display());
