@@ -1,0 +1,5 @@
+/* The verdict of every offset of the log. */
+CREATE OR REPLACE VIEW {views}.ledger AS
+SELECT partition, offset, verdict, event_id, session_id, timestamp, received_at, log_time, schema_version,
+    first_offset
+FROM {database}.ledger

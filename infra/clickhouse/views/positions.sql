@@ -1,0 +1,15 @@
+/* How far each partition of the log is included: in `events`, `ledger`, `rejections`, and in `sequences`. */
+CREATE OR REPLACE VIEW {views}.positions AS
+SELECT partition, log.position AS position, sequences.position AS sequences_position, log.log_time AS log_time
+FROM
+(
+    SELECT partition, max(offset) + 1 AS position, max(ledger.log_time) AS log_time
+    FROM {database}.ledger
+    GROUP BY partition
+) AS log
+LEFT JOIN
+(
+    SELECT partition, max(sequences_positions.position) AS position
+    FROM {database}.sequences_positions
+    GROUP BY partition
+) AS sequences USING (partition)

@@ -1,0 +1,176 @@
+//! The frame of every answer: how much of the log it includes, and whether the asker has it already.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::error::Error;
+use crate::service::App;
+use crate::values::Time;
+
+/// What part of the log an answer includes, at least.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AsOf {
+    /// Partition to position: all offsets below it are included.
+    pub positions: BTreeMap<u16, u64>,
+    /// The broker's time of the newest record that is included; null for an empty log.
+    pub time: Option<Time>,
+}
+
+/// Which tables an answer rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The row tables, written with the log.
+    Log,
+    /// `sequences`, a few seconds behind.
+    Sequences,
+}
+
+impl AsOf {
+    pub(crate) async fn read(database: &Database, basis: Basis) -> Result<Self, Error> {
+        #[derive(Row, Deserialize)]
+        struct Position {
+            partition: u16,
+            position: u64,
+            /// Milliseconds.
+            log_time: i64,
+        }
+        let sql = match basis {
+            Basis::Log => include_str!("answer/log.sql"),
+            Basis::Sequences => include_str!("answer/sequences.sql"),
+        };
+        let rows: Vec<Position> = database.query(sql).fetch_all().await?;
+        Ok(Self {
+            time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
+            positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
+        })
+    }
+}
+
+/// An answer with its place in time.
+#[derive(Serialize)]
+struct Answer<'a, T> {
+    #[serde(flatten)]
+    body: T,
+    as_of: &'a AsOf,
+}
+
+/// A question as it was asked: what it takes to answer it, and to recognise it.
+#[derive(Debug)]
+pub struct Ask {
+    pub app: App,
+    database: Database,
+    /// Everything that tells this question from another one.
+    key: Vec<u8>,
+    seen: Option<HeaderValue>,
+}
+
+impl FromRequestParts<App> for Ask {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let State(app): State<App> = State(app.clone());
+        let mut key = parts.uri.to_string().into_bytes();
+        if let Some(accept) = parts.headers.get(header::ACCEPT) {
+            key.extend_from_slice(accept.as_bytes());
+        }
+        Ok(Self {
+            database: app.database()?,
+            app,
+            key,
+            seen: parts.headers.get(header::IF_NONE_MATCH).cloned(),
+        })
+    }
+}
+
+/// An answer before its body is known: the asker has not seen it yet.
+pub struct Fresh {
+    pub database: Database,
+    pub as_of: AsOf,
+    etag: HeaderValue,
+}
+
+impl Ask {
+    /// Adds what the URL does not say, such as a body.
+    pub fn about(mut self, more: &[u8]) -> Self {
+        self.key.extend_from_slice(more);
+        self
+    }
+
+    /// Runs `question` and frames its answer; or says 304 without running it.
+    ///
+    /// `as_of` is read before the question runs, so that the answer includes at least that much.
+    pub async fn answer<T: Serialize>(
+        self,
+        basis: Basis,
+        question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
+    ) -> Result<Response, Error> {
+        match self.fresh(basis).await? {
+            Ok(fresh) => {
+                let body = question(&fresh.database, &fresh.as_of).await?;
+                Ok(fresh.frame(body))
+            }
+            Err(unchanged) => Ok(unchanged),
+        }
+    }
+
+    /// The frame alone, for answers that are streamed; or the 304 to send instead.
+    pub async fn fresh(self, basis: Basis) -> Result<Result<Fresh, Response>, Error> {
+        #[derive(Row, Deserialize)]
+        struct Revision {
+            rows: u64,
+            deleted: u32,
+        }
+        let as_of = AsOf::read(&self.database, basis).await?;
+        let revision: Revision = self.database.query(include_str!("answer/revision.sql")).fetch_one().await?;
+        let mut key = self.key;
+        key.extend_from_slice(self.database.name().as_bytes());
+        key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
+        key.extend_from_slice(&revision.rows.to_le_bytes());
+        key.extend_from_slice(&revision.deleted.to_le_bytes());
+        for (partition, position) in &as_of.positions {
+            key.extend_from_slice(&partition.to_le_bytes());
+            key.extend_from_slice(&position.to_le_bytes());
+        }
+        let etag = format!("\"{}\"", Uuid::new_v5(&Uuid::NAMESPACE_URL, &key).simple());
+        let known = self.seen.as_ref().and_then(|seen| seen.to_str().ok());
+        let etag = HeaderValue::try_from(etag).map_err(|error| Error::parameter("url", error.to_string()))?;
+        if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+        {
+            return Ok(Err((StatusCode::NOT_MODIFIED, caching(&etag)).into_response()));
+        }
+        Ok(Ok(Fresh { database: self.database, as_of, etag }))
+    }
+}
+
+impl Fresh {
+    pub fn frame<T: Serialize>(self, body: T) -> Response {
+        (caching(&self.etag), Json(Answer { body, as_of: &self.as_of })).into_response()
+    }
+
+    /// The headers of a streamed answer; `X-Eye-As-Of` carries what JSON answers have as a field.
+    pub fn headers(&self) -> [(header::HeaderName, HeaderValue); 4] {
+        let [etag, cache, vary] = caching(&self.etag);
+        let as_of = serde_json::to_string(&self.as_of).unwrap_or_default();
+        let as_of = HeaderValue::try_from(as_of).unwrap_or(HeaderValue::from_static("{}"));
+        [etag, cache, vary, (header::HeaderName::from_static("x-eye-as-of"), as_of)]
+    }
+}
+
+/// May be kept, by the reader alone, and must be asked for again each time, which costs a 304.
+fn caching(etag: &HeaderValue) -> [(header::HeaderName, HeaderValue); 3] {
+    [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+        (header::VARY, HeaderValue::from_static("authorization, accept")),
+    ]
+}

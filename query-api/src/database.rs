@@ -1,0 +1,39 @@
+//! The serving generation, as questions see it: read only, within limits.
+
+use clickhouse::Client;
+use clickhouse::query::Query;
+
+use crate::config::Limits;
+
+/// One generation. Statements name its tables without a database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    client: Client,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn new(client: &Client, name: String, limits: &Limits) -> Self {
+        let bytes = limits.memory_mib * 1024 * 1024;
+        let client = client
+            .clone()
+            .with_database(&name)
+            .with_setting("max_execution_time", limits.time.as_secs().to_string())
+            .with_setting("max_memory_usage", bytes.to_string())
+            // Large groupings go to disk well before the limit: slower, but they end.
+            .with_setting("max_bytes_before_external_group_by", (bytes / 3).to_string())
+            .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
+            .with_setting("max_bytes_ratio_before_external_group_by", "0")
+            .with_setting("max_bytes_ratio_before_external_sort", "0");
+        Self { client, name }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A question's text; its values come by [`Query::param`] only.
+    pub fn query(&self, sql: &str) -> Query {
+        self.client.query_raw(sql)
+    }
+}

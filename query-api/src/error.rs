@@ -1,0 +1,134 @@
+//! What can go wrong with a question, and what its asker is told.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use infra::http::Problem;
+
+/// The fate of a question that has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 400: a parameter that does not exist or says nothing we understand.
+    #[error("{detail}")]
+    Parameter { field: String, detail: String },
+    /// 404: the log, as far as it was read, has no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// 401: no key, or one that we don't know.
+    #[error("a reader's key is needed")]
+    Unauthorized,
+    /// 429: this key asked too often; seconds to wait.
+    #[error("this key asks too often")]
+    TooMany(u64),
+    /// 503: no room for another question now.
+    #[error("too many questions are under way")]
+    Busy,
+    /// 422: over the limit of time, memory or result of a question.
+    #[error("the question is too large: {0}")]
+    TooLarge(&'static str),
+    /// 503: no projection to read yet.
+    #[error("there are no tables to read yet")]
+    NotReady,
+    /// 503: ClickHouse does not answer; 500: it answers what we can't use.
+    #[error("ClickHouse could not answer")]
+    Database(#[source] clickhouse::error::Error),
+}
+
+impl Error {
+    pub(crate) fn parameter(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Parameter { field: field.into(), detail: detail.into() }
+    }
+
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Parameter { field, detail } => {
+                Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail).field(field)
+            }
+            Self::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+            Self::Unauthorized => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unknown_key",
+                "send `Authorization: Bearer KEY` with the key of a reader",
+            ),
+            Self::TooMany(seconds) => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                format!("this key asks too often: wait {seconds} s, or ask the operator for a higher --reader-rate"),
+            )
+            .retry_after(*seconds),
+            Self::Busy => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many questions are under way: try again in a second",
+            )
+            .retry_after(1),
+            Self::TooLarge(what) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_large",
+                format!("the question needs more than its limit of {what}: narrow it by `from` and `to`, by `app` or `category`, or ask for shorter paths or fewer rows"),
+            ),
+            Self::NotReady => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_ready",
+                "there are no tables to read yet: run `projector migrate` and start the projector",
+            )
+            .retry_after(2),
+            Self::Database(clickhouse::error::Error::Network(_)) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_unreachable",
+                "ClickHouse does not answer: try again in a few seconds",
+            )
+            .retry_after(2),
+            Self::Database(_) => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "database",
+                "ClickHouse could not answer; the log of query-api says why",
+            ),
+        }
+    }
+}
+
+impl From<clickhouse::error::Error> for Error {
+    fn from(error: clickhouse::error::Error) -> Self {
+        use clickhouse::error::Error as Cause;
+        let Cause::BadResponse(text) = &error else { return Self::Database(error) };
+        // A response is `Code: N. DB::Exception: ...`, also in the middle of a stream.
+        match exception_code(text) {
+            Some(159 | 160) => Self::TooLarge("time"),
+            Some(241) => Self::TooLarge("memory"),
+            Some(396) => Self::TooLarge("result rows"),
+            Some(202) => Self::Busy,
+            Some(60 | 81) => Self::NotReady,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+fn exception_code(text: &str) -> Option<u32> {
+    let rest = &text[text.find("Code: ")? + "Code: ".len()..];
+    rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Database(cause) => {
+                tracing::error!(error = cause as &dyn std::error::Error, "question failed")
+            }
+            Self::NotReady | Self::Busy => tracing::warn!("{self}"),
+            _ => tracing::debug!("{self}"),
+        }
+        self.problem().into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exception_code;
+
+    #[test]
+    fn reads_the_code_of_an_exception() {
+        assert_eq!(exception_code("Code: 241. DB::Exception: Query memory limit"), Some(241));
+        assert_eq!(exception_code("bad response: Code: 159. DB::Exception"), Some(159));
+        assert_eq!(exception_code("no code"), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! All of a list, streamed from ClickHouse's own formats: never in memory as a whole.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+
+use crate::answer::{Ask, Basis};
+use crate::error::Error;
+use crate::params::Filter;
+
+/// A format to stream in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    media_type: &'static str,
+    /// ClickHouse's name.
+    format: &'static str,
+    file_name: &'static str,
+}
+
+const FORMATS: [Format; 3] = [
+    Format { media_type: "application/x-ndjson", format: "JSONEachRow", file_name: "events.ndjson" },
+    Format { media_type: "text/csv", format: "CSVWithNames", file_name: "events.csv" },
+    Format { media_type: "application/vnd.apache.parquet", format: "Parquet", file_name: "events.parquet" },
+];
+
+/// What the asker accepts; none: a page of JSON.
+pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
+    let Some(accept) = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()) else {
+        return Ok(None);
+    };
+    let mut wanted = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    let found = wanted.find_map(|range| match range {
+        "application/json" | "application/*" | "*/*" | "text/html" => Some(None),
+        "application/parquet" | "application/x-parquet" => Some(Some(FORMATS[2])),
+        _ => FORMATS.into_iter().find(|format| format.media_type == range).map(Some),
+    });
+    found.ok_or_else(|| {
+        Error::parameter("Accept", "ask for application/json (a page), application/x-ndjson, text/csv or application/vnd.apache.parquet (all of it)")
+    })
+}
+
+pub(super) async fn stream(
+    ask: Ask,
+    filter: Filter,
+    session_id: String,
+    format: Format,
+) -> Result<Response, Error> {
+    let fresh = match ask.fresh(Basis::Log).await? {
+        Ok(fresh) => fresh,
+        Err(unchanged) => return Ok(unchanged),
+    };
+    let query = filter
+        .bind(fresh.database.query(include_str!("export.sql")))
+        .param("session_id", session_id)
+        .with_setting("date_time_output_format", "iso")
+        .with_setting("output_format_json_quote_64bit_integers", "0")
+        // The reader sets the pace: only a page of a list must be quick.
+        .with_setting("max_execution_time", "3600");
+    let mut cursor = query.fetch_bytes(format.format)?;
+    // The first piece before the status line, so that what fails at once is still a problem.
+    let first = cursor.next().await?;
+    let rest = stream::try_unfold(cursor, |mut cursor| async move {
+        Ok::<_, Error>(cursor.next().await?.map(|bytes| (bytes, cursor)))
+    });
+    let body = Body::from_stream(futures::StreamExt::chain(stream::iter(first.map(Ok)), rest));
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{}\"", format.file_name));
+    let mut response = (fresh.headers(), body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type));
+    if let Ok(disposition) = disposition {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}

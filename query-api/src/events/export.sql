@@ -1,0 +1,10 @@
+-- Session by session, each in its order: the order of the table, so that nothing is sorted or held.
+SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
+    schema_version
+FROM events
+WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
+    AND ({app:String} = '' OR app = {app:String})
+    AND ({category:String} = '' OR category = {category:String})
+    AND ({name:String} = '' OR name = {name:String})
+    AND ({session_id:String} = '' OR session_id = toUUIDOrZero({session_id:String}))
+ORDER BY events.session_id, events.timestamp, events.partition, events.offset

@@ -1,0 +1,4 @@
+SELECT app, category, name, data
+FROM events
+WHERE session_id = {session_id:UUID} AND timestamp = {timestamp:DateTime64(6, 'UTC')}
+    AND partition = {partition:UInt16} AND offset = {offset:UInt64}

@@ -1,0 +1,7 @@
+SELECT event_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at, schema_version
+FROM events
+WHERE session_id = {session_id:UUID}
+    AND ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})
+        < (timestamp, partition, offset)
+ORDER BY session_id, timestamp, partition, offset
+LIMIT {limit:UInt32}

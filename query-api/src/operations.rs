@@ -1,0 +1,136 @@
+//! What went wrong, and whether everything adds up.
+
+use axum::response::Response;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::answer::{Ask, Basis};
+use crate::cursor::Cursor;
+use crate::error::Error;
+use crate::events::Reason;
+use crate::params::{Params, filtered, limit};
+use crate::values::{Id, Time};
+
+filtered! {
+    #[derive(Hash)]
+    pub struct RejectionsParams {
+        /// Only records rejected for this reason, e.g. `data_invalid`.
+        pub reason: Option<String>,
+        /// Records a page, 1 to 1000 (100).
+        pub limit: Option<u32>,
+        /// `next_cursor` of the page before.
+        pub cursor: Option<String>,
+    }
+}
+
+/// A record of the log that could not become an event. What could not be read of it is empty.
+#[derive(Debug, Clone, Row, Serialize, Deserialize, ToSchema)]
+pub struct Rejection {
+    pub partition: u16,
+    pub offset: u64,
+    pub event_id: Id,
+    pub session_id: Id,
+    pub app: String,
+    pub category: String,
+    pub name: String,
+    pub received_at: Time,
+    /// The broker's time, in milliseconds since 1970.
+    pub log_time: i64,
+    pub schema_version: u16,
+    /// The reasons, at most 16.
+    pub reasons: Vec<Reason>,
+    /// How many reasons there were.
+    pub reasons_total: u16,
+    /// The first 64 KiB as they came; what is not UTF-8 is replaced.
+    pub raw: String,
+    pub raw_bytes: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Rejections {
+    pub rejections: Vec<Rejection>,
+    /// Pass it as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Rejected records, the last received first. `from` and `to` are about the time of receipt, as the time
+/// of the event may be what is wrong with it.
+#[utoipa::path(get, path = "/v1/rejections", tag = "Operations", params(RejectionsParams), responses((status = 200, body = Rejections)))]
+pub async fn rejections(ask: Ask, Params(params): Params<RejectionsParams>) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 100, 1000)?);
+    let reason = reason(params.reason.as_deref())?;
+    let list = RejectionsParams { cursor: None, limit: None, ..params.clone() };
+    let after = params.cursor.as_deref().map_or(Ok(Cursor::LAST), |text| Cursor::decode(text, &list))?;
+    ask.answer(Basis::Log, async |database, _| {
+        let mut rejections: Vec<Rejection> = filter
+            .bind(database.query(include_str!("operations/rejections.sql")))
+            .param("reason", &reason)
+            .param("after_time", after.time.to_param())
+            .param("after_partition", after.partition)
+            .param("after_offset", after.offset)
+            .param("limit", limit + 1)
+            .fetch_all()
+            .await?;
+        let more = rejections.len() > limit as usize;
+        rejections.truncate(limit as usize);
+        let next_cursor = rejections.last().filter(|_| more).map(|last| {
+            Cursor { time: last.received_at, partition: last.partition, offset: last.offset }.encode(&list)
+        });
+        Ok(Rejections { rejections, next_cursor })
+    })
+    .await
+}
+
+/// The empty text for no filter.
+fn reason(asked: Option<&str>) -> Result<String, Error> {
+    let Some(asked) = asked else { return Ok(String::new()) };
+    // The reasons are what the judge can say: an unknown one would silently match nothing.
+    match serde_json::from_value::<schemas::ReasonCode>(asked.into()) {
+        Ok(_) => Ok(asked.to_owned()),
+        Err(error) => {
+            Err(Error::parameter("reason", error.to_string().replace("unknown variant", "unknown reason")))
+        }
+    }
+}
+
+filtered! {
+    pub struct SummaryParams {
+        /// Only this reason, e.g. `data_invalid`.
+        pub reason: Option<String>,
+        /// How many lines, 1 to 10000 (1000).
+        pub limit: Option<u32>,
+    }
+}
+
+/// How many records were rejected for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct RejectionCount {
+    pub reason: String,
+    pub app: String,
+    pub category: String,
+    pub name: String,
+    /// A record with several reasons counts under each.
+    pub records: u64,
+    pub first_seen: Time,
+    pub last_seen: Time,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectionsSummary {
+    pub summary: Vec<RejectionCount>,
+}
+
+/// Rejections by reason, application and event type.
+#[utoipa::path(get, path = "/v1/rejections/summary", tag = "Operations", params(SummaryParams), responses((status = 200, body = RejectionsSummary)))]
+pub async fn rejections_summary(ask: Ask, Params(params): Params<SummaryParams>) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
+    let reason = reason(params.reason.as_deref())?;
+    ask.answer(Basis::Log, async |database, _| {
+        let query = filter.bind(database.query(include_str!("operations/rejections_summary.sql")));
+        Ok(RejectionsSummary {
+            summary: query.param("reason", reason).param("limit", limit).fetch_all().await?,
+        })
+    })
+    .await
+}

@@ -1,0 +1,25 @@
+SELECT
+    partition,
+    offset,
+    event_id,
+    session_id,
+    app,
+    category,
+    name,
+    received_at,
+    toInt64(toUnixTimestamp64Milli(log_time)) AS log_time,
+    schema_version,
+    reasons,
+    reasons_total,
+    toValidUTF8(substring(raw, 1, 65536)) AS raw,
+    length(raw) AS raw_bytes
+FROM rejections
+WHERE rejections.received_at >= {from:DateTime64(6, 'UTC')} AND rejections.received_at < {to:DateTime64(6, 'UTC')}
+    AND ({app:String} = '' OR app = {app:String})
+    AND ({category:String} = '' OR category = {category:String})
+    AND ({name:String} = '' OR name = {name:String})
+    AND ({reason:String} = '' OR arrayExists(reason -> reason.code = {reason:String}, reasons))
+    AND (rejections.received_at, partition, offset)
+        < ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})
+ORDER BY rejections.received_at DESC, partition DESC, offset DESC
+LIMIT {limit:UInt32}

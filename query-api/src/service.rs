@@ -1,0 +1,167 @@
+//! The service: its parts, its routes, its life.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use infra::database;
+use infra::http::Problem;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::database::Database;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::{console, docs};
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Parts>);
+
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Config,
+    /// The event types, for what was declared but never used.
+    pub registry: Arc<schemas::Registry>,
+    pub metrics: Metrics,
+    /// The serving generation; none before the first `migrate`.
+    serving: ArcSwapOption<Database>,
+    /// Room for questions.
+    room: Semaphore,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    pub fn database(&self) -> Result<Database, Error> {
+        self.serving.load().as_deref().cloned().ok_or(Error::NotReady)
+    }
+
+    /// Finds out which generation serves.
+    async fn look(&self) -> anyhow::Result<()> {
+        let clickhouse = &self.config.clickhouse;
+        let Some(generation) = database::serving(clickhouse).await? else {
+            self.serving.store(None);
+            return Ok(());
+        };
+        let name = clickhouse.generation(generation);
+        if self.serving.load().as_ref().is_some_and(|serving| serving.name() == name) {
+            return Ok(());
+        }
+        database::check_version(clickhouse, generation).await?;
+        tracing::info!(database = name, "answers from");
+        self.serving.store(Some(Arc::new(Database::new(&clickhouse.client(), name, &self.config.limits))));
+        Ok(())
+    }
+}
+
+/// The query API, connected and not yet listening.
+#[derive(Debug)]
+pub struct Service {
+    app: App,
+}
+
+impl Service {
+    /// Loads the event types and looks for tables. Tables may still be missing: `/readyz` says so.
+    ///
+    /// # Errors
+    /// Event types that can't be read; tables of another version.
+    pub async fn connect(config: Config) -> anyhow::Result<Self> {
+        let registry = Arc::new(schemas::Registry::load(&config.event_types).context("event types")?);
+        let room = Semaphore::new(config.limits.concurrency);
+        let serving = ArcSwapOption::empty();
+        let app = App(Arc::new(Parts { config, registry, metrics: Metrics::new()?, serving, room }));
+        app.look().await?;
+        Ok(Self { app })
+    }
+
+    /// Answers until `shutdown`, then lets the answers under way end.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let app = self.app;
+        let looking = tokio::spawn({
+            let app = app.clone();
+            async move {
+                let mut every = tokio::time::interval(Duration::from_secs(1));
+                loop {
+                    every.tick().await;
+                    if let Err(error) = app.look().await {
+                        tracing::warn!("cannot tell which generation serves: {error:#}");
+                    }
+                }
+            }
+        });
+        let served = axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await;
+        looking.abort();
+        Ok(served?)
+    }
+}
+
+fn router(app: App) -> Router {
+    let (questions, openapi) = docs::routes().split_for_parts();
+    let questions = questions.route_layer(middleware::from_fn_with_state(app.clone(), guard));
+    let openapi = Arc::new(openapi);
+    Router::new()
+        .merge(questions)
+        .route(
+            "/openapi.json",
+            get({
+                let openapi = openapi.clone();
+                async move || axum::Json(openapi.as_ref().clone())
+            }),
+        )
+        .route("/docs", get(async move || docs::page(&openapi)))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async |State(app): State<App>| infra::http::metrics(&app.metrics.registry)))
+        .fallback(console::file)
+        .with_state(app)
+}
+
+/// Room, time and count of every question.
+async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let _in_flight = app.metrics.in_flight();
+    let response = match app.room.try_acquire() {
+        Ok(_room) => next.run(request).await,
+        Err(_) => Error::Busy.into_response(),
+    };
+    app.metrics.answered(route.as_str(), response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// Whether questions can be answered now.
+async fn ready(State(app): State<App>) -> Response {
+    let answered = match app.database() {
+        Ok(database) => database.query("SELECT 1").fetch_one::<u8>().await.map(|_| ()).map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Err(Error::NotReady) => Error::NotReady.into_response(),
+        Err(error) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", format!("{error}")).into_response()
+        }
+    }
+}

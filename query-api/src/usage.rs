@@ -1,0 +1,285 @@
+//! Which features are used most, rarely, never; and when.
+
+use std::collections::HashMap;
+
+use axum::response::Response;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use time::{Date, Duration, OffsetDateTime, Time as Clock};
+use utoipa::ToSchema;
+
+use crate::answer::{Ask, Basis};
+use crate::error::Error;
+use crate::params::{Params, filtered, limit};
+use crate::values::{Feature, Time};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    #[default]
+    Most,
+    Least,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    #[default]
+    Events,
+    Sessions,
+}
+
+filtered! {
+    pub struct FeaturesParams {
+        /// Most or least used first; ties by category, then name.
+        #[param(inline)]
+        pub order: Order,
+        /// What use is counted by.
+        #[param(inline)]
+        pub by: By,
+        /// How many features, 1 to 10000 (1000).
+        pub limit: Option<u32>,
+    }
+}
+
+/// How a feature was used.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct FeatureUse {
+    pub category: String,
+    pub name: String,
+    pub events: u64,
+    /// Distinct sessions.
+    pub sessions: u64,
+    pub first_seen: Time,
+    pub last_seen: Time,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Features {
+    pub features: Vec<FeatureUse>,
+}
+
+/// The used features, most or least used first.
+#[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
+pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
+    ask.answer(Basis::Log, async |database, _| {
+        let query = filter.bind(database.query(include_str!("usage/features.sql")));
+        let features = query
+            .param("order", params.order)
+            .param("by", params.by)
+            .param("limit", limit)
+            .fetch_all()
+            .await?;
+        Ok(Features { features })
+    })
+    .await
+}
+
+filtered! {
+    pub struct UnusedParams {}
+}
+
+/// An event type that was declared, but not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UnusedFeature {
+    pub category: String,
+    pub name: String,
+    /// The last use outside of the range; null if it was never used at all.
+    pub last_seen: Option<Time>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Unused {
+    pub features: Vec<UnusedFeature>,
+}
+
+/// Declared event types that nobody used in the range (by the app, if one is named).
+#[utoipa::path(get, path = "/v1/features/unused", tag = "Usage", params(UnusedParams), responses((status = 200, body = Unused)))]
+pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Response, Error> {
+    #[derive(Row, Deserialize)]
+    struct LastSeen {
+        category: String,
+        name: String,
+        used: bool,
+        last_seen: Time,
+    }
+    let filter = params.filter()?;
+    let registry = ask.app.registry.clone();
+    ask.answer(Basis::Log, async |database, _| {
+        let seen: Vec<LastSeen> =
+            filter.bind(database.query(include_str!("usage/last_seen.sql"))).fetch_all().await?;
+        let seen: HashMap<Feature, (bool, Time)> = seen
+            .into_iter()
+            .map(|row| (Feature { category: row.category, name: row.name }, (row.used, row.last_seen)))
+            .collect();
+        let asked = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| asked == is);
+        let features = registry
+            .newest()
+            .filter(|declared| {
+                asked(&params.category, &declared.category) && asked(&params.name, &declared.name)
+            })
+            .filter_map(|declared| {
+                let feature = Feature { category: declared.category.clone(), name: declared.name.clone() };
+                let last_seen = match seen.get(&feature) {
+                    Some((true, _)) => return None,
+                    Some((false, last_seen)) => Some(*last_seen),
+                    None => None,
+                };
+                Some(UnusedFeature { category: feature.category, name: feature.name, last_seen })
+            })
+            .collect();
+        Ok(Unused { features })
+    })
+    .await
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Interval {
+    Minute,
+    Hour,
+    #[default]
+    Day,
+    /// From Monday.
+    Week,
+    Month,
+}
+
+filtered! {
+    pub struct UsageParams {
+        /// Length of a bucket; buckets start on full minutes, hours, days, Mondays, months in UTC.
+        #[param(inline)]
+        pub interval: Interval,
+    }
+}
+
+/// One bucket of time.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct Bucket {
+    pub start: Time,
+    pub events: u64,
+    /// Distinct sessions with an event in this bucket.
+    pub sessions: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Usage {
+    pub series: Vec<Bucket>,
+}
+
+/// Use over time. Buckets without events are included: from `from` to `to` where they are given, else
+/// from the first to the last event.
+#[utoipa::path(get, path = "/v1/usage", tag = "Usage", params(UsageParams), responses((status = 200, body = Usage)))]
+pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
+    let filter = params.filter()?;
+    let interval = params.interval;
+    ask.answer(Basis::Log, async |database, _| {
+        let query = filter.bind(database.query(include_str!("usage/series.sql")));
+        let found: Vec<Bucket> = query.param("interval", interval).fetch_all().await?;
+        Ok(Usage { series: fill(found, interval, params.from, params.to)? })
+    })
+    .await
+}
+
+/// More buckets than anyone looks at, and few enough to answer.
+const MAX_BUCKETS: usize = 100_000;
+
+/// Adds the empty buckets.
+fn fill(
+    found: Vec<Bucket>,
+    interval: Interval,
+    from: Option<Time>,
+    to: Option<Time>,
+) -> Result<Vec<Bucket>, Error> {
+    let first = from.map(|from| interval.start(from)).or(found.first().map(|bucket| bucket.start));
+    let last = to.map(|to| Time::from_micros(to.micros() - 1)).or(found.last().map(|bucket| bucket.start));
+    let (Some(mut start), Some(last)) = (first, last) else { return Ok(found) };
+    let mut found = found.into_iter().peekable();
+    let mut series = Vec::new();
+    while start <= last {
+        if series.len() == MAX_BUCKETS {
+            return Err(Error::parameter(
+                "interval",
+                format!(
+                    "the range has more than {MAX_BUCKETS} buckets: take a longer `interval` or a shorter range"
+                ),
+            ));
+        }
+        series.push(found.next_if(|bucket| bucket.start == start).unwrap_or(Bucket {
+            start,
+            events: 0,
+            sessions: 0,
+        }));
+        start = interval.next(start);
+    }
+    Ok(series)
+}
+
+impl Interval {
+    /// The start of the bucket that `time` is in.
+    pub(crate) fn start(self, time: Time) -> Time {
+        let t = moment(time);
+        let (date, hour, minute) = (t.date(), t.hour(), t.minute());
+        let clock = match self {
+            Self::Minute => Clock::from_hms(hour, minute, 0).unwrap_or(Clock::MIDNIGHT),
+            Self::Hour => Clock::from_hms(hour, 0, 0).unwrap_or(Clock::MIDNIGHT),
+            _ => Clock::MIDNIGHT,
+        };
+        let date = match self {
+            Self::Week => date - Duration::days(i64::from(date.weekday().number_days_from_monday())),
+            Self::Month => date.replace_day(1).unwrap_or(date),
+            _ => date,
+        };
+        micros(OffsetDateTime::new_utc(date, clock))
+    }
+
+    /// The start of the bucket after the one that starts at `start`.
+    fn next(self, start: Time) -> Time {
+        let t = moment(start);
+        micros(match self {
+            Self::Minute => t + Duration::MINUTE,
+            Self::Hour => t + Duration::HOUR,
+            Self::Day => t + Duration::DAY,
+            Self::Week => t + Duration::WEEK,
+            Self::Month => {
+                let (year, month) = if t.month() == time::Month::December {
+                    (t.year() + 1, time::Month::January)
+                } else {
+                    (t.year(), t.month().next())
+                };
+                Date::from_calendar_date(year, month, 1)
+                    .map_or(t + Duration::days(31), |date| OffsetDateTime::new_utc(date, Clock::MIDNIGHT))
+            }
+        })
+    }
+}
+
+fn moment(time: Time) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn micros(moment: OffsetDateTime) -> Time {
+    Time::from_micros((moment.unix_timestamp_nanos() / 1000) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_follow_the_calendar() {
+        let check = |interval: Interval, time: &str, start: &str, next: &str| {
+            let found = interval.start(Time::parse(time).unwrap());
+            assert_eq!(found, Time::parse(start).unwrap(), "{interval:?} of {time}");
+            assert_eq!(interval.next(found), Time::parse(next).unwrap(), "{interval:?} after {start}");
+        };
+        check(Interval::Minute, "2024-02-29 23:59:59.9", "2024-02-29 23:59:00", "2024-03-01");
+        check(Interval::Hour, "2024-02-29 23:59:59.9", "2024-02-29 23:00:00", "2024-03-01");
+        check(Interval::Day, "2024-02-29 23:59:59.9", "2024-02-29", "2024-03-01");
+        check(Interval::Week, "2024-03-03 12:00:00", "2024-02-26", "2024-03-04");
+        check(Interval::Month, "2024-12-31 12:00:00", "2024-12-01", "2025-01-01");
+        check(Interval::Day, "1969-12-31 23:59:59.999999", "1969-12-31", "1970-01-01");
+    }
+}

@@ -1,0 +1,11 @@
+-- For each feature: was it used in the range, and when was it last used at all (by the app asked for).
+SELECT
+    category,
+    name,
+    countIf(timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}) > 0 AS used,
+    max(timestamp) AS last_seen
+FROM events
+WHERE ({app:String} = '' OR app = {app:String})
+    AND ({category:String} = '' OR category = {category:String})
+    AND ({name:String} = '' OR name = {name:String})
+GROUP BY category, name
