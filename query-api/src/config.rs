@@ -13,7 +13,7 @@ use infra::telemetry::TelemetryConfig;
 #[command(name = "query-api", version, about)]
 pub struct Config {
     /// Address and port to listen on.
-    #[arg(long, env = "EYE_LISTEN", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = "EYE_QUERY_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: String,
     /// Readers' keys: the file of applications (role `reader`). Without it, or with none, reading is open.
     #[arg(long, env = "EYE_APPS", value_name = "FILE")]
@@ -22,7 +22,7 @@ pub struct Config {
     #[arg(long, env = "EYE_QUERY_OPEN")]
     pub open: bool,
     /// Folders of event types beside the built-in ones.
-    #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ',')]
+    #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
     pub event_types: Vec<PathBuf>,
     #[command(flatten)]
     pub limits: Limits,
