@@ -96,7 +96,7 @@ impl Settings {
             .env("EYE_CLICKHOUSE_URL", &self.clickhouse)
             .env("EYE_CLICKHOUSE_DATABASE", &self.database)
             .env("EYE_APPS", apps())
-            .env_remove("EYE_LISTEN");
+            .env("EYE_PROJECTOR_GROUP", format!("{}-projector", self.database));
         if let Some(event_types) = &self.event_types {
             command.env("EYE_EVENT_TYPES", event_types);
         }
@@ -105,7 +105,7 @@ impl Settings {
 
     fn spawn(&self, name: &str, mut command: Command, port: Port, ready: &str) -> anyhow::Result<Service> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
-        command.env("EYE_LISTEN", address.to_string());
+        command.arg("--listen").arg(address.to_string());
         let process = Supervised::spawn(Spec {
             name: name.into(),
             command,
