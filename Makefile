@@ -27,10 +27,13 @@ lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and 
 	cargo clippy --workspace --all-targets -- -D warnings
 	tests/tools/cargo-deny check bans licenses sources
 
+schemas: ## write the JSON Schemas that are derived from Rust types (schemas/generated/)
+	cargo run -q -p schemas --example generate
+
 prerequisites:
 	@tests/tools/prerequisites
 
 $(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
 	cd $(CONSOLE) && npm ci --no-audit --no-fund && npm run build
 
-.PHONY: help run test lint prerequisites
+.PHONY: help run test lint schemas prerequisites

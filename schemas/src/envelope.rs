@@ -1,9 +1,11 @@
 use std::borrow::Cow;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::Reason;
 
 /// An event as an application sends it.
 ///
@@ -21,11 +23,23 @@ pub struct Event {
     pub data: Map<String, Value>,
     /// When it happened: `2021-01-01 09:15:27.243860` (no zone: UTC) or RFC 3339, kept to the
     /// microsecond; from 1900 to 2299, and not in the future.
+    #[schemars(regex(pattern = TIME))]
     pub timestamp: String,
     /// The idempotency key of a retry: of events with the same id only the first counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Uuid>,
     /// The sender's clock when it sent the event, in the form of `timestamp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = TIME))]
     pub sent_at: Option<String>,
+}
+
+const TIME: &str = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?$";
+
+/// The JSON Schemas that are derived from Rust types: file name in `schemas/generated/`, and text.
+pub fn generated() -> [(&'static str, String); 2] {
+    [
+        ("event.schema.json", format!("{:#}\n", schema_for!(Event).to_value())),
+        ("reason.schema.json", format!("{:#}\n", schema_for!(Reason).to_value())),
+    ]
 }

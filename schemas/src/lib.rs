@@ -17,7 +17,8 @@
 //! - [`Reason`], [`ReasonCode`]: why a record was rejected.
 //! - [`Registry`], [`EventType`]: the event types, built in and from folders.
 //! - [`apps`]: the registry of applications.
-//! - [`Event`]: the envelope as a Rust type, for clients, documentation and examples.
+//! - [`Event`]: the envelope as a Rust type, for clients and documentation; [`generated`]: JSON
+//!   Schemas of it and of a reason, kept in `generated/`.
 //! - `event-types/`: the built-in schemas, with valid and invalid examples beside each; its README
 //!   describes the format.
 
@@ -37,7 +38,7 @@ mod record;
 mod registry;
 mod timestamp;
 
-pub use envelope::Event;
+pub use envelope::{Event, generated};
 pub use judge::{Judge, Judgement, Settings};
 pub use reason::{MAX_REASONS, Reason, ReasonCode};
 pub use record::{Headers, Record, header};

@@ -27,7 +27,7 @@ pub struct Reason {
     pub message: Cow<'static, str>,
 }
 
-/// What kind of fault a [`Reason`] is.
+/// What kind of fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {

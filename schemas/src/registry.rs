@@ -1,3 +1,4 @@
+mod keywords;
 mod source;
 
 use std::{
@@ -116,13 +117,17 @@ impl Registry {
             }
         }
 
-        let mut content = Vec::new();
-        for EventType { category, name, version, schema, .. } in &types {
-            content.extend_from_slice(
-                serde_json::json!([category, name, version, schema]).to_string().as_bytes(),
-            );
-        }
-        let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_OID, &content);
+        // Sorted keys: the same fingerprint in every program, whatever features serde_json is built with.
+        let mut content = Value::from_iter(types.iter().map(|t| {
+            Value::from_iter([
+                t.category.as_str().into(),
+                t.name.as_str().into(),
+                t.version.into(),
+                t.schema.clone(),
+            ])
+        }));
+        content.sort_all_objects();
+        let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_OID, content.to_string().as_bytes());
         Ok(Self { types, newest, fingerprint })
     }
 

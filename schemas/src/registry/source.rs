@@ -6,7 +6,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{EventType, RegistryError};
+use super::{EventType, RegistryError, keywords};
 use crate::{ReasonCode, data::Schema};
 
 /// A schema or an example: a JSON file in a folder of event types.
@@ -107,6 +107,9 @@ pub(super) fn parse_schema(source: &Source) -> Result<EventType, RegistryError> 
     const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
     let schema: Value = serde_json::from_str(&source.text).map_err(|e| source.error(e))?;
+    if !schema.is_object() {
+        return Err(source.error("the schema of an event type is a JSON object"));
+    }
     let claims = Claims::deserialize(&schema).map_err(|e| source.error(e))?;
     for (key, text) in [("x-category", &claims.category), ("x-name", &claims.name)] {
         if !(1..=255).contains(&text.chars().count()) {
@@ -119,6 +122,7 @@ pub(super) fn parse_schema(source: &Source) -> Result<EventType, RegistryError> 
     if claims.dialect.as_deref().is_some_and(|dialect| dialect.trim_end_matches('#') != DIALECT) {
         return Err(source.error(format_args!("$schema must be {DIALECT}")));
     }
+    keywords::check(&schema).map_err(|problem| source.error(problem))?;
     let compiled = Schema::compile(&schema).map_err(|problem| source.error(problem))?;
     Ok(EventType {
         category: claims.category,

@@ -1,0 +1,64 @@
+use serde_json::Value;
+
+/// What the value of a keyword of JSON Schema 2020-12 holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    NoSchema,
+    Schema,
+    ListOfSchemas,
+    MapOfSchemas,
+}
+
+fn holds(keyword: &str) -> Option<Holds> {
+    Some(match keyword {
+        "additionalProperties"
+        | "unevaluatedProperties"
+        | "propertyNames"
+        | "items"
+        | "contains"
+        | "unevaluatedItems"
+        | "not"
+        | "if"
+        | "then"
+        | "else"
+        | "contentSchema" => Holds::Schema,
+        "allOf" | "anyOf" | "oneOf" | "prefixItems" => Holds::ListOfSchemas,
+        "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
+            Holds::MapOfSchemas
+        }
+        "$schema" | "$id" | "$ref" | "$anchor" | "$dynamicRef" | "$dynamicAnchor" | "$vocabulary"
+        | "$comment" | "title" | "description" | "default" | "deprecated" | "readOnly" | "writeOnly"
+        | "examples" | "type" | "enum" | "const" | "multipleOf" | "maximum" | "exclusiveMaximum"
+        | "minimum" | "exclusiveMinimum" | "maxLength" | "minLength" | "pattern" | "maxItems"
+        | "minItems" | "uniqueItems" | "maxContains" | "minContains" | "maxProperties" | "minProperties"
+        | "required" | "dependentRequired" | "format" | "contentEncoding" | "contentMediaType" => {
+            Holds::NoSchema
+        }
+        _ if keyword.starts_with("x-") => Holds::NoSchema,
+        _ => return None,
+    })
+}
+
+/// Refuses a key that JSON Schema would ignore: `requried` must not pass for no requirement.
+pub(super) fn check(schema: &Value) -> Result<(), String> {
+    let mut schemas = vec![(String::new(), schema)];
+    while let Some((pointer, schema)) = schemas.pop() {
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            let at = format!("{pointer}/{keyword}");
+            match holds(keyword) {
+                None => return Err(format!("{at}: no keyword of JSON Schema, and does not begin with x-")),
+                Some(Holds::NoSchema) => {}
+                Some(Holds::Schema) => schemas.push((at, value)),
+                Some(Holds::ListOfSchemas) => {
+                    let list = value.as_array().into_iter().flatten().enumerate();
+                    schemas.extend(list.map(|(place, schema)| (format!("{at}/{place}"), schema)));
+                }
+                Some(Holds::MapOfSchemas) => {
+                    let map = value.as_object().into_iter().flatten();
+                    schemas.extend(map.map(|(name, schema)| (format!("{at}/{name}"), schema)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
