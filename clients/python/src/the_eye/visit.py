@@ -37,11 +37,12 @@ class Visit:
 
 
 def pageview_data(host: str, path: str) -> dict[str, Any]:
-    return {"host": host, "path": path}
+    # Cut to what the event type takes: a long address is no reason to lose its page view.
+    return {"host": host[:261], "path": path[:2048] or "/"}
 
 
 def cta_click_data(host: str, path: str, element: str) -> dict[str, Any]:
-    return {"host": host, "path": path, "element": element}
+    return {**pageview_data(host, path), "element": element[:255]}
 
 
 def form_submit_data(
@@ -53,4 +54,4 @@ def form_submit_data(
         fields = {str(name): value for name, value in form.items()}
     else:
         fields = {str(name): "" for name in form}
-    return {"host": host, "path": path, "form": fields}
+    return {**pageview_data(host, path), "form": fields}

@@ -19,6 +19,7 @@ from enum import Enum
 import faulty
 import pytest
 from faulty import Gateway, new_session
+
 from the_eye import Client
 
 
@@ -107,6 +108,23 @@ def test_an_event_over_the_limit_is_dropped_and_counted(gateway: Gateway) -> Non
     with client_for(gateway, max_event_bytes=1000) as client:
         assert client.track(new_session(), "test", "event", {"x": "y" * 1000}) is None
     assert client.stats().dropped == {"too_large": 1}
+
+
+def test_ids_are_random_uuids_also_after_a_fork(gateway: Gateway) -> None:
+    client = client_for(gateway)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    ids = "".join(f"{client.track(new_session(), 'test', 'event', {})}\n" for _ in range(500))
+    os.write(writer, ids.encode())
+    if pid == 0:
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    with os.fdopen(reader) as lines:
+        both = [uuid.UUID(line.strip()) for line in lines]
+    client.close()
+    assert len(set(both)) == 1000
+    assert all(id.version == 4 and id.variant == uuid.RFC_4122 for id in both)
 
 
 def test_data_may_be_changed_after_the_call(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 import faulty
 import pytest
 from faulty import Gateway, new_session
+
 from the_eye import Client, Stats
 from the_eye import outbox as outbox_module
 

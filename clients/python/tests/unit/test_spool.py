@@ -11,6 +11,7 @@ from pathlib import Path
 import faulty
 import pytest
 from faulty import Gateway, new_session
+
 from the_eye import Client
 
 UNREACHABLE = "http://127.0.0.1:9"
