@@ -1,0 +1,206 @@
+//! Keeps `sequences` up to date: one row a session, recomputed as a whole from `events`.
+//!
+//! What is recomputed are the sessions that the log touched since the position kept in
+//! `sequences_positions`. Nothing is ever patched, so a repeat, a late event, a crash half way or a second
+//! projector at the same work can do no harm: the row with more events wins, and it has seen more.
+//!
+//! The work is paced by its own cost: after a pass that took t, a pause of at least three t. A session of a
+//! million events, or a table far behind, so makes the lag grow, and never takes the machine.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// After a pass that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// Offsets of a pass: its sessions must fit into a set in memory.
+const PASS: u64 = 1_000_000;
+/// Looks for a number that another writer was faster with: its insert is under way.
+const ATTEMPTS: u32 = 200;
+/// What a pass may use.
+const MEMORY: &str = "2000000000";
+
+/// The next offset of each partition below which everything is inserted and confirmed.
+pub type Positions = BTreeMap<u16, u64>;
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refreshed {
+    /// Offsets that are included now and were not before.
+    pub offsets: u64,
+    /// Offsets that are still to come.
+    pub behind: u64,
+}
+
+/// Brings `sequences` up to `confirmed()` again and again, until it is dropped. `client` is bound to the
+/// database of the generation; `confirmed` names the partitions that this projector was given.
+pub async fn run(client: Client, confirmed: impl Fn() -> Positions) {
+    loop {
+        let began = Instant::now();
+        let pause = match refresh(&client, &confirmed()).await {
+            Ok(Refreshed { offsets: 0, .. }) => PAUSE,
+            Ok(refreshed) => {
+                let took = began.elapsed();
+                tracing::debug!(
+                    offsets = refreshed.offsets,
+                    behind = refreshed.behind,
+                    ?took,
+                    "sequences refreshed"
+                );
+                PAUSE.max(took * 3)
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "sequences stay as they are for now");
+                AFTER_ERROR
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One pass: includes the log up to `confirmed`, or a good part of the way there.
+///
+/// # Errors
+/// ClickHouse does not answer, or more than 65,535 features. What was done stays right.
+pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<Refreshed> {
+    let included = included(client).await?;
+    let behind: Vec<(u16, u64, u64)> = confirmed
+        .iter()
+        .map(|(partition, end)| (*partition, included.get(partition).copied().unwrap_or(0), *end))
+        .filter(|(_, start, end)| start < end)
+        .collect();
+    let total: u64 = behind.iter().map(|(_, start, end)| end - start).sum();
+    if total == 0 {
+        return Ok(Refreshed::default());
+    }
+    // Far behind, it is cheaper to read all of `events` once, in its order, than many parts of it.
+    let known: u64 = client.query_raw("SELECT sum(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active").fetch_one().await?;
+    let everything = total > PASS && total * 4 > known;
+    let ranges = if everything { behind } else { share(behind, PASS) };
+    recompute(client, &ranges, everything).await?;
+    for (partition, _, end) in &ranges {
+        client
+            .query_raw(
+                "INSERT INTO sequences_positions (partition, position, log_time) \
+                 SELECT {partition:UInt16}, {position:UInt64}, max(log_time) FROM ledger \
+                 WHERE partition = {partition:UInt16} AND offset = {position:UInt64} - 1",
+            )
+            .param("partition", partition)
+            .param("position", end)
+            .execute()
+            .await
+            .context("sequences_positions")?;
+    }
+    let offsets = ranges.iter().map(|(_, start, end)| end - start).sum();
+    Ok(Refreshed { offsets, behind: total - offsets })
+}
+
+/// Recomputes the sessions of a range that was healed below the position.
+///
+/// # Errors
+/// As [`refresh`].
+pub async fn refresh_range(client: &Client, partition: u16, start: u64, end: u64) -> anyhow::Result<()> {
+    let mut start = start;
+    while start < end {
+        let next = end.min(start + PASS);
+        recompute(client, &[(partition, start, next)], false).await?;
+        start = next;
+    }
+    Ok(())
+}
+
+/// The position up to which `sequences` includes each partition.
+async fn included(client: &Client) -> anyhow::Result<Positions> {
+    let rows: Vec<(u16, u64)> = client
+        .query_raw("SELECT partition, max(position) FROM sequences_positions GROUP BY partition")
+        .fetch_all()
+        .await
+        .context("sequences_positions")?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Cuts the ranges so that they have `room` offsets in all, each partition its part.
+fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
+    let total: u64 = ranges.iter().map(|(_, start, end)| end - start).sum();
+    if total > room {
+        for (_, start, end) in &mut ranges {
+            let part = (u128::from(*end - *start) * u128::from(room) / u128::from(total)) as u64;
+            *end = *start + part.max(1);
+        }
+    }
+    ranges
+}
+
+async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
+    let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
+    let statement = || {
+        client
+            .query_raw(include_str!("sequences/recompute.sql"))
+            .param("everything", everything)
+            .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
+            .param("starts", column(|(_, start, _)| *start))
+            .param("ends", column(|(.., end)| *end))
+            .with_setting("max_memory_usage", MEMORY)
+            // A new row for the same content is not a repeat: it may carry more events.
+            .with_setting("insert_deduplicate", "0")
+            .execute()
+    };
+    let Err(error) = statement().await else { return Ok(()) };
+    if !error.to_string().contains("a feature without a number") {
+        return Err(error).context("sequences");
+    }
+    number_features(client).await?;
+    statement().await.context("sequences")
+}
+
+/// Gives a number to every feature that has none.
+///
+/// Number n is inserted with a deduplication token that names n, by a writer that has seen all numbers
+/// below n: of several writers one wins, the others see its row and go on. See `features`.
+async fn number_features(client: &Client) -> anyhow::Result<()> {
+    #[derive(Debug, Row, Serialize, Deserialize)]
+    struct Feature {
+        category: String,
+        name: String,
+    }
+    let (mut last, mut seen) = (0, 0);
+    while seen < ATTEMPTS {
+        let numbered: u64 = client.query_raw("SELECT count() FROM features").fetch_one().await?;
+        seen = if numbered == last { seen + 1 } else { 0 };
+        last = numbered;
+        let unknown: Vec<Feature> =
+            client.query_raw(include_str!("sequences/unknown_features.sql")).fetch_all().await?;
+        let Some(feature) = unknown.first() else { return Ok(()) };
+        let id = numbered + 1;
+        ensure!(id <= u64::from(u16::MAX), "more than {} features: `sequences` can't number them", u16::MAX);
+        client
+            .query_raw("INSERT INTO features (id, category, name) SELECT {id:UInt16}, {category:String}, {name:String}")
+            .param("id", id)
+            .param("category", &feature.category)
+            .param("name", &feature.name)
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", format!("feature {id}"))
+            .execute()
+            .await
+            .context("features")?;
+    }
+    bail!("a feature's number was announced and is not there: is the window of `features` intact?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_pass_is_shared_by_need() {
+        assert_eq!(share(vec![(0, 5, 15), (1, 0, 30)], 100), [(0, 5, 15), (1, 0, 30)]);
+        assert_eq!(share(vec![(0, 0, 100), (1, 0, 300)], 100), [(0, 0, 25), (1, 0, 75)]);
+        // Nobody is left out for ever.
+        assert_eq!(share(vec![(0, 0, 1), (1, 0, 1_000_000)], 10)[0], (0, 0, 1));
+    }
+}

@@ -1,0 +1,46 @@
+-- The sequences of the sessions that the ranges of the log touch, each from all of its events.
+-- {ranges} are (partition, first offset, end) as three arrays; with none, of every session.
+INSERT INTO sequences (session_id, events, features, times, apps)
+WITH
+    -- TRICKY: one text for the pair, so that `transform` finds it by a hash. The length keeps
+    -- ('a', 'bc') and ('ab', 'c') apart.
+    (SELECT groupArray(concat(toString(length(category)), ':', category, name)) FROM features) AS known,
+    (SELECT groupArray(id) FROM features) AS ids
+SELECT
+    session_id,
+    length(ordered) AS events,
+    arrayMap(event -> event.4, ordered) AS features,
+    arrayMap(event -> event.1, ordered) AS times,
+    arrayMap(event -> event.5, ordered) AS apps
+FROM
+(
+    SELECT
+        session_id,
+        arraySort(groupArray((
+            timestamp,
+            partition,
+            offset,
+            transform(concat(toString(length(category)), ':', category, name), known, ids, toUInt16(0)),
+            app))) AS ordered
+    FROM events
+    WHERE {everything:Bool} OR session_id IN
+    (
+        SELECT session_id
+        FROM ledger
+        WHERE verdict = 'accepted' AND (partition, offset) IN
+        (
+            SELECT range.1, arrayJoin(range(range.2, range.3))
+            FROM
+            (
+                SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {starts:Array(UInt64)}, {ends:Array(UInt64)})) AS range
+            )
+        )
+    )
+    GROUP BY session_id
+)
+WHERE NOT throwIf(has(features, 0), 'a feature without a number')
+SETTINGS
+    -- In the order of the table, so that a session is finished before the next one begins: memory is
+    -- bounded by the longest session, not by their number.
+    optimize_aggregation_in_order = 1,
+    max_threads = 2
