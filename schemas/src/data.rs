@@ -116,6 +116,17 @@ impl<'a> Node<'a, InPlace> for Value<'a, 'a> {
         }
     }
 
+    fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
+        if self.kind() == Kind::Plain {
+            // A character has one to four bytes: that settles most cases.
+            let bytes = self.raw_len() as u64;
+            if min <= bytes.div_ceil(4) && bytes <= max {
+                return Some(true);
+            }
+        }
+        self.string_length().map(|length| (min..=max).contains(&length))
+    }
+
     fn equals_value(&self, expected: &JsonValue) -> bool {
         match expected {
             JsonValue::String(text) => self.is_str(text),

@@ -75,6 +75,7 @@ impl<'a> Document<'a> {
         self.value(0)
     }
 
+    #[inline]
     fn value(&self, index: u32) -> Value<'a, '_> {
         const NOTHING: Entry = Entry { kind: Kind::Null, start: 0, end: 0, next: u32::MAX, len: 0 };
         Value { document: self, index, entry: self.values.get(index as usize).copied().unwrap_or(NOTHING) }
@@ -82,16 +83,25 @@ impl<'a> Document<'a> {
 }
 
 impl<'a, 'd> Value<'a, 'd> {
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
         self.entry.kind
     }
 
     /// The text of the value: a string without its quotes, all else as a whole.
+    #[inline]
     pub(crate) fn raw(&self) -> &'a str {
         self.document.text.get(self.entry.start as usize..self.entry.end as usize).unwrap_or_default()
     }
 
+    /// Length of [`raw`](Self::raw) in bytes.
+    #[inline]
+    pub(crate) fn raw_len(&self) -> usize {
+        (self.entry.end - self.entry.start) as usize
+    }
+
     /// What a string says.
+    #[inline]
     pub(crate) fn as_str(&self) -> Option<Cow<'a, str>> {
         match self.entry.kind {
             Kind::Plain => Some(Cow::Borrowed(self.raw())),
@@ -101,9 +111,10 @@ impl<'a, 'd> Value<'a, 'd> {
     }
 
     /// Whether it is the string `text`.
+    #[inline]
     pub(crate) fn is_str(&self, text: &str) -> bool {
         match self.entry.kind {
-            Kind::Plain => self.raw() == text,
+            Kind::Plain => self.raw_len() == text.len() && self.raw() == text,
             Kind::Escaped => text::unescape(self.raw()) == text,
             _ => false,
         }
@@ -166,7 +177,7 @@ impl<'a, 'd> Value<'a, 'd> {
 
     fn same_str(&self, other: &Self) -> bool {
         match (self.entry.kind, other.entry.kind) {
-            (Kind::Plain, Kind::Plain) => self.raw() == other.raw(),
+            (Kind::Plain, Kind::Plain) => self.raw_len() == other.raw_len() && self.raw() == other.raw(),
             _ => self.as_str() == other.as_str(),
         }
     }

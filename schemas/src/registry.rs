@@ -2,7 +2,7 @@ mod keywords;
 mod source;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -21,8 +21,6 @@ use crate::data::Schema;
 pub struct Registry {
     /// Ordered by category, name, version.
     types: Vec<EventType>,
-    /// category -> name -> place of the newest version in `types`.
-    newest: HashMap<Box<str>, HashMap<Box<str>, usize>>,
     fingerprint: Uuid,
 }
 
@@ -98,21 +96,12 @@ impl Registry {
         }
         let mut types: Vec<_> = types.into_values().collect();
 
-        let mut newest = HashMap::<Box<str>, HashMap<Box<str>, usize>>::new();
-        for (place, event_type) in types.iter().enumerate() {
-            let names = newest.entry(event_type.category.as_str().into()).or_default();
-            names.insert(event_type.name.as_str().into(), place);
-        }
-
         for source in &sources {
             let Some(directory) = source.example_of() else { continue };
             let example = parse_example(source)?;
-            let beside = newest.values().flat_map(HashMap::values).copied().filter(|place| {
-                types.get(*place).and_then(|event_type| event_type.path.parent()) == Some(directory)
-            });
-            for place in beside.collect::<Vec<_>>() {
-                if let Some(event_type) = types.get_mut(place) {
-                    event_type.examples.push(example.clone());
+            for newest in types.chunk_by_mut(EventType::is_version_of).filter_map(<[_]>::last_mut) {
+                if newest.path.parent() == Some(directory) {
+                    newest.examples.push(example.clone());
                 }
             }
         }
@@ -128,12 +117,15 @@ impl Registry {
         }));
         content.sort_all_objects();
         let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_OID, content.to_string().as_bytes());
-        Ok(Self { types, newest, fingerprint })
+        Ok(Self { types, fingerprint })
     }
 
     /// The newest version of an event type: the one that judges.
     pub fn get(&self, category: &str, name: &str) -> Option<&EventType> {
-        self.types.get(*self.newest.get(category)?.get(name)?)
+        let after =
+            self.types.partition_point(|t| (t.category.as_str(), t.name.as_str()) <= (category, name));
+        let last_before = self.types.get(after.checked_sub(1)?)?;
+        (last_before.name == name && last_before.category == category).then_some(last_before)
     }
 
     /// One version of an event type.
@@ -148,8 +140,7 @@ impl Registry {
 
     /// The newest version of each event type, by category, name.
     pub fn newest(&self) -> impl Iterator<Item = &EventType> {
-        self.iter()
-            .filter(|t| self.get(&t.category, &t.name).is_some_and(|newest| newest.version == t.version))
+        self.types.chunk_by(EventType::is_version_of).filter_map(<[_]>::last)
     }
 
     /// Names the content: registries with the same types, versions and schemas have the same one,
@@ -160,6 +151,10 @@ impl Registry {
 }
 
 impl EventType {
+    fn is_version_of(&self, other: &Self) -> bool {
+        self.name == other.name && self.category == other.category
+    }
+
     /// JSON pointers, from the root of `data`, of the properties that the schema marks with
     /// `"x-personal": true`.
     pub fn personal(&self) -> Vec<String> {
