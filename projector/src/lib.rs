@@ -1,1 +1,48 @@
-//! To be written.
+//! The projector: gives every offset of the log exactly one verdict, in ClickHouse, whatever dies.
+//!
+//! ```text
+//! Kafka --poll--> judge --> row --> chunk --intent--> ClickHouse landing --> ledger, events, rejections
+//!                   |                          ^
+//!                   +-- window of event ids    +-- verify and heal whenever the outcome is unclear
+//! ```
+//!
+//! # Layout
+//!
+//! - [`serve`](serve()): the service: which generation, the loop's thread, HTTP, reloads
+//! - `consume`: the loop: poll, close chunks, announce, insert; the fence
+//! - `partition`: one partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes
+//! - `projection`: log to rows, a pure function; `window`: event ids; `row`, `chunk`: rows as bytes
+//! - `resume`: where a partition goes on; `intent`: what is announced
+//! - `settle`: verify and heal a chunk; `tables`: the statements
+//! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks
+//! - [`generations`]: re-projection beside the serving generation, comparison, dropping
+//! - [`sequences`]: the sessions' sequences, brought up to date from `events`
+//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
+
+pub mod audit;
+mod chunk;
+pub mod cli;
+pub mod config;
+mod consume;
+mod error;
+pub mod generations;
+mod heal;
+mod http;
+mod intent;
+mod log;
+mod metrics;
+mod pace;
+mod partition;
+mod projection;
+mod resume;
+mod row;
+pub mod sequences;
+pub mod serve;
+mod settle;
+mod tables;
+mod window;
+mod work;
+
+pub use config::ProjectorConfig;
+pub use error::Error;
+pub use serve::serve;

@@ -1,0 +1,319 @@
+//! The audit: every offset of the log has one verdict, and every verdict has its rows, once.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use clickhouse::Row;
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::database;
+use infra::kafka::KafkaConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
+
+use crate::config::ProjectorConfig;
+use crate::error::Result;
+use crate::heal::heal;
+use crate::log;
+use crate::tables::{Extent, Tables};
+use crate::work::Work;
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub config: ProjectorConfig,
+    /// Judge faulty ranges of the log again and put right what the tables lack.
+    #[arg(long)]
+    pub heal: bool,
+    /// The generation to audit; the serving one if not given.
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u32>,
+}
+
+/// So many offsets are compared at once: the memory of a step, and the grain of healing.
+const STEP: u64 = 500_000;
+
+/// What is wrong with a range. All zero: it adds up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
+pub(crate) struct Faults {
+    /// As ClickHouse answers: offsets with a verdict. As [`faults`] returns it: offsets without one.
+    pub gaps: u64,
+    /// Rows beyond the first of an offset, over the three tables.
+    pub doubled: u64,
+    pub events_missing: u64,
+    pub rejections_missing: u64,
+    /// Rows of events or rejections whose verdict is another one, or that have none.
+    pub surplus: u64,
+}
+
+impl Faults {
+    pub(crate) fn total(&self) -> u64 {
+        self.gaps + self.doubled + self.events_missing + self.rejections_missing + self.surplus
+    }
+
+    fn add(&mut self, other: Self) {
+        self.gaps += other.gaps;
+        self.doubled += other.doubled;
+        self.events_missing += other.events_missing;
+        self.rejections_missing += other.rejections_missing;
+        self.surplus += other.surplus;
+    }
+}
+
+/// One partition's totals, see `audit/totals.sql`.
+#[derive(Debug, Clone, Default, Row, Deserialize)]
+pub(crate) struct Totals {
+    pub partition: u16,
+    pub ledger_rows: u64,
+    pub ledger_first: u64,
+    pub ledger_last: u64,
+    pub ledger_sum: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    pub duplicates: u64,
+    pub absent: u64,
+    pub events: u64,
+    pub rejections: u64,
+    pub events_add_up: u8,
+    pub rejections_add_up: u8,
+}
+
+impl Totals {
+    /// The cheap check: no gap, no overlap, and as many rows as verdicts.
+    fn add_up(&self) -> bool {
+        let ledger = Extent {
+            rows: self.ledger_rows,
+            first: self.ledger_first,
+            last: self.ledger_last,
+            sum: self.ledger_sum,
+            log_time: 0,
+        };
+        ledger.is_contiguous()
+            && self.events == self.accepted
+            && self.rejections == self.rejected
+            && self.events_add_up == 1
+            && self.rejections_add_up == 1
+    }
+}
+
+pub(crate) async fn totals(tables: &Tables) -> Result<Vec<Totals>> {
+    let sql = include_str!("audit/totals.sql").replace("{database}", &tables.database);
+    Ok(tables.client().query(&sql).fetch_all().await?)
+}
+
+/// The exact check of a range.
+pub(crate) async fn faults(tables: &Tables, partition: i32, range: &Range<u64>) -> Result<Faults> {
+    let sql = include_str!("audit/range.sql").replace("{database}", &tables.database);
+    let query = tables.client().query(&sql).param("partition", partition);
+    let mut faults: Faults = query.param("from", range.start).param("to", range.end).fetch_one().await?;
+    faults.gaps = (range.end - range.start).saturating_sub(faults.gaps);
+    Ok(faults)
+}
+
+/// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
+/// what remains.
+async fn audit_range(
+    config: &ProjectorConfig,
+    tables: &Tables,
+    judge: Option<&Arc<schemas::Judge>>,
+    partition: i32,
+    range: Range<u64>,
+    progress: &ProgressBar,
+) -> Result<(Faults, Faults)> {
+    let (mut found, mut remaining) = (Faults::default(), Faults::default());
+    let mut from = range.start;
+    while from < range.end {
+        let step = from..range.end.min(from + STEP);
+        let mut now = faults(tables, partition, &step).await?;
+        found.add(now);
+        if now.total() > 0
+            && let Some(judge) = judge
+        {
+            tracing::warn!(partition, ?step, ?now, "healing");
+            let healed = heal(config, tables, judge, partition, step.clone()).await?;
+            tracing::info!(partition, ?step, ?healed, "healed");
+            now = faults(tables, partition, &step).await?;
+        }
+        remaining.add(now);
+        progress.inc(step.end - step.start);
+        from = step.end;
+    }
+    Ok((found, remaining))
+}
+
+/// The verb: prints a table; exit code 1 if faults remain.
+///
+/// # Errors
+/// Kafka or ClickHouse out of reach.
+pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let config = &args.config;
+    config.validate()?;
+    let generation = match args.generation {
+        Some(generation) => generation,
+        None => database::serving(&config.clickhouse)
+            .await?
+            .context("no generation serves yet: run `projector migrate`")?,
+    };
+    database::check_version(&config.clickhouse, generation).await?;
+    let tables = Tables::new(&config.clickhouse, generation, &config.kafka.topic);
+    let judge = args.heal.then(|| config.judge.load(&config.kafka.topic)).transpose()?.map(Arc::new);
+    let totals = totals(&tables).await?;
+    let (kafka, group) = (config.kafka.clone(), config.group_of(generation));
+    let ends = totals.iter().map(|row| (i32::from(row.partition), row.ledger_last + 1)).collect();
+    let partitions = tokio::task::spawn_blocking(move || positions(&kafka, &group, &ends)).await??;
+
+    let progress =
+        ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
+    progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
+    let (mut bad, mut lines) = (0, Vec::new());
+    for at in &partitions {
+        let range = at.log.start.min(at.settled)..at.settled;
+        let (found, remaining) =
+            audit_range(config, &tables, judge.as_ref(), at.partition, range, &progress).await?;
+        bad += remaining.total();
+        lines.push((at, found, remaining));
+    }
+    progress.finish_and_clear();
+    let totals = if args.heal { self::totals(&tables).await? } else { totals };
+    println!(
+        "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8}  faults",
+        "partition", "log start", "log end", "settled to", "accepted", "rejected", "duplicate", "absent"
+    );
+    for (at, found, remaining) in &lines {
+        let none = Totals::default();
+        let row = totals.iter().find(|row| i32::from(row.partition) == at.partition).unwrap_or(&none);
+        println!(
+            "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8}  {}",
+            at.partition,
+            at.log.start,
+            at.log.end,
+            at.settled,
+            row.accepted,
+            row.rejected,
+            row.duplicates,
+            row.absent,
+            describe(found, remaining, args.heal)
+        );
+    }
+    for row in
+        totals.iter().filter(|row| !partitions.iter().any(|at| at.partition == i32::from(row.partition)))
+    {
+        bad += 1;
+        println!("{:>9} is in the tables, but not in the log", row.partition);
+    }
+    let settled: u64 = lines.iter().map(|(at, ..)| at.settled.saturating_sub(at.log.start)).sum();
+    println!(
+        "{} of generation {generation}: {settled} offsets, {}",
+        config.kafka.topic,
+        match (bad, args.heal) {
+            (0, _) => "each has one verdict, and each verdict its rows".to_owned(),
+            (bad, true) => format!("{bad} faults remain: the log says why"),
+            (bad, false) => format!("{bad} faults: run `projector audit --heal`"),
+        }
+    );
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(found: &Faults, remaining: &Faults, heal: bool) -> String {
+    if found.total() == 0 {
+        return "-".into();
+    }
+    let Faults { gaps, doubled, events_missing, rejections_missing, surplus } = found;
+    let mut text = format!(
+        "{gaps} without verdict, {doubled} doubled, {events_missing} events and {rejections_missing} rejections \
+         missing, {surplus} surplus"
+    );
+    if heal {
+        text += &format!("; {} after healing", remaining.total());
+    }
+    text
+}
+
+/// How far a partition is.
+struct Position {
+    partition: i32,
+    log: Range<u64>,
+    /// Everything below has been inserted and verified.
+    settled: u64,
+}
+
+/// `ledger_ends` stand in for commits that have expired.
+fn positions(
+    kafka: &KafkaConfig,
+    group: &str,
+    ledger_ends: &BTreeMap<i32, u64>,
+) -> anyhow::Result<Vec<Position>> {
+    // Never subscribed, so it is no member: it only asks.
+    let consumer: BaseConsumer =
+        kafka.client(&[("group.id", group), ("isolation.level", "read_committed")]).create()?;
+    let numbers = log::partitions(&consumer, &kafka.topic)
+        .with_context(|| format!("no broker answers at {}", kafka.brokers))?;
+    let mut list = TopicPartitionList::new();
+    for number in &numbers {
+        list.add_partition(&kafka.topic, *number);
+    }
+    let commits = consumer.committed_offsets(list, log::BROKER)?;
+    let mut positions = Vec::new();
+    for partition in numbers {
+        let commit = commits.find_partition(&kafka.topic, partition).map(|element| element.offset());
+        let settled = match commit {
+            Some(Offset::Offset(offset)) => offset as u64,
+            _ => ledger_ends.get(&partition).copied().unwrap_or(0),
+        };
+        positions.push(Position {
+            partition,
+            log: log::bounds(&consumer, &kafka.topic, partition)?,
+            settled,
+        });
+    }
+    Ok(positions)
+}
+
+/// The audit in the background: the cheap totals of all, the exact look at what is recent, and the
+/// exact look at everything where the totals say that something is wrong. Heals what it finds.
+pub(crate) async fn watch(work: Arc<Work>) {
+    let minutes = work.config.audit_minutes;
+    if minutes == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(60 * minutes));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        match round(&work).await {
+            Ok(faults) => work.metrics.audit_faults.set(faults as i64),
+            Err(error) => tracing::warn!(%error, "audit"),
+        }
+    }
+}
+
+async fn round(work: &Work) -> Result<u64> {
+    let totals = totals(&work.tables).await?;
+    let judge = work.judge.load_full();
+    let mut remaining = 0;
+    for partition in work.owned() {
+        // Below this everything was inserted and verified; what is above is under way.
+        let Some(settled) = work.inserted_to(partition) else { continue };
+        let log = work.bounds(partition).await?;
+        let suspicious =
+            totals.iter().find(|row| i32::from(row.partition) == partition).is_none_or(|row| !row.add_up());
+        let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
+        let range = from.min(settled)..settled;
+        let progress = ProgressBar::hidden();
+        let (found, left) =
+            audit_range(&work.config, &work.tables, Some(&judge), partition, range, &progress).await?;
+        if found.total() > 0 {
+            work.metrics
+                .healed
+                .with_label_values(&["audit"])
+                .inc_by(found.total() - left.total().min(found.total()));
+        }
+        remaining += left.total();
+    }
+    Ok(remaining)
+}

@@ -1,0 +1,30 @@
+-- Does it all add up? One row a partition, from the projections: a few rows a part are read.
+-- A sum over offsets differs from what it should be if one is missing, or is there twice.
+SELECT
+    partition,
+    sumIf(rows, target = 'ledger') AS ledger_rows,
+    minIf(first, target = 'ledger') AS ledger_first,
+    maxIf(last, target = 'ledger') AS ledger_last,
+    sumIf(total, target = 'ledger') AS ledger_sum,
+    sumIf(rows, target = 'ledger' AND verdict = 1) AS accepted,
+    sumIf(rows, target = 'ledger' AND verdict = 2) AS rejected,
+    sumIf(rows, target = 'ledger' AND verdict = 3) AS duplicates,
+    sumIf(rows, target = 'ledger' AND verdict = 4) AS absent,
+    sumIf(rows, target = 'events') AS events,
+    sumIf(rows, target = 'rejections') AS rejections,
+    sumIf(total, target = 'ledger' AND verdict = 1) = sumIf(total, target = 'events') AS events_add_up,
+    sumIf(total, target = 'ledger' AND verdict = 2) = sumIf(total, target = 'rejections') AS rejections_add_up
+FROM
+(
+    SELECT 'ledger' AS target, partition, toInt8(verdict) AS verdict,
+        count() AS rows, min(offset) AS first, max(offset) AS last, sum(offset) AS total
+    FROM {database}.ledger GROUP BY partition, verdict
+    UNION ALL
+    SELECT 'events', partition, 1, count(), min(offset), max(offset), sum(offset)
+    FROM {database}.events GROUP BY partition
+    UNION ALL
+    SELECT 'rejections', partition, 2, count(), min(offset), max(offset), sum(offset)
+    FROM {database}.rejections GROUP BY partition
+)
+GROUP BY partition
+ORDER BY partition

@@ -1,0 +1,73 @@
+//! The verbs of the program.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use infra::database::{self, ClickHouseConfig};
+use infra::kafka::{self, KafkaConfig, TopicConfig};
+use infra::telemetry::TelemetryConfig;
+use tokio::net::TcpListener;
+
+use crate::audit::AuditArgs;
+use crate::config::ProjectorConfig;
+use crate::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
+
+/// Gives every record of the log exactly one verdict, in ClickHouse.
+///
+/// Every option can also be set by the environment variable that its help names.
+#[derive(Debug, Parser)]
+#[command(name = "projector", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Project the serving generation until SIGTERM. Several may run: they share the partitions.
+    Run(Box<ProjectorConfig>),
+    /// Create what is missing: the topic, the tables of the serving generation, the views.
+    Migrate(MigrateArgs),
+    /// Check that every offset of the log has one verdict and every verdict its rows. Exit code 1 if not.
+    Audit(Box<AuditArgs>),
+    /// Build the next generation from the first offset beside the serving one, then serve it.
+    ///
+    /// Can be stopped and started again. Running projectors follow to the new generation.
+    Reproject(Box<ReprojectArgs>),
+    /// List the generations, or drop one.
+    Generations(GenerationsArgs),
+    /// Compare two generations row for row. Exit code 1 if they differ.
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    #[command(flatten)]
+    pub topic: TopicConfig,
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+}
+
+/// # Errors
+/// An address that is taken; the message says how to give another one.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: give another address with --listen"))
+}
+
+/// Creates the topic, the tables and the views; safe to run again.
+///
+/// # Errors
+/// Brokers or ClickHouse out of reach, a statement that fails.
+pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
+    kafka::create_topic(&args.kafka, &args.topic).await?;
+    let generation = database::serving(&args.clickhouse).await?.unwrap_or(1);
+    database::migrate(&args.clickhouse, generation).await?;
+    database::serve(&args.clickhouse, generation).await
+}

@@ -1,0 +1,147 @@
+//! What can be set, from the command line or the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+use infra::database::ClickHouseConfig;
+use infra::kafka::KafkaConfig;
+use schemas::apps::Apps;
+use schemas::{Judge, Registry, Settings};
+
+use crate::tables::MAX_BLOCK_ROWS;
+
+/// What a projection needs to know, whoever runs it.
+#[derive(Debug, Clone, Args)]
+pub struct ProjectorConfig {
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    #[command(flatten)]
+    pub judge: JudgeConfig,
+    #[command(flatten)]
+    pub chunks: ChunkConfig,
+    #[command(flatten)]
+    pub group: GroupConfig,
+    /// Where /healthz, /readyz and /metrics are answered.
+    #[arg(long, env = "EYE_PROJECTOR_LISTEN", default_value = "127.0.0.1:8082")]
+    pub listen: SocketAddr,
+    /// Minutes between two audits of the partitions that this process owns; 0 for none.
+    #[arg(long, env = "EYE_AUDIT_MINUTES", default_value_t = 10)]
+    pub audit_minutes: u64,
+}
+
+/// What verdicts depend on besides the log. All projectors of a generation need the same.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Verdicts")]
+pub struct JudgeConfig {
+    /// A folder with more event types, beside the built-in ones; may be given several times.
+    #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
+    pub event_types: Vec<PathBuf>,
+    /// The file with the registered applications.
+    #[arg(long, env = "EYE_APPS", value_name = "FILE")]
+    pub apps: Option<PathBuf>,
+    /// How many seconds a timestamp may lie after the time of its receipt.
+    #[arg(long, env = "EYE_FUTURE_TOLERANCE", default_value_t = 60, value_name = "SECONDS")]
+    pub future_tolerance: u32,
+    /// A record of more bytes is rejected as record_too_large; the first 64 KiB of it are kept.
+    #[arg(long, env = "EYE_MAX_RECORD_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
+    pub max_record_bytes: usize,
+    /// For how many hours of log time an event_id is remembered. A million ids take 24 to 57 MB.
+    #[arg(long, env = "EYE_DUPLICATE_WINDOW", default_value_t = 24, value_name = "HOURS")]
+    pub duplicate_window: u32,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Chunks")]
+pub struct ChunkConfig {
+    /// The most rows that are inserted at once.
+    #[arg(long, env = "EYE_CHUNK_ROWS", default_value_t = 100_000, value_name = "ROWS")]
+    pub chunk_rows: usize,
+    /// The most bytes that are inserted at once, give or take one record.
+    #[arg(long, env = "EYE_CHUNK_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
+    pub chunk_bytes: usize,
+    /// How long a record waits for others when its partition was quiet before.
+    #[arg(long, env = "EYE_QUICK_MS", default_value_t = 20, value_name = "MS")]
+    pub quick_ms: u64,
+    /// Bytes of rows that are held in memory, over all partitions; reading pauses above it.
+    #[arg(long, env = "EYE_CHUNK_MEMORY", default_value_t = 256 << 20, value_name = "BYTES")]
+    pub chunk_memory: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Consumer group")]
+pub struct GroupConfig {
+    /// The consumer group, to which the generation is appended: eye-projector-g1.
+    #[arg(long, env = "EYE_PROJECTOR_GROUP", default_value = "eye-projector")]
+    pub group: String,
+    /// The group's protocol: `consumer` is KIP-848, for brokers from 4.0 on.
+    #[arg(long, env = "EYE_GROUP_PROTOCOL", value_enum, default_value_t = GroupProtocol::Consumer)]
+    pub group_protocol: GroupProtocol,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GroupProtocol {
+    Consumer,
+    Classic,
+}
+
+impl ProjectorConfig {
+    /// # Errors
+    /// A setting that can't work, with the sentence that says so.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        let rows = self.chunks.chunk_rows;
+        ensure!(
+            (1..MAX_BLOCK_ROWS).contains(&rows),
+            "--chunk-rows is {rows}: give a number from 1 to {}, more would not be inserted as one block",
+            MAX_BLOCK_ROWS - 1
+        );
+        let bytes = self.chunks.chunk_bytes;
+        ensure!(
+            (1..=128 << 20).contains(&bytes),
+            "--chunk-bytes is {bytes}: give at most {}, more would not be inserted as one block",
+            128 << 20
+        );
+        Ok(())
+    }
+
+    /// The name of the consumer group that projects a generation.
+    pub fn group_of(&self, generation: u32) -> String {
+        format!("{}-g{generation}", self.group.group)
+    }
+}
+
+impl JudgeConfig {
+    /// Reads the event types and applications.
+    ///
+    /// # Errors
+    /// A file that can't be read or is not what it should be; the message names it.
+    pub fn load(&self, topic: &str) -> anyhow::Result<Judge> {
+        let registry = Registry::load(&self.event_types).context("event types")?;
+        let apps = match &self.apps {
+            Some(path) => anyhow::bail!("{}: not read yet", path.display()),
+            None => Apps::from_iter(["demo"]),
+        };
+        let settings = Settings {
+            topic: topic.into(),
+            future_tolerance_us: i64::from(self.future_tolerance) * 1_000_000,
+            max_record_bytes: self.max_record_bytes,
+        };
+        Ok(Judge::new(Arc::new(registry), Arc::new(apps), settings))
+    }
+
+    /// Milliseconds.
+    pub(crate) fn window(&self) -> i64 {
+        i64::from(self.duplicate_window) * 3_600_000
+    }
+}
+
+impl ChunkConfig {
+    pub(crate) fn quick(&self) -> Duration {
+        Duration::from_millis(self.quick_ms)
+    }
+}

@@ -1,0 +1,276 @@
+//! Generations: building the next one beside the serving one, listing, dropping, comparing.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use arc_swap::ArcSwapOption;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::database::{self, ClickHouseConfig};
+
+use crate::audit::totals;
+use crate::config::ProjectorConfig;
+use crate::log;
+use crate::metrics::Metrics;
+use crate::serve::project;
+use crate::tables::{TARGETS, Tables};
+use crate::work::Work;
+
+#[derive(Debug, Args)]
+pub struct ReprojectArgs {
+    #[command(flatten)]
+    pub config: ProjectorConfig,
+    /// Drop the old generation once the new one serves.
+    #[arg(long)]
+    pub drop_old: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerationsArgs {
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    /// Drop this generation; the serving one is refused.
+    #[arg(long, value_name = "N")]
+    pub drop: Option<u32>,
+    /// Serve this generation instead: the way back after a re-projection.
+    #[arg(long, value_name = "N")]
+    pub serve: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    pub one: u32,
+    pub other: u32,
+}
+
+/// Where the log ended is asked again and again; when reaching it took no longer than this, the new
+/// generation has caught up.
+const CAUGHT_UP: Duration = Duration::from_secs(3);
+/// Running projectors look for another generation every two seconds and then join its group. This
+/// process stays until they have, so that the new generation does not fall behind.
+const HAND_OVER: Duration = Duration::from_secs(8);
+
+/// Builds the next generation from offset 0 and serves it once it has caught up. A generation that an
+/// earlier call left unfinished is gone on with.
+///
+/// # Errors
+/// Kafka or ClickHouse out of reach at the start, tables of another version, views that can't be replaced.
+pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let config = &args.config;
+    config.validate()?;
+    let old = database::serving(&config.clickhouse)
+        .await?
+        .context("no generation serves yet: run `projector migrate`")?;
+    let newest = database::generations(&config.clickhouse).await?.last().copied().unwrap_or(old);
+    let next = if newest > old { newest } else { newest + 1 };
+    database::migrate(&config.clickhouse, next).await?;
+    println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
+
+    let current = Arc::new(ArcSwapOption::<Work>::empty());
+    let metrics = Metrics::new()?;
+    let mut shutdown = pin!(shutdown);
+    let mut built = None;
+    let end = async {
+        tokio::select! {
+            () = &mut shutdown => {}
+            done = build(config, &current) => {
+                let served = match done {
+                    Ok(()) => database::serve(&config.clickhouse, next).await,
+                    Err(error) => Err(error),
+                };
+                if served.is_ok() {
+                    println!("generation {next} serves now");
+                    tokio::time::sleep(HAND_OVER).await;
+                }
+                built = Some(served);
+            }
+        }
+    };
+    project(config, next, &metrics, &current, end).await?;
+    match built {
+        None => println!("stopped; start again to go on"),
+        Some(served) => {
+            served?;
+            if args.drop_old {
+                drop_generation(&config.clickhouse, old).await?;
+            } else {
+                println!("generation {old} is kept: `projector generations --drop {old}` drops it");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the new generation has caught up with the log, and shows how far it is.
+async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyhow::Result<()> {
+    let progress = ProgressBar::new(0);
+    progress.set_style(ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
+    )?);
+    let consumer = Arc::new(log::reader(&config.kafka)?);
+    let topic = config.kafka.topic.clone();
+    loop {
+        let started = Instant::now();
+        let (consumer, topic) = (Arc::clone(&consumer), topic.clone());
+        let ends = tokio::task::spawn_blocking(move || -> anyhow::Result<BTreeMap<i32, u64>> {
+            let mut ends = BTreeMap::new();
+            for partition in log::partitions(&consumer, &topic)? {
+                ends.insert(partition, log::bounds(&consumer, &topic, partition)?.end);
+            }
+            Ok(ends)
+        })
+        .await??;
+        progress.set_length(ends.values().sum());
+        loop {
+            let done = current.load().as_ref().map_or_else(BTreeMap::new, |work| {
+                ends.keys().map(|partition| (*partition, work.inserted_to(*partition).unwrap_or(0))).collect()
+            });
+            progress.set_position(done.values().sum());
+            if ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if started.elapsed() < CAUGHT_UP {
+            progress.finish_and_clear();
+            return Ok(());
+        }
+    }
+}
+
+/// Lists the generations; drops or serves one if asked.
+///
+/// # Errors
+/// ClickHouse out of reach, a generation that does not exist or serves.
+pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
+    let clickhouse = &args.clickhouse;
+    if let Some(generation) = args.serve {
+        known(clickhouse, generation).await?;
+        database::check_version(clickhouse, generation).await?;
+        database::serve(clickhouse, generation).await?;
+    }
+    if let Some(generation) = args.drop {
+        known(clickhouse, generation).await?;
+        drop_generation(clickhouse, generation).await?;
+    }
+    let serving = database::serving(clickhouse).await?;
+    println!("{:>10} {:>14} {:>14} {:>14}", "generation", "offsets", "accepted", "rejected");
+    for generation in database::generations(clickhouse).await? {
+        let totals = totals(&Tables::new(clickhouse, generation, "")).await.unwrap_or_default();
+        println!(
+            "{generation:>10} {:>14} {:>14} {:>14}{}",
+            totals.iter().map(|row| row.ledger_rows).sum::<u64>(),
+            totals.iter().map(|row| row.accepted).sum::<u64>(),
+            totals.iter().map(|row| row.rejected).sum::<u64>(),
+            if Some(generation) == serving { "  serves" } else { "" }
+        );
+    }
+    Ok(())
+}
+
+async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    if database::serving(clickhouse).await? == Some(generation) {
+        bail!(
+            "generation {generation} serves: serve another one first, by `projector generations --serve N`"
+        );
+    }
+    let database = clickhouse.generation(generation);
+    clickhouse.client().query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await?;
+    println!("generation {generation} is dropped");
+    Ok(())
+}
+
+async fn known(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    let all = database::generations(clickhouse).await?;
+    ensure!(all.contains(&generation), "there is no generation {generation}: there are {all:?}");
+    Ok(())
+}
+
+/// Compares two generations, table by table and partition by partition, as far as both have come.
+///
+/// # Errors
+/// ClickHouse out of reach, a generation that does not exist.
+pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let clickhouse = &args.clickhouse;
+    known(clickhouse, args.one).await?;
+    known(clickhouse, args.other).await?;
+    let one = Tables::new(clickhouse, args.one, "");
+    let other = Tables::new(clickhouse, args.other, "");
+    // Both are compared up to the end of the shorter one.
+    let ends = |totals: Vec<crate::audit::Totals>| -> BTreeMap<u16, u64> {
+        totals.iter().map(|row| (row.partition, row.ledger_last + u64::from(row.ledger_rows > 0))).collect()
+    };
+    let (ends_of_one, ends_of_other) = (ends(totals(&one).await?), ends(totals(&other).await?));
+    let mut different = 0u64;
+    let mut compared = 0u64;
+    for (_, table) in TARGETS {
+        let columns = columns(&one, table).await?;
+        for (&partition, &end) in &ends_of_one {
+            let to = end.min(ends_of_other.get(&partition).copied().unwrap_or(0));
+            let fingerprint = |tables: &Tables| {
+                let sql = include_str!("generations/compare.sql")
+                    .replace("{columns}", &columns)
+                    .replace("{table}", table)
+                    .replace("{database}", &tables.database);
+                tables
+                    .client()
+                    .query(&sql)
+                    .param("partition", partition)
+                    .param("to", to)
+                    .fetch_one::<(u64, u64)>()
+            };
+            let (in_one, in_other) = (fingerprint(&one).await?, fingerprint(&other).await?);
+            compared += in_one.0;
+            if in_one != in_other {
+                different += 1;
+                let sql = include_str!("generations/differences.sql")
+                    .replace("{columns}", &columns)
+                    .replace("{table}", table)
+                    .replace("{one}", &one.database)
+                    .replace("{other}", &other.database);
+                let first: Vec<u64> = one
+                    .client()
+                    .query(&sql)
+                    .param("partition", partition)
+                    .param("to", to)
+                    .fetch_all()
+                    .await?;
+                println!(
+                    "{table}, partition {partition}: {} rows and {} rows below offset {to}; they differ at {first:?}",
+                    in_one.0, in_other.0
+                );
+            }
+        }
+    }
+    if different == 0 {
+        let offsets: u64 = ends_of_one
+            .iter()
+            .map(|(partition, end)| (*end).min(ends_of_other.get(partition).copied().unwrap_or(0)))
+            .sum();
+        println!(
+            "generations {} and {} are equal: {compared} rows of {offsets} offsets",
+            args.one, args.other
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// All columns of a table, NULLs kept apart from zeros.
+async fn columns(tables: &Tables, table: &str) -> anyhow::Result<String> {
+    let columns: Vec<String> = tables
+        .client()
+        .query("SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position")
+        .param("database", &tables.database)
+        .param("table", table)
+        .fetch_all()
+        .await?;
+    Ok(columns.iter().map(|name| format!("{name}, isNull({name})")).collect::<Vec<_>>().join(", "))
+}

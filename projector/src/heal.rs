@@ -1,0 +1,134 @@
+//! Judges a range of the log again and puts right what the tables lack of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use schemas::Judge;
+
+use crate::chunk::{Chunk, ClosedChunk};
+use crate::config::ProjectorConfig;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::projection::Projection;
+use crate::resume;
+use crate::settle::{Healed, settle};
+use crate::tables::Tables;
+
+/// Heals `range` of a partition, which must lie below everything that is still being inserted and
+/// above nothing that is faulty: duplicates are known from the ledger's rows before it.
+///
+/// # Errors
+/// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
+pub(crate) async fn heal(
+    config: &ProjectorConfig,
+    tables: &Tables,
+    judge: &Arc<Judge>,
+    partition: i32,
+    range: Range<u64>,
+) -> Result<Healed> {
+    let projection = resume::projection(tables, judge, partition, range.start, config.judge.window()).await?;
+    let mut reading = Reading {
+        consumer: Arc::new(log::reader(&config.kafka)?),
+        topic: config.kafka.topic.clone(),
+        judge: Arc::clone(judge),
+        rows: config.chunks.chunk_rows,
+        bytes: config.chunks.chunk_bytes,
+        position: None,
+        projection,
+        end: range.end,
+    };
+    let mut healed = Healed::default();
+    while reading.projection.next < range.end {
+        let chunk;
+        (reading, chunk) = tokio::task::spawn_blocking(move || {
+            let chunk = reading.chunk();
+            (reading, chunk)
+        })
+        .await
+        .map_err(|_| Error::Stopped)?;
+        let found = settle(tables, partition, &chunk?).await?;
+        healed.missing += found.missing;
+        healed.wrong += found.wrong;
+    }
+    Ok(healed)
+}
+
+/// A range of the log, read in order.
+struct Reading {
+    consumer: Arc<BaseConsumer>,
+    topic: String,
+    judge: Arc<Judge>,
+    rows: usize,
+    bytes: usize,
+    projection: Projection,
+    /// The next record's offset, if it lies behind a gap that did not fit into the last chunk.
+    position: Option<u64>,
+    end: u64,
+}
+
+impl Reading {
+    /// The next chunk of the range. Blocks.
+    fn chunk(&mut self) -> Result<ClosedChunk> {
+        let partition = self.projection.partition;
+        let log = log::bounds(&self.consumer, &self.topic, partition)?;
+        if self.end > log.end {
+            return Err(Error::Contradiction(format!(
+                "partition {partition} is to be healed up to offset {}, but the log ends at {}",
+                self.end, log.end
+            )));
+        }
+        let mut chunk = Chunk::new(self.projection.next);
+        self.gap(log.start.max(self.position.unwrap_or(0)), &mut chunk);
+        let mut list = TopicPartitionList::new();
+        let start = self.projection.next.max(log.start);
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(start as i64))?;
+        self.consumer.assign(&list)?;
+        // Its own handle: a message borrows from it while the state moves on.
+        let consumer = Arc::clone(&self.consumer);
+        let mut last_answer = Instant::now();
+        while self.projection.next < self.end && !self.is_full(&chunk) {
+            match consumer.poll(log::BROKER / 10) {
+                None if last_answer.elapsed() > log::BROKER => {
+                    return Err(KafkaError::MessageConsumption(
+                        rdkafka::types::RDKafkaErrorCode::OperationTimedOut,
+                    )
+                    .into());
+                }
+                None => continue,
+                Some(Err(KafkaError::PartitionEOF(_))) => self.gap(self.end, &mut chunk),
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(message)) => {
+                    let record = log::record(&message);
+                    let offset = record.offset as u64;
+                    if offset < self.projection.next {
+                        continue;
+                    }
+                    self.gap(offset, &mut chunk);
+                    if offset == self.projection.next && offset < self.end && !self.is_full(&chunk) {
+                        self.projection.record(&self.judge, record, &mut chunk);
+                    } else {
+                        self.position = Some(offset);
+                    }
+                }
+            }
+            last_answer = Instant::now();
+        }
+        self.consumer.unassign()?;
+        Ok(chunk.close())
+    }
+
+    fn is_full(&self, chunk: &Chunk) -> bool {
+        chunk.rows() >= self.rows || chunk.bytes() >= self.bytes
+    }
+
+    /// The log holds nothing before `to`.
+    fn gap(&mut self, to: u64, chunk: &mut Chunk) {
+        while self.projection.next < to.min(self.end) && !self.is_full(chunk) {
+            self.projection.absent(chunk);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How the projector is watched: alive, ready, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use infra::http::Problem;
+use prometheus::Registry;
+use serde_json::json;
+
+use crate::work::Work;
+
+/// A loop that has not turned for so long is stuck: a commit waits at most a minute for its broker.
+const STUCK: Duration = Duration::from_secs(120);
+
+type Current = Arc<ArcSwapOption<Work>>;
+
+pub(crate) fn router(registry: Registry, current: Current) -> Router {
+    Router::new()
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .with_state(current)
+        .route("/metrics", get(move || async move { infra::http::metrics(&registry) }))
+}
+
+/// 200 while the loop turns.
+async fn healthy(State(current): State<Current>) -> Response {
+    match current.load().as_ref().and_then(|work| work.silence()) {
+        Some(silence) if silence > STUCK => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stuck",
+            format!("the loop has not turned for {} s: restart this process", silence.as_secs()),
+        )
+        .into_response(),
+        _ => Json(json!({"status": "ok"})).into_response(),
+    }
+}
+
+/// 200 once this process is a member of the group and all its partitions run.
+async fn ready(State(current): State<Current>) -> Response {
+    let waiting = |detail: &str| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail).retry_after(1).into_response()
+    };
+    let current = current.load();
+    let Some(work) = current.as_ref() else { return waiting("waiting for ClickHouse") };
+    let starting = work.metrics.partitions_starting.get();
+    if work.silence().is_none() {
+        waiting("waiting for the brokers")
+    } else if starting > 0 {
+        waiting(&format!("{starting} partitions are not running yet; the log says why"))
+    } else {
+        let partitions = work.metrics.partitions.get();
+        Json(json!({"status": "ok", "generation": work.tables.database, "partitions": partitions}))
+            .into_response()
+    }
+}

@@ -1,0 +1,201 @@
+//! The log as the projector reads it: consumers, what a rebalance does, and a record without copies.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, Once};
+use std::time::Duration;
+
+use infra::kafka::KafkaConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use schemas::{Headers, Record};
+
+use crate::config::GroupProtocol;
+
+/// A call that needs an answer of the broker.
+pub(crate) const BROKER: Duration = Duration::from_secs(10);
+
+/// What both kinds of consumer hold an opinion on.
+const READING: [(&str, &str); 9] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // An offset that the log does not have is for us to decide on, never to be jumped over.
+    ("auto.offset.reset", "error"),
+    // Aborted records have no verdict but `absent`.
+    ("isolation.level", "read_committed"),
+    // The end of a partition tells whether it is behind, and finds markers that no record follows.
+    ("enable.partition.eof", "true"),
+    // Answer as soon as there is a byte, look again soon when there is none.
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "100"),
+    // Records that wait in librdkafka, over all partitions: a bound on memory.
+    ("queued.max.messages.kbytes", "32768"),
+    ("queued.min.messages", "20000"),
+];
+
+pub(crate) type GroupConsumer = BaseConsumer<Rebalances>;
+
+/// A member of the projector's group.
+pub(crate) fn group_consumer(
+    kafka: &KafkaConfig,
+    group: &str,
+    protocol: GroupProtocol,
+) -> KafkaResult<GroupConsumer> {
+    let mut options = READING.to_vec();
+    options.extend([("group.id", group), ("client.id", "eye-projector")]);
+    options.extend_from_slice(match protocol {
+        GroupProtocol::Consumer => &[("group.protocol", "consumer")],
+        GroupProtocol::Classic => {
+            &[("group.protocol", "classic"), ("partition.assignment.strategy", "cooperative-sticky")]
+        }
+    });
+    let consumer: GroupConsumer = kafka.client(&options).create_with_context(Rebalances::default())?;
+    consumer.subscribe(&[&kafka.topic])?;
+    Ok(consumer)
+}
+
+/// A consumer outside any group: to heal a range, and to ask for the log's bounds.
+pub(crate) fn reader(kafka: &KafkaConfig) -> KafkaResult<BaseConsumer> {
+    let mut options = READING.to_vec();
+    options.extend([("group.id", "eye-projector-reader"), ("client.id", "eye-projector-reader")]);
+    kafka.client(&options).create()
+}
+
+/// The offsets that the log holds of a partition: from its first to the end of what is committed. Blocks.
+pub(crate) fn bounds<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> KafkaResult<Range<u64>> {
+    let (low, high) = consumer.fetch_watermarks(topic, partition, BROKER)?;
+    Ok(low.max(0) as u64..high.max(0) as u64)
+}
+
+/// How many partitions the topic has. Blocks.
+pub(crate) fn partitions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), BROKER)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    if let Some(error) = found.and_then(|found| found.error()) {
+        return Err(KafkaError::MetadataFetch(error.into()));
+    }
+    let mut partitions: Vec<i32> = found
+        .map(|found| found.partitions().iter().map(|partition| partition.id()).collect())
+        .unwrap_or_default();
+    partitions.sort_unstable();
+    Ok(partitions)
+}
+
+/// Collects what rebalances did. librdkafka calls back within `poll` on the polling thread, which takes
+/// the list before it does anything else: no offset is committed for a partition that was taken away.
+#[derive(Debug, Default)]
+pub(crate) struct Rebalances {
+    changes: Mutex<Vec<Change>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Assigned(i32),
+    Revoked(i32),
+}
+
+impl Rebalances {
+    pub(crate) fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut self.changes.lock().expect("nothing panics while it holds the lock"))
+    }
+
+    fn record(&self, partitions: &TopicPartitionList, change: fn(i32) -> Change) {
+        let mut changes = self.changes.lock().expect("nothing panics while it holds the lock");
+        changes.extend(partitions.elements().iter().map(|element| change(element.partition())));
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    /// Both protocols of ours are cooperative, so partitions come and go one by one.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let result = match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.record(partitions, Change::Assigned);
+                // Paused until it is known where to go on: the place given here is never read from.
+                partitions
+                    .set_all_offsets(Offset::Beginning)
+                    .and_then(|()| consumer.incremental_assign(partitions))
+                    .and_then(|()| consumer.pause(partitions))
+            }
+            _ => {
+                self.record(partitions, Change::Revoked);
+                consumer.incremental_unassign(partitions)
+            }
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "rebalance");
+        }
+    }
+}
+
+/// A message as the judge wants it, borrowed from librdkafka's buffer.
+pub(crate) fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key(),
+        value: message.payload(),
+        headers: headers(message),
+        log_time_ms: message.timestamp().to_millis().unwrap_or(0),
+    }
+}
+
+fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
+    let Some(headers) = message.headers() else { return Headers::default() };
+    (0..headers.count())
+        .filter_map(|index| {
+            // rdkafka 0.39 panics on a header name that is not UTF-8, which anyone may write to the log.
+            // No name of ours is affected, so such a header is skipped.
+            let header = catch_unwind(AssertUnwindSafe(|| quietly(|| headers.try_get(index)))).ok()??;
+            Some((header.key, header.value))
+        })
+        .collect()
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `read` with the panic message of this thread suppressed.
+fn quietly<T>(read: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                previous(panic);
+            }
+        }));
+    });
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            QUIET.set(false);
+        }
+    }
+    QUIET.set(true);
+    let _loud = Loud;
+    read()
+}

@@ -1,0 +1,28 @@
+//! Projects the log into ClickHouse, and the verbs around it.
+
+use clap::Parser;
+use projector::cli::{Cli, Command};
+use projector::{audit, cli, generations};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<std::process::ExitCode> {
+    // 1. The command line, logs.
+    let Cli { telemetry, command } = Cli::parse();
+    infra::telemetry::init(&telemetry)?;
+    // 2. The verb.
+    match command {
+        Command::Run(config) => {
+            let listener = cli::listen(config.listen).await?;
+            projector::serve(*config, listener, infra::shutdown::signal()).await?;
+        }
+        Command::Migrate(args) => cli::migrate(&args).await?,
+        Command::Audit(args) => return audit::run(&args).await,
+        Command::Reproject(args) => generations::reproject(&args, infra::shutdown::signal()).await?,
+        Command::Generations(args) => generations::list(&args).await?,
+        Command::Compare(args) => return generations::compare(&args).await,
+    }
+    Ok(std::process::ExitCode::SUCCESS)
+}

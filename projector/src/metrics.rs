@@ -1,0 +1,116 @@
+//! What is measured, for `/metrics`. Labels take few values: verdicts, reasons, partitions, targets.
+
+use anyhow::Result;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use schemas::ReasonCode;
+
+use crate::row::Verdict;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    pub registry: Registry,
+    /// Records (and gaps) judged, by verdict. More than the log has, after rewinds.
+    pub verdicts: IntCounterVec,
+    /// Faults of rejected records, by reason.
+    pub reasons: IntCounterVec,
+    /// Offsets not inserted yet, by partition.
+    pub lag: IntGaugeVec,
+    /// Age of the oldest record that is not inserted yet, in milliseconds, by partition; 0 at the end of the log.
+    pub lag_ms: IntGaugeVec,
+    /// From the broker's time of a chunk's oldest record to the end of its insert.
+    pub freshness: Histogram,
+    pub chunk_rows: Histogram,
+    pub insert_seconds: Histogram,
+    pub insert_errors: IntCounter,
+    /// Rows that healing inserted, or replaced.
+    pub healed: IntCounterVec,
+    /// Partitions that are owned, and of them those that are not running.
+    pub partitions: IntGauge,
+    pub partitions_starting: IntGauge,
+    /// Bytes of rows in memory.
+    pub chunk_bytes: IntGauge,
+    /// Ids in the windows.
+    pub window_ids: IntGauge,
+    /// Faults that the last audit found: 0 if all adds up, -1 before the first.
+    pub audit_faults: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let name = |name: &str| format!("eye_projector_{name}");
+        let counters = |suffix: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec> {
+            let vec = IntCounterVec::new(Opts::new(name(suffix), help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let counter = |suffix: &str, help: &str| -> Result<IntCounter> {
+            let counter = IntCounter::new(name(suffix), help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |suffix: &str, help: &str| -> Result<IntGauge> {
+            let gauge = IntGauge::new(name(suffix), help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let gauges = |suffix: &str, help: &str| -> Result<IntGaugeVec> {
+            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), &["partition"])?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let histogram = |suffix: &str, help: &str, buckets: &[f64]| -> Result<Histogram> {
+            let histogram =
+                Histogram::with_opts(HistogramOpts::new(name(suffix), help).buckets(buckets.into()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let metrics = Self {
+            verdicts: counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
+            reasons: counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
+            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet")?,
+            lag_ms: gauges("lag_milliseconds", "Age of the oldest record that is not in the tables yet")?,
+            freshness: histogram(
+                "freshness_seconds",
+                "From the append of a chunk's oldest record to its being queryable",
+                &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 15.0, 60.0],
+            )?,
+            chunk_rows: histogram(
+                "chunk_rows",
+                "Rows inserted at once",
+                &[1.0, 10.0, 100.0, 1e3, 1e4, 5e4, 1e5, 1e6],
+            )?,
+            insert_seconds: histogram(
+                "insert_seconds",
+                "Time of one insert",
+                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0],
+            )?,
+            insert_errors: counter("insert_errors_total", "Inserts whose outcome was unclear")?,
+            healed: counters(
+                "healed_rows_total",
+                "Rows that were missing or wrong and were put right",
+                &["kind"],
+            )?,
+            partitions: gauge("partitions", "Partitions that this process owns")?,
+            partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
+            chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
+            window_ids: gauge("window_ids", "Event ids in memory")?,
+            audit_faults: gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
+            registry: registry.clone(),
+        };
+        // Series exist from the start, so that a first increase is seen.
+        for verdict in Verdict::ALL {
+            metrics.verdicts.with_label_values(&[verdict.as_str()]);
+        }
+        for reason in ReasonCode::ALL {
+            metrics.reasons.with_label_values(&[reason.as_str()]);
+        }
+        for kind in ["missing", "wrong"] {
+            metrics.healed.with_label_values(&[kind]);
+        }
+        metrics.audit_faults.set(-1);
+        Ok(metrics)
+    }
+}

@@ -1,0 +1,121 @@
+//! When a chunk closes: soon while the log is quiet, late while there is much to catch up.
+
+use std::time::{Duration, Instant};
+
+/// A partition may be inserted into twice a second on average, so a cycle, from one close to the
+/// next, should last 500 ms on average.
+const CYCLE: Duration = Duration::from_millis(500);
+/// A partition that was silent for longer has saved up for an insert at once.
+const SILENCE: Duration = Duration::from_secs(1);
+/// While catching up, a chunk that does not fill may wait this long.
+const CATCHING_UP: Duration = Duration::from_secs(5);
+/// Weight of the newest gap: the mean is over some 60 cycles, half a minute.
+const WEIGHT: f64 = 1.0 / 64.0;
+
+/// The close times of one partition's chunks.
+///
+/// A cycle is a *gap* (from a close to the first record after it) and an *age* (from there to the next
+/// close). The record that waits longest waits for the whole age, so freshness asks for a small age and
+/// the number of inserts for a long cycle: `age = 500 ms - mean gap` is the smallest that keeps the mean
+/// cycle at 500 ms. With 100 events a second over 16 partitions the mean gap is 160 ms, the age 340 ms.
+/// Gaps of more than a second are left out of the mean: such a cycle is long enough by itself, and its
+/// chunk closes after `quick`.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    quick: Duration,
+    /// Milliseconds.
+    mean_gap: f64,
+    last_close: Option<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new(quick: Duration) -> Self {
+        Self { quick, mean_gap: 160.0, last_close: None }
+    }
+
+    /// When a chunk that was opened at `opened` is due, unless it fills up before.
+    pub(crate) fn due(&self, opened: Instant, catching_up: bool) -> Instant {
+        let silent = self.last_close.is_none_or(|close| opened.saturating_duration_since(close) > SILENCE);
+        opened
+            + match (catching_up, silent) {
+                (true, _) => CATCHING_UP,
+                (false, true) => self.quick,
+                (false, false) => {
+                    CYCLE.saturating_sub(Duration::from_secs_f64(self.mean_gap / 1000.0)).max(self.quick)
+                }
+            }
+    }
+
+    /// A chunk that was opened at `opened` closes now.
+    pub(crate) fn closed(&mut self, opened: Instant, now: Instant) {
+        if let Some(close) = self.last_close {
+            let gap = opened.saturating_duration_since(close);
+            if gap <= SILENCE {
+                self.mean_gap += WEIGHT * (gap.as_secs_f64() * 1000.0 - self.mean_gap);
+            }
+        }
+        self.last_close = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records at random times (exponential gaps) for ten minutes: inserts a second, and the largest age.
+    fn simulate(records_per_second: f64) -> (f64, Duration) {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(600);
+        let mut pace = Pace::new(Duration::from_millis(20));
+        let mut random = 42u64;
+        let mut now = start;
+        let mut opened = None;
+        let (mut inserts, mut longest) = (0, Duration::ZERO);
+        while now < end {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            let next = now + Duration::from_secs_f64(-uniform.ln() / records_per_second);
+            if let Some(first) = opened {
+                let due = pace.due(first, false);
+                if due <= next {
+                    pace.closed(first, due);
+                    inserts += 1;
+                    // The mean has settled after a minute.
+                    if now > start + Duration::from_secs(60) {
+                        longest = longest.max(due - first);
+                    }
+                    opened = None;
+                }
+            }
+            now = next;
+            opened.get_or_insert(now);
+        }
+        (f64::from(inserts) / 600.0, longest)
+    }
+
+    #[test]
+    fn two_inserts_a_second_at_most_whatever_the_rate() {
+        for rate in [0.05, 0.5, 1.0, 2.0, 6.25, 20.0, 62.5, 1000.0] {
+            let (inserts, _) = simulate(rate);
+            assert!(inserts <= 2.04, "{rate} records/s: {inserts} inserts/s");
+        }
+    }
+
+    #[test]
+    fn a_hundred_events_a_second_over_sixteen_partitions_wait_less_than_380_ms() {
+        let (inserts, longest) = simulate(100.0 / 16.0);
+        assert!(longest < Duration::from_millis(380), "{longest:?} at {inserts} inserts/s");
+    }
+
+    #[test]
+    fn a_quiet_partition_closes_at_once() {
+        let quick = Duration::from_millis(20);
+        let mut pace = Pace::new(quick);
+        let start = Instant::now();
+        assert_eq!(pace.due(start, false), start + quick);
+        pace.closed(start, start + quick);
+        let later = start + Duration::from_secs(3);
+        assert_eq!(pace.due(later, false), later + quick);
+        assert_eq!(pace.due(later, true), later + CATCHING_UP);
+    }
+}

@@ -1,0 +1,279 @@
+//! One partition while it runs: its state, its open chunk and the one that is being inserted.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use schemas::{Judge, Record};
+
+use crate::chunk::{Chunk, ClosedChunk};
+use crate::config::ChunkConfig;
+use crate::pace::Pace;
+use crate::projection::Projection;
+use crate::resume::Plan;
+use crate::row::Verdict;
+use crate::tables::MAX_BLOCK_ROWS;
+
+/// A partition whose end was not reached for so long is catching up.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub projection: Projection,
+    pub chunk: Chunk,
+    pub in_flight: Option<InFlight>,
+    pace: Pace,
+    limits: Limits,
+    verify_to: u64,
+    announced: Option<Range<u64>>,
+    /// The log holds no records from `projection.next` to here.
+    gap_to: u64,
+    /// Every record until here was in the log before the last seek: none of it can come after the next end.
+    probe: Option<u64>,
+    at_end: bool,
+    last_at_end: Instant,
+    pub last_record: Instant,
+    pub is_paused: bool,
+    /// What librdkafka delivers now is not what comes next: a pause takes effect some records late, or
+    /// a record had to be left. Until the seek, everything is ignored.
+    pub must_seek: bool,
+    /// Everything below is inserted, verified, and committed as such.
+    pub committed_to: Option<u64>,
+}
+
+/// A closed chunk on its way into the tables.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub chunk: Arc<ClosedChunk>,
+    /// Whether rows of it may be there already.
+    pub verify: bool,
+    pub attempts: u32,
+    pub stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The intent is to be committed, not before this moment.
+    Announce(Instant),
+    AtWork,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    rows: u64,
+    bytes: usize,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        plan: Plan,
+        projection: Projection,
+        chunks: &ChunkConfig,
+        log_start: u64,
+        now: Instant,
+    ) -> Self {
+        let start = plan.start;
+        Self {
+            chunk: Chunk::new(start),
+            in_flight: None,
+            pace: Pace::new(chunks.quick()),
+            limits: Limits { rows: chunks.chunk_rows as u64, bytes: chunks.chunk_bytes },
+            verify_to: plan.verify_to,
+            announced: plan.announced,
+            // What the log has lost before it was judged can't be judged any more.
+            gap_to: log_start.max(start),
+            probe: None,
+            at_end: false,
+            last_at_end: now,
+            last_record: now,
+            is_paused: true,
+            must_seek: true,
+            committed_to: None,
+            projection,
+        }
+    }
+
+    /// Takes a record that was read. Returns its verdict; none for one that has to be read again later, or
+    /// was read before.
+    pub(crate) fn record(&mut self, judge: &Judge, record: Record<'_>, now: Instant) -> Option<Verdict> {
+        let offset = record.offset as u64;
+        if self.must_seek || offset < self.projection.next {
+            return None;
+        }
+        self.last_record = now;
+        self.at_end = false;
+        if offset > self.projection.next {
+            self.gap_to = self.gap_to.max(offset);
+            self.fill_gap(now);
+        }
+        if self.is_full() {
+            self.must_seek = true;
+            return None;
+        }
+        self.chunk.opened.get_or_insert(now);
+        Some(self.projection.record(judge, record, &mut self.chunk))
+    }
+
+    /// Everything before the end of the log has been read.
+    pub(crate) fn reached_end(&mut self, now: Instant) {
+        if self.must_seek {
+            return;
+        }
+        self.at_end = true;
+        self.last_at_end = now;
+        if let Some(end) = self.probe.take() {
+            self.gap_to = self.gap_to.max(end);
+        }
+    }
+
+    /// The offset to set librdkafka to: never before the start of the log.
+    pub(crate) fn position(&self) -> u64 {
+        self.projection.next.max(self.gap_to)
+    }
+
+    /// `log_end` was asked for some time ago. If it lies further than the last record, markers may follow
+    /// that record, or records that have not come yet: reading once more from here to the end tells.
+    pub(crate) fn look_behind_end(&mut self, log_end: u64) {
+        if self.at_end && self.probe.is_none() && self.gap_to < log_end && self.projection.next < log_end {
+            self.probe = Some(log_end);
+            self.at_end = false;
+            self.must_seek = true;
+        }
+    }
+
+    /// Fills a known gap as far as the open chunk has room.
+    pub(crate) fn fill_gap(&mut self, now: Instant) {
+        while self.projection.next < self.gap_to && !self.is_full() {
+            self.chunk.opened.get_or_insert(now);
+            self.projection.absent(&mut self.chunk);
+        }
+    }
+
+    /// Where the open chunk must end, whatever its size in bytes.
+    fn row_limit(&self) -> u64 {
+        let start = self.chunk.start;
+        match &self.announced {
+            Some(announced) if announced.start == start => {
+                return announced.end.min(start + MAX_BLOCK_ROWS as u64);
+            }
+            Some(announced) if start < announced.start => {
+                return announced.start.min(start + self.limits.rows);
+            }
+            _ => {}
+        }
+        let limit = start + self.limits.rows;
+        if start < self.verify_to { limit.min(self.verify_to) } else { limit }
+    }
+
+    fn is_announced(&self) -> bool {
+        self.announced.as_ref().is_some_and(|announced| announced.start == self.chunk.start)
+    }
+
+    /// Whether the open chunk has no room for a further row.
+    pub(crate) fn is_full(&self) -> bool {
+        self.chunk.end() >= self.row_limit()
+            || (self.chunk.bytes() >= self.limits.bytes && !self.is_announced())
+    }
+
+    /// When the open chunk is to be closed; `None` if it is empty, or must be filled first.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.is_full() {
+            return Some(now);
+        }
+        if self.is_announced() {
+            return None;
+        }
+        self.chunk.opened.map(|opened| self.pace.due(opened, self.is_catching_up(now)))
+    }
+
+    pub(crate) fn is_catching_up(&self, now: Instant) -> bool {
+        !self.at_end && now.duration_since(self.last_at_end) > CATCHING_UP
+    }
+
+    /// Closes the open chunk and opens the next one.
+    pub(crate) fn close(&mut self, now: Instant) {
+        let end = self.chunk.end();
+        let chunk = std::mem::replace(&mut self.chunk, Chunk::new(end));
+        self.pace.closed(chunk.opened.unwrap_or(now), now);
+        let verify = chunk.start < self.verify_to;
+        self.in_flight = Some(InFlight {
+            chunk: Arc::new(chunk.close()),
+            verify,
+            attempts: 0,
+            stage: Stage::Announce(now),
+        });
+    }
+
+    /// Whether there is nothing left to do or to say.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.chunk.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunk.bytes() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.chunk.bytes().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(plan: Plan, rows: usize) -> Partition {
+        let chunks =
+            ChunkConfig { chunk_rows: rows, chunk_bytes: 1 << 20, quick_ms: 20, chunk_memory: 1 << 30 };
+        let projection = Projection::new(0, plan.start, 1000);
+        Partition::new(plan, projection, &chunks, 0, Instant::now())
+    }
+
+    /// Fills to `gap_to` with chunks closed when full; the ranges and whether each is verified.
+    fn chunks(mut partition: Partition, gap_to: u64) -> Vec<(Range<u64>, bool)> {
+        let now = Instant::now();
+        partition.gap_to = gap_to;
+        let mut chunks = Vec::new();
+        while partition.projection.next < gap_to {
+            partition.fill_gap(now);
+            partition.close(now);
+            let in_flight = partition.in_flight.take().unwrap();
+            chunks.push((in_flight.chunk.range(), in_flight.verify));
+        }
+        chunks
+    }
+
+    #[test]
+    fn chunks_end_where_an_announced_one_begins_and_ends() {
+        let plan = Plan { start: 0, verify_to: 60, announced: Some(25..55) };
+        let expected =
+            [(0..10, true), (10..20, true), (20..25, true), (25..55, true), (55..60, true), (60..70, false)];
+        assert_eq!(chunks(partition(plan, 10), 70), expected);
+    }
+
+    #[test]
+    fn a_large_gap_is_filled_chunk_by_chunk() {
+        let plan = Plan { start: 5, verify_to: 0, announced: None };
+        assert_eq!(
+            chunks(partition(plan, 100), 250),
+            [(5..105, false), (105..205, false), (205..250, false)]
+        );
+    }
+
+    #[test]
+    fn markers_at_the_end_are_believed_only_after_a_second_end() {
+        let now = Instant::now();
+        let mut partition = partition(Plan { start: 5, verify_to: 0, announced: None }, 100);
+        partition.must_seek = false;
+        partition.look_behind_end(8);
+        assert_eq!(partition.probe, None, "the end was not reached yet");
+        partition.reached_end(now);
+        partition.fill_gap(now);
+        assert_eq!(partition.projection.next, 5);
+        partition.look_behind_end(8);
+        assert!(partition.must_seek);
+        partition.reached_end(now);
+        partition.fill_gap(now);
+        assert_eq!(partition.projection.next, 5, "an end from before the seek says nothing");
+        partition.must_seek = false;
+        partition.reached_end(now);
+        partition.fill_gap(now);
+        assert_eq!(partition.projection.next, 8);
+    }
+}

@@ -1,0 +1,84 @@
+//! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
+
+use schemas::{Judge, ReasonCode, Record};
+
+use crate::chunk::Chunk;
+use crate::row::{Place, Verdict};
+use crate::window::Window;
+
+/// The last moment that the tables can hold: 2299-12-31, milliseconds.
+const LAST_TIME: i64 = 10_413_791_999_999;
+
+/// What projecting a partition needs to remember. A pure function of the log before `next`: it is built
+/// from the ledger's rows on assignment, see `resume.rs`.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    pub partition: i32,
+    /// The offset to be judged next.
+    pub next: u64,
+    /// The largest broker time so far, milliseconds. Log time is this running maximum: broker times
+    /// run backwards where a topic takes the producers' times, or a new leader's clock is behind.
+    pub log_time: i64,
+    pub window: Window,
+    pub tally: Tally,
+}
+
+/// Counts for the metrics, since they were last taken.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    verdicts: [u64; Verdict::ALL.len()],
+    reasons: [u64; ReasonCode::ALL.len()],
+}
+
+impl Tally {
+    fn verdict(&mut self, verdict: Verdict) -> Verdict {
+        self.verdicts[verdict as usize - 1] += 1;
+        verdict
+    }
+
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Verdict, u64)> {
+        Verdict::ALL.into_iter().zip(self.verdicts).filter(|(_, count)| *count > 0)
+    }
+
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = (ReasonCode, u64)> {
+        ReasonCode::ALL.into_iter().zip(self.reasons).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Projection {
+    pub(crate) fn new(partition: i32, next: u64, window: i64) -> Self {
+        Self { partition, next, log_time: 0, window: Window::new(window), tally: Tally::default() }
+    }
+
+    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
+    pub(crate) fn record(&mut self, judge: &Judge, mut record: Record<'_>, chunk: &mut Chunk) -> Verdict {
+        debug_assert_eq!(record.offset as u64, self.next);
+        self.log_time = self.log_time.max(record.log_time_ms.min(LAST_TIME));
+        record.log_time_ms = self.log_time;
+        let place = self.place();
+        let judgement = judge.judge(&record);
+        self.next += 1;
+        // A derived id is this record's alone. Most ids are no UUIDv5 and need no comparison.
+        let id = judgement.event_id;
+        let derived = id.get_version_num() == 5 && id == judge.derived_id(record.partition, record.offset);
+        if !derived && let Some(first) = self.window.see(id.as_u128(), place.offset, self.log_time) {
+            chunk.duplicate(place, &judgement, first);
+            return self.tally.verdict(Verdict::Duplicate);
+        }
+        for reason in &judgement.reasons {
+            self.tally.reasons[reason.code as usize] += 1;
+        }
+        self.tally.verdict(chunk.judged(place, &judgement, record.value.unwrap_or_default()))
+    }
+
+    /// The log holds no record at `self.next`.
+    pub(crate) fn absent(&mut self, chunk: &mut Chunk) {
+        chunk.absent(self.place());
+        self.tally.verdict(Verdict::Absent);
+        self.next += 1;
+    }
+
+    fn place(&self) -> Place {
+        Place { partition: self.partition as u16, offset: self.next, log_time: self.log_time }
+    }
+}

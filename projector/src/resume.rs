@@ -1,0 +1,201 @@
+//! Where a partition goes on: from the group's commit, the ledger and the log, which may disagree.
+//!
+//! State must come from a contiguous ledger: if it has a gap, everything from there on is judged again.
+
+use std::ops::Range;
+
+use schemas::Judge;
+
+use crate::error::{Error, Result};
+use crate::intent;
+use crate::projection::Projection;
+use crate::row::read_id;
+use crate::tables::{Extent, Tables};
+
+/// What the group's coordinator knows of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub offset: u64,
+    pub metadata: String,
+}
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The first offset to judge.
+    pub start: u64,
+    /// Chunks that begin below this offset may be in the tables already: they are compared, not inserted.
+    pub verify_to: u64,
+    /// A chunk that was announced and must be made again with these very bounds, so that it gets the
+    /// id under which it may have been, or may yet be, inserted.
+    pub announced: Option<Range<u64>>,
+}
+
+/// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows.
+///
+/// # Errors
+/// [`Error::Contradiction`] if ledger or commit are ahead of the log: it is another log.
+pub(crate) fn plan(
+    partition: i32,
+    log: &Range<u64>,
+    commit: Option<&Commit>,
+    ledger: Extent,
+    ledger_end: u64,
+    longest: u64,
+) -> Result<Plan> {
+    let known_end = if ledger.rows == 0 { 0 } else { ledger.last + 1 };
+    if known_end > log.end {
+        return Err(Error::Contradiction(format!(
+            "the ledger of partition {partition} goes to offset {known_end}, the log only to {}: the topic was \
+             made anew or lost records. Drop this generation, or give the new log another topic name",
+            log.end
+        )));
+    }
+    if let Some(commit) = commit.filter(|commit| commit.offset > log.end) {
+        return Err(Error::Contradiction(format!(
+            "partition {partition} is committed to offset {}, the log goes only to {}: the topic was made anew \
+             or lost records. Use another consumer group",
+            commit.offset, log.end
+        )));
+    }
+    let announced = commit.and_then(|commit| intent::announced(commit.offset, &commit.metadata));
+    // An announcement beyond the log's end can't be of this log's records.
+    let announced = announced.filter(|range| range.end <= log.end);
+    // Without a commit (it expired, or the group is new) the ledger says where to go on; but the last
+    // chunk in it may be incomplete in the other tables.
+    let first = if ledger.rows == 0 { log.start } else { ledger.first };
+    let done = commit.map_or_else(|| ledger_end.saturating_sub(longest).max(first), |commit| commit.offset);
+    let start = done.min(ledger_end);
+    let verify_to = known_end.max(done).max(announced.as_ref().map_or(0, |range| range.end));
+    Ok(Plan { start, verify_to, announced })
+}
+
+/// Reads the ledger and makes the plan, and the state before its first offset.
+pub(crate) async fn resume(
+    tables: &Tables,
+    judge: &Judge,
+    partition: i32,
+    log: &Range<u64>,
+    commit: Option<&Commit>,
+    window: i64,
+    longest: u64,
+) -> Result<(Plan, Projection)> {
+    let ledger = tables.extent(partition).await?;
+    let ledger_end = match ledger {
+        Extent { rows: 0, .. } => log.start,
+        // Its beginning is lost.
+        Extent { first, .. } if first > log.start => log.start,
+        contiguous if contiguous.is_contiguous() => contiguous.last + 1,
+        Extent { first, .. } => tables.first_gap(partition, first).await?,
+    };
+    let plan = plan(partition, log, commit, ledger, ledger_end, longest)?;
+    let projection = projection(tables, judge, partition, plan.start, window).await?;
+    Ok((plan, projection))
+}
+
+/// The state before `offset`, from the ledger's rows before it.
+pub(crate) async fn projection(
+    tables: &Tables,
+    judge: &Judge,
+    partition: i32,
+    offset: u64,
+    span: i64,
+) -> Result<Projection> {
+    let mut projection = Projection::new(partition, offset, span);
+    if offset == 0 {
+        return Ok(projection);
+    }
+    let window = &mut projection.window;
+    let sql = include_str!("tables/window.sql");
+    let range = span.unsigned_abs()..offset;
+    let remember = |row: &[u8; 32]| {
+        let (offset, rest) = row.split_first_chunk::<8>().expect("32 bytes");
+        let (id, time) = rest.split_first_chunk::<16>().expect("24 bytes");
+        let (offset, id) = (u64::from_le_bytes(*offset), read_id(*id));
+        let time = i64::from_le_bytes(time.try_into().expect("8 bytes"));
+        let uuid = uuid::Uuid::from_u128(id);
+        if uuid.get_version_num() != 5 || uuid != judge.derived_id(partition, offset as i64) {
+            window.see(id, offset, time);
+        }
+    };
+    tables.read(sql, partition, &range, remember).await?;
+    projection.log_time = tables.log_time_before(partition, offset).await?;
+    Ok(projection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger without gaps or overlaps of `range`.
+    fn ledger(range: Range<u64>) -> Extent {
+        match range.is_empty() {
+            true => Extent { rows: 0, first: 0, last: 0, sum: 0, log_time: 0 },
+            false => Extent {
+                rows: range.end - range.start,
+                first: range.start,
+                last: range.end - 1,
+                sum: range.sum(),
+                log_time: 0,
+            },
+        }
+    }
+
+    fn commit(offset: u64, end: Option<u64>) -> Commit {
+        Commit { offset, metadata: end.map(intent::metadata).unwrap_or_default() }
+    }
+
+    #[track_caller]
+    fn check(
+        commit: Option<Commit>,
+        rows: Range<u64>,
+        contiguous_to: u64,
+        expected: (u64, u64, Option<Range<u64>>),
+    ) {
+        let plan = plan(0, &(0..1000), commit.as_ref(), ledger(rows), contiguous_to, 100).unwrap();
+        assert_eq!((plan.start, plan.verify_to, plan.announced), expected);
+    }
+
+    #[test]
+    fn an_empty_log_starts_at_its_beginning() {
+        check(None, 0..0, 0, (0, 0, None));
+    }
+
+    #[test]
+    fn an_announced_chunk_is_verified_with_its_own_bounds() {
+        check(Some(commit(500, Some(600))), 0..500, 500, (500, 600, Some(500..600)));
+        check(Some(commit(500, Some(600))), 0..600, 600, (500, 600, Some(500..600)));
+    }
+
+    #[test]
+    fn a_closed_commit_goes_on() {
+        check(Some(commit(500, None)), 0..500, 500, (500, 500, None));
+    }
+
+    #[test]
+    fn a_ledger_with_a_gap_is_judged_again_from_there() {
+        check(Some(commit(500, Some(600))), 0..500, 200, (200, 600, Some(500..600)));
+        check(Some(commit(500, None)), 0..0, 0, (0, 500, None));
+    }
+
+    #[test]
+    fn without_a_commit_the_ledger_says_where_and_its_end_is_verified() {
+        check(None, 0..500, 500, (400, 500, None));
+        check(None, 0..500, 50, (0, 500, None));
+    }
+
+    #[test]
+    fn a_ledger_ahead_of_its_commit_is_verified() {
+        check(Some(commit(300, None)), 0..500, 500, (300, 500, None));
+    }
+
+    #[test]
+    fn another_log_is_refused() {
+        assert!(matches!(plan(0, &(0..10), None, ledger(0..11), 11, 100), Err(Error::Contradiction(_))));
+        let commit = commit(11, None);
+        assert!(matches!(
+            plan(0, &(0..10), Some(&commit), ledger(0..0), 0, 100),
+            Err(Error::Contradiction(_))
+        ));
+    }
+}

@@ -1,0 +1,170 @@
+//! The service: projects the serving generation, and follows when another one serves.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwapOption;
+use infra::database;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::config::ProjectorConfig;
+use crate::consume::Loop;
+use crate::metrics::Metrics;
+use crate::work::Work;
+use crate::{audit, http, log, sequences};
+
+/// How soon a change of the serving generation is followed.
+const GENERATION: Duration = Duration::from_secs(2);
+/// Between two looks at where the log ends: for the lag, and for markers that no record follows.
+const LOG_ENDS: Duration = Duration::from_secs(1);
+
+/// Projects until `shutdown`, then inserts what was read and leaves the group.
+///
+/// # Errors
+/// Settings that can't work, tables of another version, event types that can't be read, a fatal error of
+/// librdkafka. Brokers or a ClickHouse that don't answer are waited for.
+pub async fn serve(
+    config: ProjectorConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    config.validate()?;
+    let metrics = Metrics::new()?;
+    let current = Arc::new(ArcSwapOption::<Work>::empty());
+    let web = tokio::spawn({
+        let app = http::router(metrics.registry.clone(), Arc::clone(&current));
+        async move { axum::serve(listener, app).await }
+    });
+    let mut shutdown = pin!(shutdown);
+    let result = loop {
+        let generation = tokio::select! {
+            () = &mut shutdown => break Ok(()),
+            generation = serving(&config) => match generation {
+                Ok(generation) => generation,
+                Err(error) => break Err(error),
+            },
+        };
+        let moved = async {
+            while database::serving(&config.clickhouse)
+                .await
+                .ok()
+                .flatten()
+                .is_none_or(|now| now == generation)
+            {
+                sleep(GENERATION).await;
+            }
+            tracing::info!(generation, "another generation serves now: following");
+        };
+        let mut stopped = false;
+        let end = async {
+            tokio::select! { () = &mut shutdown => stopped = true, () = moved => {} }
+        };
+        match project(&config, generation, &metrics, &current, end).await {
+            Ok(()) if stopped => break Ok(()),
+            Ok(()) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    web.abort();
+    result
+}
+
+/// The generation to project, once ClickHouse answers.
+async fn serving(config: &ProjectorConfig) -> anyhow::Result<u32> {
+    loop {
+        match database::serving(&config.clickhouse).await {
+            Ok(Some(generation)) => {
+                database::check_version(&config.clickhouse, generation).await?;
+                return Ok(generation);
+            }
+            Ok(None) => {
+                return Err(anyhow!("no generation serves yet: run `projector migrate`"));
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Projects one generation until `end`.
+pub(crate) async fn project(
+    config: &ProjectorConfig,
+    generation: u32,
+    metrics: &Metrics,
+    current: &ArcSwapOption<Work>,
+    end: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let judge = config.judge.load(&config.kafka.topic)?;
+    let group = config.group_of(generation);
+    let consumer =
+        log::group_consumer(&config.kafka, &group, config.group.group_protocol).context("kafka options")?;
+    let work = Arc::new(Work::new(config.clone(), generation, judge, metrics.clone())?);
+    current.store(Some(Arc::clone(&work)));
+    tracing::info!(generation, group, "projecting");
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (ended, mut end_of_loop) = oneshot::channel();
+    let the_loop = Loop::new(Arc::clone(&work), Handle::current(), consumer);
+    std::thread::Builder::new().name("consume".into()).spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let _ = ended.send(the_loop.run(&stop));
+        }
+    })?;
+    let watching = tokio::spawn(watch(Arc::clone(&work)));
+    let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
+    let sequencing = tokio::spawn({
+        let (client, work) =
+            (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
+        sequences::run(client, move || work.confirmed())
+    });
+    let result = tokio::select! {
+        () = end => {
+            stop.store(true, Ordering::Relaxed);
+            (&mut end_of_loop).await
+        }
+        result = &mut end_of_loop => result,
+    };
+    watching.abort();
+    auditing.abort();
+    sequencing.abort();
+    result.context("the loop's thread died")?.map_err(Into::into)
+}
+
+/// Asks where the log ends, and reads the event types and applications again on SIGHUP.
+async fn watch(work: Arc<Work>) {
+    let mut ticks = interval(LOG_ENDS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let Ok(mut reload) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                for partition in work.owned() {
+                    match work.bounds(partition).await {
+                        Ok(bounds) => work.set_log_end(partition, bounds.end),
+                        Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
+                    }
+                }
+            }
+            _ = reload.recv() => match work.config.judge.load(&work.config.kafka.topic) {
+                // From the next record on. What was judged before keeps its verdict, and its row says by
+                // which version; a re-projection judges all of it alike.
+                Ok(judge) => {
+                    work.judge.store(Arc::new(judge));
+                    tracing::info!("event types and applications read again");
+                }
+                Err(error) => tracing::error!(error = format!("{error:#}"), "kept the old event types"),
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Verify and heal: makes a chunk's rows be in the tables exactly once, whatever became of its insert.
+//!
+//! Three things make an insert's fate unclear: an error or no answer, a crash between the intent and the
+//! next, a table that lost rows. The deduplication token is no proof: the engine writes it down before it
+//! renames the part, so a crash in between leaves a token without rows. What counts is a look at the rows.
+
+use std::time::Duration;
+
+use crate::chunk::ClosedChunk;
+use crate::error::{Error, Result};
+use crate::row::LEDGER;
+use crate::tables::{TARGETS, Tables};
+
+/// So often an insert may leave its rows missing before the partition backs off.
+const ATTEMPTS: u32 = 5;
+/// Between two looks at whether an insert of before is still running.
+const STILL_RUNNING: Duration = Duration::from_millis(100);
+/// So many looks, half an hour: ClickHouse ends an insert itself before that.
+const PATIENCE: u32 = 18_000;
+
+/// What had to be done to make the chunk complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Healed {
+    /// Rows of targets that were missing.
+    pub missing: usize,
+    /// Rows of targets that were there twice, or with another verdict.
+    pub wrong: usize,
+}
+
+/// What the tables lack of a chunk, and what they have too much of.
+#[derive(Debug, Default)]
+struct Comparison {
+    /// For each offset the targets whose row is missing.
+    missing: Vec<u8>,
+    /// For each offset the targets whose row is there twice or should not be there.
+    wrong: Vec<u8>,
+    /// Whether any row of the range is there, in any target.
+    any_present: bool,
+}
+
+impl Comparison {
+    fn is_clean(&self) -> bool {
+        self.rows_missing() == 0 && self.rows_wrong() == 0
+    }
+
+    fn rows_missing(&self) -> usize {
+        self.missing.iter().map(|mask| mask.count_ones() as usize).sum()
+    }
+
+    fn rows_wrong(&self) -> usize {
+        self.wrong.iter().map(|mask| mask.count_ones() as usize).sum()
+    }
+}
+
+/// Compares, inserts what is missing, compares again, until every target has each of its rows once.
+///
+/// The caller must own the partition (an intent for this range committed just now), or the range must
+/// lie below everything that is still being inserted.
+pub(crate) async fn settle(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Healed> {
+    let id = tables.insert_id(partition, &chunk.range());
+    let mut healed = Healed::default();
+    for attempt in 0..ATTEMPTS {
+        wait_for_running(tables, &id).await?;
+        let found = compare(tables, partition, chunk).await?;
+        if found.is_clean() {
+            return Ok(healed);
+        }
+        healed.missing = healed.missing.max(found.rows_missing());
+        healed.wrong = healed.wrong.max(found.rows_wrong());
+        let missing = remove_wrong(tables, partition, chunk, &found).await?;
+
+        // Nothing there at all: perhaps the insert never arrived, and may still arrive, sent by a process
+        // that slept. With its own token again, whichever comes second is dropped. Otherwise it has come
+        // and gone: only the missing rows are inserted, under a token that names them.
+        let inserted = if found.any_present || attempt > 0 {
+            let token = format!("{id}:heal:{}:{attempt}", fingerprint(&missing));
+            tables.insert(&id, &token, chunk.masked(&missing).into()).await
+        } else {
+            tables.insert(&id, &id, chunk.bytes()).await
+        };
+        match inserted {
+            Ok(()) | Err(Error::Running) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    wait_for_running(tables, &id).await?;
+    let found = compare(tables, partition, chunk).await?;
+    if found.is_clean() {
+        return Ok(healed);
+    }
+    Err(Error::NotHealed { range: id, missing: found.rows_missing(), attempts: ATTEMPTS })
+}
+
+async fn wait_for_running(tables: &Tables, id: &str) -> Result<()> {
+    for _ in 0..PATIENCE {
+        if !tables.is_running(id).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(STILL_RUNNING).await;
+    }
+    Err(Error::Running)
+}
+
+async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Comparison> {
+    let range = chunk.range();
+    let mut missing: Vec<u8> = (0..chunk.rows()).map(|index| chunk.verdict(index).targets()).collect();
+    let mut wrong = vec![0; chunk.rows()];
+    let mut any_present = false;
+    for (target, table) in TARGETS {
+        let sql = format!(
+            "SELECT {} FROM {{database}}.{table} \
+             WHERE partition = {{partition:UInt16}} AND offset >= {{from:UInt64}} AND offset < {{to:UInt64}}",
+            if target == LEDGER { "offset, toInt8(verdict)" } else { "offset, toInt8(0)" }
+        );
+        let see = |row: &[u8; 9]| {
+            let [offset @ .., verdict] = *row;
+            any_present = true;
+            let index = (u64::from_le_bytes(offset) - range.start) as usize;
+            let same = target != LEDGER || verdict == chunk.verdict(index) as u8;
+            if missing[index] & target != 0 && same {
+                missing[index] &= !target;
+            } else {
+                wrong[index] |= target;
+            }
+        };
+        tables.read(&sql, partition, &range, see).await?;
+    }
+    Ok(Comparison { missing, wrong, any_present })
+}
+
+/// Deletes what is wrong and returns the rows that are missing then. One delete a target: a delete costs
+/// the rewriting of parts, not of rows, and this is no ordinary case.
+async fn remove_wrong(
+    tables: &Tables,
+    partition: i32,
+    chunk: &ClosedChunk,
+    found: &Comparison,
+) -> Result<Vec<u8>> {
+    let mut missing = found.missing.clone();
+    for (target, table) in TARGETS {
+        let is_wrong = |mask: &u8| mask & target != 0;
+        let (Some(first), Some(last)) =
+            (found.wrong.iter().position(is_wrong), found.wrong.iter().rposition(is_wrong))
+        else {
+            continue;
+        };
+        let (from, to) = (chunk.start + first as u64, chunk.start + last as u64 + 1);
+        tracing::warn!(table, partition, from, to, "rows that are doubled or of another verdict: replaced");
+        tables.delete(table, partition, &(from..to)).await?;
+        for (index, mask) in missing.iter_mut().enumerate().take(last + 1).skip(first) {
+            *mask |= chunk.verdict(index).targets() & target;
+        }
+    }
+    Ok(missing)
+}
+
+/// The same for the same set of rows, whoever asks: two healers of the same rows insert them once.
+fn fingerprint(missing: &[u8]) -> String {
+    // FNV-1a: any stable hash will do.
+    let hash = missing.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

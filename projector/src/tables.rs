@@ -1,0 +1,181 @@
+//! The tables of one generation as the projector uses them: one insert, a few reads, one delete.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::{Client, Compression, Row};
+use infra::database::ClickHouseConfig;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::row::{EVENTS, LEDGER, REJECTIONS};
+
+/// The row tables with their bit of `targets`.
+pub(crate) const TARGETS: [(u8, &str); 3] =
+    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections")];
+
+/// ClickHouse cuts an insert into blocks of at most this many rows (and 256 MiB), and only one block is
+/// all or nothing. A chunk has to stay below.
+pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
+
+/// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
+const SEND: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(120);
+
+#[derive(Clone)]
+pub(crate) struct Tables {
+    client: Client,
+    pub database: String,
+    pub topic: String,
+}
+
+/// The contiguous account that the ledger gives of a partition, by its cheap projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+pub(crate) struct Extent {
+    pub rows: u64,
+    pub first: u64,
+    pub last: u64,
+    /// Of all offsets, modulo 2^64.
+    pub sum: u64,
+    /// Milliseconds.
+    pub log_time: i64,
+}
+
+impl Extent {
+    /// No gap and no overlap: as many rows as offsets, and they add up to what the offsets add up to.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        let (first, last) = (u128::from(self.first), u128::from(self.last));
+        self.rows > 0
+            && self.rows == self.last - self.first + 1
+            && self.sum == ((first + last) * (last - first + 1) / 2) as u64
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(clickhouse: &ClickHouseConfig, generation: u32, topic: &str) -> Self {
+        // Compressing costs the sender more than it saves on a local network.
+        let client = clickhouse.client().with_compression(Compression::None);
+        Self { client, database: clickhouse.generation(generation), topic: topic.into() }
+    }
+
+    /// What an insert of `range` is called, as its query id and as its deduplication token.
+    pub(crate) fn insert_id(&self, partition: i32, range: &Range<u64>) -> String {
+        format!("{}:{}:{partition}:{}-{}", self.database, self.topic, range.start, range.end)
+    }
+
+    /// Inserts rows of `landing`, in one statement and one block.
+    ///
+    /// # Errors
+    /// [`Error::Running`] if a statement with this id is at work; after any other error it is unclear what
+    /// was inserted.
+    pub(crate) async fn insert(&self, query_id: &str, token: &str, rows: Bytes) -> Result<()> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(format!("INSERT INTO {}.landing FORMAT RowBinary", self.database))
+            .with_setting("query_id", query_id)
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+            // Since 26 the default is asynchronous, and the answer no proof.
+            .with_setting("async_insert", "0")
+            .with_setting("wait_end_of_query", "1")
+            .with_setting("max_insert_block_size", MAX_BLOCK_ROWS.to_string())
+            .with_setting("min_insert_block_size_rows", MAX_BLOCK_ROWS.to_string())
+            .with_setting("min_insert_block_size_bytes", (1u64 << 30).to_string())
+            .with_setting("max_partitions_per_insert_block", "0")
+            .with_timeouts(Some(SEND), Some(ANSWER));
+        let sent = match insert.send(rows).await {
+            Ok(()) => insert.end().await,
+            Err(error) => Err(error),
+        };
+        sent.map_err(Error::from_insert)
+    }
+
+    /// Whether a statement with this id is at work. ClickHouse refuses a second one with its id, whatever it says.
+    pub(crate) async fn is_running(&self, query_id: &str) -> Result<bool> {
+        let probe = self.client.query("SELECT 1").with_setting("query_id", query_id).fetch_one::<u8>();
+        match probe.await.map_err(Error::from_insert) {
+            Ok(_) => Ok(false),
+            Err(Error::Running) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads rows of `WIDTH` bytes, RowBinary, of a part of a partition: ten times faster than as structs.
+    pub(crate) async fn read<const WIDTH: usize>(
+        &self,
+        sql: &str,
+        partition: i32,
+        range: &Range<u64>,
+        mut row: impl FnMut(&[u8; WIDTH]),
+    ) -> Result<()> {
+        let mut cursor = self
+            .client
+            .query(&sql.replace("{database}", &self.database))
+            .param("partition", partition)
+            .param("from", range.start)
+            .param("to", range.end)
+            .fetch_bytes("RowBinary")?;
+        let mut rest = Vec::new();
+        while let Some(piece) = cursor.next().await? {
+            rest.extend_from_slice(&piece);
+            let (rows, _) = rest.as_chunks::<WIDTH>();
+            rows.iter().for_each(&mut row);
+            let used = rows.len() * WIDTH;
+            rest.drain(..used);
+        }
+        Ok(())
+    }
+
+    /// What the ledger holds of a partition.
+    pub(crate) async fn extent(&self, partition: i32) -> Result<Extent> {
+        let sql = include_str!("tables/extent.sql").replace("{database}", &self.database);
+        Ok(self.client.query(&sql).param("partition", partition).fetch_one().await?)
+    }
+
+    /// The first offset at or after `from` that the ledger lacks.
+    pub(crate) async fn first_gap(&self, partition: i32, from: u64) -> Result<u64> {
+        let sql = include_str!("tables/first_gap.sql").replace("{database}", &self.database);
+        Ok(self.client.query(&sql).param("partition", partition).param("from", from).fetch_one().await?)
+    }
+
+    /// The log time of the last row before `offset`, the largest until there; 0 if there is none.
+    pub(crate) async fn log_time_before(&self, partition: i32, offset: u64) -> Result<i64> {
+        let sql = "SELECT toUnixTimestamp64Milli(max(log_time)) FROM {database}.ledger \
+                   WHERE partition = {partition:UInt16} AND offset = {offset:UInt64}";
+        let query = self.client.query(&sql.replace("{database}", &self.database));
+        Ok(query.param("partition", partition).param("offset", offset.saturating_sub(1)).fetch_one().await?)
+    }
+
+    /// Deletes the rows of `range` from one target, and waits until they are gone.
+    pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
+        let sql = format!(
+            "ALTER TABLE {}.{table} DELETE WHERE partition = {partition} AND offset >= {} AND offset < {}",
+            self.database, range.start, range.end
+        );
+        Ok(self.client.query(&sql).with_setting("mutations_sync", "2").execute().await?)
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extent_is_contiguous_only_if_nothing_is_missing_or_doubled() {
+        let extent = |rows, sum| Extent { rows, first: 3, last: 6, sum, log_time: 0 };
+        assert!(extent(4, 18).is_contiguous());
+        assert!(!extent(3, 13).is_contiguous(), "5 is missing");
+        assert!(!extent(4, 17).is_contiguous(), "4 twice, 5 missing");
+        let end = u64::MAX / 2;
+        let far =
+            Extent { rows: 2, first: end - 1, last: end, sum: (end - 1).wrapping_add(end), log_time: 0 };
+        assert!(far.is_contiguous());
+        assert!(!Extent { rows: 0, first: 0, last: 0, sum: 0, log_time: 0 }.is_contiguous());
+    }
+}

@@ -1,0 +1,166 @@
+//! What the loop and its tasks share.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use rdkafka::consumer::BaseConsumer;
+use schemas::Judge;
+use tokio::sync::Semaphore;
+
+use crate::chunk::ClosedChunk;
+use crate::config::ProjectorConfig;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::metrics::Metrics;
+use crate::projection::Tally;
+use crate::settle::Healed;
+use crate::tables::Tables;
+
+pub(crate) struct Work {
+    pub config: ProjectorConfig,
+    pub tables: Tables,
+    /// Replaced when the event types or applications are read again.
+    pub judge: ArcSwap<Judge>,
+    pub metrics: Metrics,
+    /// One partition at a time looks where to go on.
+    pub resuming: Semaphore,
+    reader: Arc<BaseConsumer>,
+    state: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    alive: Option<Instant>,
+    owned: Vec<i32>,
+    /// By partition.
+    log_ends: BTreeMap<i32, u64>,
+    inserted_to: BTreeMap<i32, u64>,
+}
+
+impl Work {
+    pub(crate) fn new(
+        config: ProjectorConfig,
+        generation: u32,
+        judge: Judge,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
+            judge: ArcSwap::from_pointee(judge),
+            metrics,
+            resuming: Semaphore::new(1),
+            reader: Arc::new(log::reader(&config.kafka)?),
+            state: Mutex::default(),
+            config,
+        })
+    }
+
+    /// The offsets that the log holds of a partition.
+    pub(crate) async fn bounds(&self, partition: i32) -> Result<Range<u64>> {
+        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || log::bounds(&reader, &topic, partition));
+        Ok(asked.await.map_err(|_| Error::Stopped)??)
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.state.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// The partitions that the loop has been given.
+    pub(crate) fn owned(&self) -> Vec<i32> {
+        self.progress().owned.clone()
+    }
+
+    pub(crate) fn set_owned(&self, owned: Vec<i32>) {
+        let mut progress = self.progress();
+        for lost in progress.owned.iter().filter(|partition| !owned.contains(partition)) {
+            let label = lost.to_string();
+            // A series that was never set is no error.
+            let _ = self.metrics.lag.remove_label_values(&[&label]);
+            let _ = self.metrics.lag_ms.remove_label_values(&[&label]);
+        }
+        progress.inserted_to.retain(|partition, _| owned.contains(partition));
+        progress.owned = owned;
+    }
+
+    pub(crate) fn set_log_end(&self, partition: i32, end: u64) {
+        let mut progress = self.progress();
+        progress.log_ends.insert(partition, end);
+        if !progress.owned.contains(&partition) {
+            return;
+        }
+        if let Some(inserted) = progress.inserted_to.get(&partition) {
+            let lag = end.saturating_sub(*inserted);
+            self.metrics.lag.with_label_values(&[&partition.to_string()]).set(lag as i64);
+            if lag == 0 {
+                self.metrics.lag_ms.with_label_values(&[&partition.to_string()]).set(0);
+            }
+        }
+    }
+
+    /// Where the log ended when it was last asked.
+    pub(crate) fn log_end(&self, partition: i32) -> Option<u64> {
+        self.progress().log_ends.get(&partition).copied()
+    }
+
+    /// Everything of a partition below this has been inserted and verified.
+    pub(crate) fn inserted_to(&self, partition: i32) -> Option<u64> {
+        self.progress().inserted_to.get(&partition).copied()
+    }
+
+    pub(crate) fn set_inserted_to(&self, partition: i32, offset: u64) {
+        self.progress().inserted_to.insert(partition, offset);
+    }
+
+    /// A chunk is in the tables.
+    pub(crate) fn inserted(&self, partition: i32, chunk: &ClosedChunk, healed: Healed) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let age = (now.as_millis() as i64 - chunk.oldest).max(0);
+        self.metrics.freshness.observe(age as f64 / 1000.0);
+        self.metrics.chunk_rows.observe(chunk.rows() as f64);
+        self.metrics.lag_ms.with_label_values(&[&partition.to_string()]).set(age);
+        for (kind, rows) in [("missing", healed.missing), ("wrong", healed.wrong)] {
+            self.metrics.healed.with_label_values(&[kind]).inc_by(rows as u64);
+        }
+        if healed != Healed::default() {
+            tracing::info!(partition, range = ?chunk.range(), ?healed, "completed");
+        }
+        self.set_inserted_to(partition, chunk.range().end);
+    }
+
+    /// Of each partition that is ours: everything below is in the tables.
+    pub(crate) fn confirmed(&self) -> BTreeMap<u16, u64> {
+        let inserted = self.progress().inserted_to.clone();
+        inserted
+            .into_iter()
+            .filter_map(|(partition, to)| Some((u16::try_from(partition).ok()?, to)))
+            .collect()
+    }
+
+    pub(crate) fn count(&self, tally: &mut Tally) {
+        for (verdict, count) in tally.verdicts() {
+            self.metrics.verdicts.with_label_values(&[verdict.as_str()]).inc_by(count);
+        }
+        for (reason, count) in tally.reasons() {
+            self.metrics.reasons.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        *tally = Tally::default();
+    }
+
+    pub(crate) fn alive(&self, now: Instant) {
+        self.progress().alive = Some(now);
+    }
+
+    /// How long ago the loop last turned.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        self.progress().alive.map(|alive| alive.elapsed())
+    }
+}
+
+/// 100 ms, doubled with each attempt, to 10 s: no partition is given up.
+pub(crate) fn backoff(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts.saturating_sub(1).min(7)).min(Duration::from_secs(10))
+}
