@@ -1,0 +1,46 @@
+/** What an answer of the gateway settles. */
+
+interface Receipt {
+  event_id?: string;
+  error?: { code?: string };
+}
+
+/** The fate of one event: in the log (`""`), refused for a reason, or `null`: to be sent again. */
+export type Fate = string | null;
+
+/** Statuses that say nothing about the events: beside every 5xx. */
+const RETRYABLE_STATUS = [401, 403, 404, 408, 425, 429];
+/** Errors in a receipt that say nothing about the event itself. */
+const RETRYABLE_EVENT = ["unavailable", "queue_full", "timeout", "not_acknowledged"];
+
+/** The fates of `count` events by the answer to their request. */
+export function fates(status: number, body: string, count: number): Fate[] {
+  if (status === 202 || status === 400) {
+    const receipts = parse(body);
+    if (receipts?.length === count) {
+      return receipts.map(({ error }) => {
+        if (!error) return "";
+        const code = error.code ?? "unknown";
+        return RETRYABLE_EVENT.includes(code) ? null : code;
+      });
+    }
+  }
+  const final = status >= 400 && status < 500 && !RETRYABLE_STATUS.includes(status);
+  return Array<Fate>(count).fill(final ? (status === 413 ? "too_large" : `http_${status}`) : null);
+}
+
+/** Milliseconds that the gateway asks to wait: a number of seconds or a date (RFC 9110, 10.2.3). */
+export function retryAfter(value: string | null): number | undefined {
+  if (value === null) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 300_000);
+}
+
+function parse(body: string): Receipt[] | undefined {
+  try {
+    const { receipts } = JSON.parse(body);
+    return Array.isArray(receipts) ? receipts : undefined;
+  } catch {
+    return undefined;
+  }
+}
