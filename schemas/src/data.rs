@@ -2,7 +2,7 @@
 //! library is the authority on what is valid, and nothing is parsed or built a second time.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 

@@ -29,6 +29,7 @@
 )]
 
 pub mod apps;
+pub mod compat;
 mod data;
 mod envelope;
 mod json;

@@ -36,7 +36,7 @@ fn described(error: jsonschema::ValidationError<'_>) -> [String; 3] {
     [error.instance_path().to_string(), error.kind().keyword().to_owned(), error.masked().to_string()]
 }
 
-fn any_schema() -> impl Strategy<Value = Json> {
+pub(crate) fn any_schema() -> impl Strategy<Value = Json> {
     let small = 0..4_u64;
     let types = prop_oneof![
         Just(json!("object")),
@@ -54,6 +54,7 @@ fn any_schema() -> impl Strategy<Value = Json> {
         vec(any_json(), 1..4).prop_map(|values| json!({"enum": values})),
         any_json().prop_map(|value| json!({"const": value})),
         small.clone().prop_map(|n| json!({"minLength": n})),
+        small.clone().prop_map(|n| json!({"minLength": n, "maxLength": n + 1})),
         small.clone().prop_map(|n| json!({"maxLength": n, "maxItems": n})),
         small.clone().prop_map(|n| json!({"minItems": n, "minProperties": n})),
         small.clone().prop_map(|n| json!({"maxProperties": n})),
@@ -125,4 +126,15 @@ fn no_pattern_takes_long() {
     let schema = Schema::compile(&json!({"pattern": "^(a+)+$"})).unwrap();
     let text = format!("\"{}!\"", "a".repeat(100_000));
     assert!(!schema.0.is_valid(Document::parse(&text).unwrap().root()));
+}
+
+#[test]
+fn lengths_count_characters() {
+    for text in ["", "a", "é", "aé", "🦀", "🦀🦀", "é🦀a\n", "\"\\", "aaaaaaaaa"] {
+        for (min, max) in (0..6_u64).flat_map(|min| (0..8_u64).map(move |max| (min, max))) {
+            check(&json!({"minLength": min, "maxLength": max}), &json!(text));
+            check(&json!({"minLength": min}), &json!(text));
+            check(&json!({"maxLength": max}), &json!(text));
+        }
+    }
 }

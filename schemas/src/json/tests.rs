@@ -107,7 +107,7 @@ fn repeated_keys_are_found_with_their_pointers() {
 }
 
 pub(crate) fn any_json() -> impl Strategy<Value = Json> {
-    let text = prop_oneof!["[a-d]{0,3}", any::<String>()];
+    let text = prop_oneof!["[a-d]{0,3}", "[aé🦀\u{0}]{0,4}", any::<String>()];
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),
