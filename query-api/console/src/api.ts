@@ -1,0 +1,209 @@
+/** The query API (see `/openapi.json`): what can be asked, and the shape of each answer. */
+import type { AsOf, Question } from './ask'
+import type { Feature } from './feature'
+import type { Interval, Scope } from './scope'
+
+export type { Feature }
+
+interface Fresh {
+  as_of: AsOf
+}
+
+type Query = Record<string, string | number | boolean | null | undefined>
+
+function get<T>(path: string, query: Query = {}): Question<T> {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== '') search.set(name, String(value))
+  const text = search.toString().replace(/%(2F|3A|2C)/g, (code) => decodeURIComponent(code))
+  return { method: 'GET', path: text ? `${path}?${text}` : path }
+}
+
+const post = <T>(path: string, body: object): Question<T> => ({ method: 'POST', path, body: JSON.parse(JSON.stringify(body)) })
+
+// Usage
+
+export interface FeatureUse extends Feature {
+  events: number
+  sessions: number
+  first_seen: string
+  last_seen: string
+}
+export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | 'sessions', limit?: number) =>
+  get<Fresh & { features: FeatureUse[] }>('/v1/features', { order, by, ...scope, limit })
+
+export interface UnusedFeature extends Feature {
+  last_seen: string | null
+}
+export const unused = (scope: Scope) => get<Fresh & { features: UnusedFeature[] }>('/v1/features/unused', { ...scope })
+
+export interface Bucket {
+  start: string
+  events: number
+  sessions: number
+}
+export const usage = (scope: Scope, interval: Interval) => get<Fresh & { series: Bucket[] }>('/v1/usage', { interval, ...scope })
+
+// Order
+
+export interface Transition {
+  from: Feature
+  to: Feature
+  count: number
+  sessions: number
+  median_gap_ms: number
+}
+export const transitions = (scope: Scope) => get<Fresh & { transitions: Transition[] }>('/v1/order/transitions', { ...scope, limit: 10_000 })
+
+export interface Pair {
+  first: Feature
+  then: Feature
+  sessions: number
+  both: number
+}
+export const precedence = (scope: Scope) => get<Fresh & { pairs: Pair[] }>('/v1/order/precedence', { ...scope })
+
+export interface PathsBody {
+  length: number
+  start?: Feature
+  through?: Feature
+  end?: Feature
+  whole_session?: boolean
+  limit: number
+}
+export interface Path {
+  steps: Feature[]
+  count: number
+  sessions: number
+}
+export const paths = (scope: Scope, body: PathsBody) => post<Fresh & { paths: Path[] }>('/v1/order/paths', { ...scope, ...body })
+
+export interface FunnelBody {
+  steps: Feature[]
+  window?: string
+  start: 'any' | 'first'
+  exclude?: Feature[]
+}
+export interface FunnelStep extends Feature {
+  sessions: number
+  /** From step 1 to this step. */
+  median_time_ms: number | null
+}
+export const funnel = (scope: Scope, body: FunnelBody) => post<Fresh & { steps: FunnelStep[] }>('/v1/order/funnel', { ...scope, ...body })
+
+export interface EndFeature extends Feature {
+  sessions: number
+}
+export const entries = (scope: Scope) => get<Fresh & { features: EndFeature[] }>('/v1/order/entries', { ...scope })
+export const exits = (scope: Scope) => get<Fresh & { features: EndFeature[] }>('/v1/order/exits', { ...scope })
+
+// Sessions and events
+
+export interface StoredEvent extends Feature {
+  event_id: string
+  session_id: string
+  app: string
+  timestamp: string
+  received_at: string
+  sent_at: string | null
+  partition: number
+  offset: number
+  schema_version: number
+  data: unknown
+}
+interface EventPage extends Fresh {
+  events: StoredEvent[]
+  /** The `cursor` of the next page; null at the end. */
+  next_cursor: string | null
+}
+export const session = (id: string, limit: number) => get<EventPage>(`/v1/sessions/${encodeURIComponent(id)}`, { limit })
+
+export type ListOrder = 'newest' | 'oldest'
+export interface EventsQuery {
+  session_id?: string | null
+  order?: ListOrder
+  limit?: number
+  cursor?: string | null
+}
+export const events = (scope: Scope, query: EventsQuery) => get<EventPage>('/v1/events', { ...scope, ...query })
+
+/** What streams of all events are called, by their media type. */
+export const EXPORTS = [
+  { label: 'NDJSON', accept: 'application/x-ndjson', file: 'events.ndjson' },
+  { label: 'CSV', accept: 'text/csv', file: 'events.csv' },
+  { label: 'Parquet', accept: 'application/vnd.apache.parquet', file: 'events.parquet' },
+]
+
+// Problems
+
+export interface Reason {
+  code: string
+  /** JSON pointer from the root of the event; empty for the record as a whole. */
+  pointer: string
+  keyword: string
+  message: string
+}
+export const REASONS = [
+  'empty_record', 'record_too_large', 'invalid_json', 'not_an_object', 'missing_field', 'invalid_field',
+  'future_timestamp', 'timestamp_out_of_range', 'unknown_event_type', 'data_invalid', 'unknown_application',
+]
+
+export interface Rejection extends Feature {
+  partition: number
+  offset: number
+  event_id: string
+  session_id: string
+  app: string
+  received_at: string
+  schema_version: number
+  reasons: Reason[]
+  /** How many there were; 16 are kept. */
+  reasons_total: number
+  /** The first 64 KiB; what is not UTF-8 is replaced. */
+  raw: string
+  raw_bytes: number
+}
+export interface ProblemsQuery {
+  reason?: string | null
+  limit?: number
+  cursor?: string | null
+}
+export const rejections = (scope: Scope, query: ProblemsQuery) => get<Fresh & { rejections: Rejection[]; next_cursor: string | null }>('/v1/rejections', { ...scope, ...query })
+
+export interface RejectionCount extends Feature {
+  reason: string
+  app: string
+  /** A record with several reasons counts under each. */
+  records: number
+  first_seen: string
+  last_seen: string
+}
+export const rejectionsSummary = (scope: Scope, reason?: string | null) => get<Fresh & { summary: RejectionCount[] }>('/v1/rejections/summary', { ...scope, reason })
+
+export interface Fate extends Feature {
+  event_id: string
+  verdict: 'accepted' | 'rejected' | 'duplicate'
+  session_id: string | null
+  timestamp: string | null
+  received_at: string
+  log_time: string
+  partition: number
+  offset: number
+  schema_version: number
+  app: string
+  data: unknown
+  reasons: Reason[]
+  raw: string | null
+  /** Other records with the same event id. */
+  others: { partition: number; offset: number; verdict: string; received_at: string }[]
+}
+export const fate = (id: string) => get<Fresh & Fate>(`/v1/events/${encodeURIComponent(id)}`)
+
+// Retention
+
+export interface Cohort {
+  start: string
+  sessions: number
+  /** Sessions with an event 0, 1, 2, ... intervals after their first. */
+  returned: number[]
+}
+export const retention = (scope: Scope, interval: 'day' | 'week') => get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, ...scope })

@@ -1,0 +1,85 @@
+import type { ComponentType } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { keyWanted, readerKey, refresh, refreshes, setReaderKey } from './ask'
+import { loadCatalogue } from './catalogue'
+import { PAGES, type Page } from './pages'
+import { elsewhere, useRoute } from './router'
+import { Navigation } from './ui/navigation'
+import { ScopeBar } from './ui/scope-bar'
+import { Freshness, ThemeSwitch } from './ui/status'
+import { KeyForm } from './ui/key-form'
+import { Loading } from './ui/states'
+
+export function App() {
+  const { page: path } = useRoute()
+  const page = PAGES.find((page) => page.path === path || path.startsWith(`${page.path}/`))
+  const wanted = keyWanted.use()
+  const round = refreshes.use()
+  const key = readerKey.use()
+  const heading = useRef<HTMLHeadingElement>(null)
+  const first = useRef(true)
+
+  useEffect(() => void loadCatalogue().catch(() => {}), [round])
+  useEffect(() => {
+    document.title = `${page?.title ?? 'Not found'} · The Eye`
+    // A reader of the screen hears where the link has led; the first page is read from its top.
+    if (!first.current) heading.current?.focus()
+    first.current = false
+    scrollTo(0, 0)
+  }, [page])
+
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), heading.current?.focus())}>
+        Skip to the content
+      </a>
+      <Navigation current={page} />
+      <div class="content">
+        <header class="top">
+          <div class="title">
+            <h1 ref={heading} tabIndex={-1}>
+              {page?.title ?? 'Not found'}
+            </h1>
+            {page && <p>{page.about}</p>}
+          </div>
+          <div class="status">
+            <Freshness />
+            <button type="button" class="quiet" onClick={refresh}>
+              Refresh
+            </button>
+            <ThemeSwitch />
+            {key && (
+              <button type="button" class="quiet" onClick={() => setReaderKey(null)}>
+                Forget key
+              </button>
+            )}
+          </div>
+          {page && page.filters.length > 0 && <ScopeBar filters={page.filters} />}
+        </header>
+        <main id="main">
+          {wanted && <KeyForm />}
+          {page ? (
+            <Lazy key={page.path} page={page} />
+          ) : (
+            <p class="state">
+              There is no page “{path}”. <a href={elsewhere('usage')}>Go to Usage</a>
+            </p>
+          )}
+        </main>
+      </div>
+    </>
+  )
+}
+
+function Lazy({ page }: { page: Page }) {
+  const [Loaded, setLoaded] = useState<ComponentType | null>(null)
+  const [failed, setFailed] = useState(false)
+  useEffect(() => void page.load().then(({ default: component }) => setLoaded(() => component), () => setFailed(true)), [])
+  if (failed)
+    return (
+      <p class="state problem" role="alert">
+        This page could not be loaded. The console may have been updated: <button type="button" onClick={() => location.reload()}>Load it again</button>
+      </p>
+    )
+  return Loaded ? <Loaded /> : <Loading />
+}

@@ -1,0 +1,117 @@
+import { useEffect, useState } from 'preact/hooks'
+import { store } from './store'
+
+/** One call of the query API, as a value: it can be asked, shown as curl and compared. */
+export interface Question<T> {
+  method: 'GET' | 'POST'
+  /** With its query. */
+  path: string
+  body?: unknown
+  /** The type of the answer; never set. */
+  answer?: T
+}
+
+/** What part of the log an answer includes. */
+export interface AsOf {
+  positions: Record<string, number>
+  time: string | null
+}
+
+/** The problem details (RFC 9457) of a refusal; status 0 if there was no answer at all. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    readonly field?: string,
+  ) {
+    super(detail)
+  }
+}
+
+const KEY = 'eye.reader-key'
+
+/** The reader key of this tab; never in the address, never kept when the tab is closed. */
+export const readerKey = store<string | null>(sessionStorage.getItem(KEY))
+export const keyWanted = store(false)
+/** The freshest `as_of` of any answer so far. */
+export const asOf = store<AsOf | null>(null)
+/** Counts the presses of "refresh": each asks every question of the page again. */
+export const refreshes = store(0)
+export const refresh = () => refreshes.set(refreshes.get() + 1)
+
+export function setReaderKey(key: string | null): void {
+  if (key) sessionStorage.setItem(KEY, key)
+  else sessionStorage.removeItem(KEY)
+  readerKey.set(key)
+  keyWanted.set(false)
+  refresh()
+}
+
+/** The raw response of a question, or a `Problem`. */
+export async function send(question: Question<unknown>, accept: string, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { accept }
+  const key = readerKey.get()
+  if (key) headers.authorization = `Bearer ${key}`
+  if (question.body !== undefined) headers['content-type'] = 'application/json'
+  const body = question.body === undefined ? undefined : JSON.stringify(question.body)
+  let response: Response
+  try {
+    response = await fetch(question.path, { method: question.method, headers, body, signal })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new Problem(0, 'unreachable', 'The query API does not answer. Is it running, and is this machine online?')
+  }
+  if (response.ok) return response
+  if (response.status === 401) keyWanted.set(true)
+  const problem = await response.json().catch(() => ({}))
+  const what = problem.detail ?? problem.title ?? `The query API answered ${response.status}.`
+  throw new Problem(response.status, problem.code ?? String(response.status), what, problem.field)
+}
+
+export async function ask<T>(question: Question<T>, signal?: AbortSignal): Promise<T> {
+  const answer = await (await send(question, 'application/json', signal)).json()
+  const fresh = answer?.as_of as AsOf | undefined
+  if (fresh?.time && fresh.time >= (asOf.get()?.time ?? '')) asOf.set(fresh)
+  return answer
+}
+
+/** `value` stays while the next answer is on its way (`loading`), so that pages do not flicker. */
+export interface Answer<T> {
+  value?: T
+  problem?: Problem
+  loading: boolean
+}
+
+/** Asks when the question changes and on every refresh; null asks nothing. */
+export function useAnswer<T>(question: Question<T> | null): Answer<T> {
+  return useAnswers(question && JSON.stringify(question), (signal) => ask(question!, signal))
+}
+
+/** The same for what takes several questions: `load` is called again when `identity` changes. */
+export function useAnswers<T>(identity: string | null, load: (signal: AbortSignal) => Promise<T>): Answer<T> {
+  const [answer, setAnswer] = useState<Answer<T>>({ loading: identity !== null })
+  const round = refreshes.use()
+  useEffect(() => {
+    if (identity === null) return setAnswer({ loading: false })
+    const abort = new AbortController()
+    setAnswer(({ value }) => ({ value, loading: true }))
+    load(abort.signal).then(
+      (value) => abort.signal.aborted || setAnswer({ value, loading: false }),
+      (problem) => abort.signal.aborted || setAnswer({ problem, loading: false }),
+    )
+    return () => abort.abort()
+  }, [identity, round])
+  return answer
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
+
+/** The same call for a terminal. The key stays out of it: it is read from the environment. */
+export function curl(question: Question<unknown>, accept?: string): string {
+  const lines = [`curl -sS ${quoted(location.origin + question.path)}`]
+  if (readerKey.get()) lines.push(`-H "Authorization: Bearer $EYE_READER_KEY"`)
+  if (accept) lines.push(`-H ${quoted(`Accept: ${accept}`)}`)
+  if (question.body !== undefined) lines.push(`-H 'Content-Type: application/json'`, `-d ${quoted(JSON.stringify(question.body))}`)
+  return lines.join(' \\\n  ')
+}

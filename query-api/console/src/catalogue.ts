@@ -1,0 +1,42 @@
+import { ask, type Question } from './ask'
+import * as api from './api'
+import { encodeFeature, type Feature } from './feature'
+import { store } from './store'
+
+/** What the filters offer, and when the data begins and ends: asked once, over all time. */
+export interface Catalogue {
+  /** Seen features first, most used first; then those declared and never seen. */
+  features: Feature[]
+  categories: string[]
+  apps: string[]
+  first: string | null
+  last: string | null
+}
+
+export const catalogue = store<Catalogue | null>(null)
+
+export async function loadCatalogue(): Promise<void> {
+  const [seen, never] = await Promise.all([ask(api.features({}, 'most', 'events')), ask(api.unused({}))])
+  const features: Feature[] = [...seen.features, ...never.features].map(({ category, name }) => ({ category, name }))
+  const times = seen.features.flatMap(({ first_seen, last_seen }) => [first_seen, last_seen]).sort()
+  catalogue.set({
+    features,
+    categories: [...new Set(features.map(({ category }) => category))].sort(),
+    apps: await apps().catch(() => []),
+    first: times[0] ?? null,
+    last: times.at(-1) ?? null,
+  })
+}
+
+async function apps(): Promise<string[]> {
+  return []
+}
+
+/** Which of the eight colours a category has: the same on every page. */
+export function categoryColour(category: string): number {
+  const place = catalogue.get()?.categories.indexOf(category) ?? -1
+  return place < 0 ? 7 : place % 8
+}
+
+export const featureKey = encodeFeature
+export type { Question }

@@ -1,0 +1,33 @@
+import type { ComponentType } from 'preact'
+
+export type Filter = 'range' | 'app' | 'category' | 'name'
+
+export interface Page {
+  path: string
+  title: string
+  /** What it answers, under the title. */
+  about: string
+  group: 'Use' | 'Order' | 'Events' | 'Operations'
+  filters: Filter[]
+  load: () => Promise<{ default: ComponentType }>
+}
+
+const ALL: Filter[] = ['range', 'app', 'category', 'name']
+const RANGE: Filter[] = ['range', 'app']
+
+/** Every page, in the order of the navigation. Each is a file of `pages/`, loaded when it is opened. */
+export const PAGES: Page[] = [
+  { path: 'usage', title: 'Usage', about: 'Which features are used most, rarely, never.', group: 'Use', filters: ALL, load: () => import('./pages/usage') },
+  { path: 'event-types', title: 'Event types', about: 'What may be sent: schemas, versions, examples, and how much each is used.', group: 'Use', filters: [], load: () => import('./pages/event-types') },
+  { path: 'order/flow', title: 'Flow', about: 'What happens after, or before, a feature.', group: 'Order', filters: RANGE, load: () => import('./pages/order/flow') },
+  { path: 'order/transitions', title: 'Transitions', about: 'Which feature directly follows which.', group: 'Order', filters: RANGE, load: () => import('./pages/order/transitions') },
+  { path: 'order/precedence', title: 'Precedence', about: 'Which of two features sessions use first.', group: 'Order', filters: RANGE, load: () => import('./pages/order/precedence') },
+  { path: 'order/funnel', title: 'Funnel', about: 'How many sessions get through a series of steps, and how fast.', group: 'Order', filters: RANGE, load: () => import('./pages/order/funnel') },
+  { path: 'order/paths', title: 'Paths', about: 'The most frequent series of features.', group: 'Order', filters: RANGE, load: () => import('./pages/order/paths') },
+  { path: 'order/retention', title: 'Retention', about: 'How many sessions are still active days or weeks after their first event.', group: 'Order', filters: RANGE, load: () => import('./pages/order/retention') },
+  { path: 'sessions', title: 'Sessions', about: 'One session, event by event, across all applications.', group: 'Events', filters: ALL, load: () => import('./pages/sessions') },
+  { path: 'events', title: 'Events', about: 'Every accepted event; to read and to export.', group: 'Events', filters: ALL, load: () => import('./pages/events') },
+  { path: 'live', title: 'Live', about: 'Events and verdicts as they come in.', group: 'Events', filters: [], load: () => import('./pages/live') },
+  { path: 'problems', title: 'Problems', about: 'What was rejected, and why; the fate of one event.', group: 'Operations', filters: ALL, load: () => import('./pages/problems') },
+  { path: 'health', title: 'Health', about: 'Is everything in, how fresh is it, does it add up?', group: 'Operations', filters: [], load: () => import('./pages/health') },
+]

@@ -1,0 +1,1 @@
+export default function Page() { return <p class="state">To be written.</p> }

@@ -1,0 +1,143 @@
+import * as api from '../../api'
+import { ask, useAnswer, useAnswers, type Answer } from '../../ask'
+import { Chart, tooltip } from '../../charts/chart'
+import { categoryColour } from '../../catalogue'
+import { decodeFeature, encodeFeature } from '../../feature'
+import { count, percent } from '../../format'
+import { setParams, useRoute } from '../../router'
+import { scopeOf } from '../../scope'
+import * as sql from '../../sql'
+import { Choice, FeatureSelect } from '../../ui/feature-select'
+import { FeatureName } from '../../ui/feature'
+import { Panel } from '../../ui/panel'
+import { BarCell, Table } from '../../ui/table'
+import { Ends } from './ends'
+import { flowOf, PATHS, type Flow } from './flow-graph'
+
+const STEPS = [3, 4, 5]
+
+/** The flow from a start feature, or to an end feature; by default from where most sessions begin. */
+export default function FlowPage() {
+  const { params } = useRoute()
+  const scope = scopeOf(params)
+  const steps = STEPS.find((steps) => String(steps) === params.get('steps')) ?? 4
+  const end = decodeFeature(params.get('end'))
+  const asked = decodeFeature(params.get('start'))
+  const entries = useAnswer(api.entries(scope))
+  const likely = entries.value?.features[0]
+  const anchor = end ?? asked ?? (likely ? { category: likely.category, name: likely.name } : null)
+  const backwards = end !== null
+
+  // Shorter paths too: from them comes what does not go on.
+  const questions = anchor ? Array.from({ length: steps - 1 }, (_, i) => api.paths(scope, { length: i + 2, [backwards ? 'end' : 'start']: anchor, limit: PATHS })) : []
+  const uses = anchor && api.features({ ...scope, ...anchor }, 'most', 'events')
+  const flow = useAnswers<Flow>(anchor && JSON.stringify([uses, questions]), async (signal) => {
+    const [{ features }, ...paths] = await Promise.all([ask(uses!, signal), ...questions.map((question) => ask(question, signal))] as const)
+    return flowOf(anchor!, features[0]?.events ?? 0, paths.map(({ paths }) => paths), backwards)
+  })
+  // Without a first feature there is no event at all.
+  const answer: Answer<Flow> = anchor || entries.loading ? flow : { ...entries, value: { uses: 0, links: [], leftOut: 0 } }
+
+  const pick = (feature: string | null) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })
+  const body = anchor && { length: steps, [backwards ? 'end' : 'start']: anchor, limit: PATHS }
+  return (
+    <>
+      <div class="panel actions" role="group" aria-label="Which flow">
+        <FeatureSelect label="From" none={end ? '–' : 'where most sessions begin'} value={end ? null : asked} onChange={(feature) => setParams({ start: feature && encodeFeature(feature), end: null })} />
+        <FeatureSelect label="or to" none="–" value={end} onChange={(feature) => setParams({ end: feature && encodeFeature(feature), start: null })} />
+        <span class="field">
+          <span>Steps</span>
+          <Choice label="Steps" options={STEPS.map((steps) => [String(steps), String(steps)])} value={String(steps)} onChange={(steps) => setParams({ steps: steps === '4' ? null : steps })} />
+        </span>
+      </div>
+      <Panel
+        title={anchor ? `Flow ${backwards ? 'to' : 'from'} ${anchor.name}` : 'Flow'}
+        class="flow"
+        note={`Each use of the feature, and what came directly ${backwards ? 'before' : 'after'} it. Choose a step in the drawing to start there.`}
+        question={body && api.paths(scope, body)}
+        answer={answer}
+        sql={body ? sql.paths(scope, body) : undefined}
+        isEmpty={({ links }) => !links.length}
+        chart={(flow) => <Drawing flow={flow} backwards={backwards} onPick={(key) => pick(key)} />}
+        table={({ links, uses }) => (
+          <Table
+            caption="Steps of the flow"
+            rows={links}
+            rowKey={(link) => `${link.step} ${link.from.key}>${link.to.key}`}
+            columns={[
+              { label: 'Step', number: true, sort: ({ step }) => step, cell: ({ step }) => step },
+              { label: 'From', cell: ({ from }) => <NodeName node={from} />, sort: ({ from }) => from.label },
+              { label: 'To', cell: ({ to }) => <NodeName node={to} />, sort: ({ to }) => to.label },
+              { label: 'Times', number: true, sort: (link) => link.count, cell: (link) => <BarCell value={link.count} of={uses} /> },
+              { label: 'Of all uses', number: true, cell: (link) => percent(link.count, uses) },
+            ]}
+          />
+        )}
+      />
+      <div class="columns">
+        <Ends scope={scope} which="entries" />
+        <Ends scope={scope} which="exits" />
+      </div>
+    </>
+  )
+}
+
+const NodeName = ({ node }: { node: Flow['links'][number]['from'] }) => (node.feature ? <FeatureName feature={node.feature} /> : <span class="muted">{node.label}</span>)
+
+function Drawing({ flow, backwards, onPick }: { flow: Flow; backwards: boolean; onPick: (key: string | null) => void }) {
+  const nodes = [...new Map(flow.links.flatMap(({ from, to }) => [from, to]).map((node) => [node.id, node])).values()]
+  const incoming = (id: string) => flow.links.filter(({ to }) => to.id === id).reduce((sum, { count }) => sum + count, 0)
+  const outgoing = (id: string) => flow.links.filter(({ from }) => from.id === id).reduce((sum, { count }) => sum + count, 0)
+  const amount = (id: string) => Math.max(incoming(id), outgoing(id))
+  const deepest = Math.max(...nodes.map(({ depth }) => depth))
+  return (
+    <>
+      <Chart
+        label={`Flow of ${count(flow.uses)} uses over ${deepest + 1} steps. The table has the figures.`}
+        height={420}
+        minWidth={620}
+        data={flow}
+        onPick={(index, what) => what === 'node' && nodes[index]?.feature && onPick(encodeFeature(nodes[index].feature))}
+        option={(colours) => ({
+          tooltip: {
+            ...tooltip(colours),
+            trigger: 'item',
+            formatter: (params) => {
+              const { dataType, dataIndex } = params as { dataType: string; dataIndex: number }
+              const link = flow.links[dataIndex]
+              if (dataType === 'edge' && link) return `${escape(link.from.label)} → ${escape(link.to.label)}<br><b>${count(link.count)}</b> (${percent(link.count, flow.uses)} of all uses)`
+              const node = nodes[dataIndex]
+              return node ? `${node.feature ? `${escape(node.feature.category)}: ` : ''}${escape(node.label)}<br><b>${count(amount(node.id))}</b> (${percent(amount(node.id), flow.uses)} of all uses)` : ''
+            },
+          },
+          series: [
+            {
+              type: 'sankey',
+              left: 6,
+              right: 140,
+              top: 8,
+              bottom: 8,
+              nodeWidth: 12,
+              nodeGap: 9,
+              layoutIterations: 0,
+              draggable: false,
+              nodeAlign: backwards ? 'right' : 'left',
+              emphasis: { focus: 'adjacency' },
+              label: { color: colours.text, fontSize: 12, formatter: ({ dataIndex }) => `${nodes[dataIndex!]?.label}  ${count(amount(nodes[dataIndex!]?.id ?? ''))}` },
+              lineStyle: { color: 'source', opacity: 0.22, curveness: 0.5 },
+              data: nodes.map(({ id, depth, feature }) => ({
+                name: id,
+                depth,
+                itemStyle: { color: feature ? colours.categories[categoryColour(feature.category)] : colours.line, borderWidth: 0 },
+              })),
+              links: flow.links.map(({ from, to, count }) => ({ source: from.id, target: to.id, value: count })),
+            },
+          ],
+        })}
+      />
+      {flow.leftOut > 0 && <p class="note">{count(flow.leftOut)} rare steps are beyond the {count(PATHS)} most frequent paths and not drawn.</p>}
+    </>
+  )
+}
+
+const escape = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)

@@ -1,0 +1,36 @@
+import { useRoute, setParams } from '../router'
+import { scopeOf } from '../scope'
+import { REASONS } from '../api'
+import { FindById } from '../ui/find'
+import { FateOf } from './problems/fate'
+import { Rejected } from './problems/rejected'
+import { Summary } from './problems/summary'
+
+export default function Problems() {
+  const { params } = useRoute()
+  const scope = scopeOf(params)
+  const event = params.get('event')
+  const reason = REASONS.find((reason) => reason === params.get('reason')) ?? null
+  return (
+    <>
+      <section class="panel" aria-label="Where is my event?">
+        <FindById label="Where is my event? Event id" value={event} button="Find" help="The event_id you sent, or that the gateway gave you in its receipt." onFind={(event) => setParams({ event })} />
+      </section>
+      {event && <FateOf key={event} id={event} />}
+      <div class="panel actions" role="group" aria-label="Which problems">
+        <label class="field">
+          <span>Reason</span>
+          <select value={reason ?? ''} onChange={({ currentTarget: { value } }) => setParams({ reason: value, cursor: null })}>
+            <option value="">all</option>
+            {REASONS.map((reason) => (
+              <option key={reason}>{reason}</option>
+            ))}
+          </select>
+        </label>
+        <p class="muted">The time range is about when a record was received: the event's own time may be what is wrong with it.</p>
+      </div>
+      <Summary scope={scope} reason={reason} />
+      <Rejected scope={scope} reason={reason} />
+    </>
+  )
+}

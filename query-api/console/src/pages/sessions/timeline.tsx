@@ -1,0 +1,154 @@
+import { useState } from 'preact/hooks'
+import type { StoredEvent } from '../../api'
+import { categoryColour } from '../../catalogue'
+import { count, day, duration, plural, time } from '../../format'
+import { elsewhere } from '../../router'
+import { FeatureName } from '../../ui/feature'
+import { Json } from '../../ui/json'
+
+/** A gap from here on is a pause: it gets a line of its own. */
+const PAUSE_MS = 30 * 60_000
+
+/** A session's events in their order, a column for each application, each event with its data. */
+export function Timeline({ events }: { events: StoredEvent[] }) {
+  const apps = [...new Set(events.map(({ app }) => app))]
+  const first = events[0]!
+  const last = events.at(-1)!
+  const span = ms(last) - ms(first)
+  return (
+    <>
+      <dl class="facts">
+        <div>
+          <dt>Events</dt>
+          <dd data-test="session-events">{count(events.length)}</dd>
+        </div>
+        <div>
+          <dt>From</dt>
+          <dd>{time(first.timestamp)}</dd>
+        </div>
+        <div>
+          <dt>To</dt>
+          <dd>{time(last.timestamp)}</dd>
+        </div>
+        <div>
+          <dt>Over</dt>
+          <dd>{duration(span)}</dd>
+        </div>
+        <div>
+          <dt>{plural(apps.length, 'application')}</dt>
+          <dd>{apps.join(', ')}</dd>
+        </div>
+      </dl>
+      {span > 0 && <Strip events={events} span={span} apps={apps} />}
+      <ol class="timeline" aria-label="Events in order">
+        {events.map((event, index) => {
+          const before = events[index - 1]
+          const gap = before ? ms(event) - ms(before) : null
+          return (
+            <li key={event.event_id} class={event.app === before?.app || !before ? '' : 'other-app'}>
+              {(!before || day(before.timestamp) !== day(event.timestamp)) && <p class="day">{day(event.timestamp)}</p>}
+              {gap !== null && gap >= PAUSE_MS && <p class="pause">pause of {duration(gap)}</p>}
+              <Row event={event} gap={gap} apps={apps} />
+            </li>
+          )
+        })}
+      </ol>
+    </>
+  )
+}
+
+const ms = ({ timestamp }: StoredEvent) => Date.parse(timestamp)
+
+/** Where in the session's time its events lie, a line for each application. */
+function Strip({ events, span, apps }: { events: StoredEvent[]; span: number; apps: string[] }) {
+  const first = ms(events[0]!)
+  return (
+    <div class="strip" aria-hidden="true">
+      {apps.map((app) => (
+        <div key={app}>
+          <span>{app}</span>
+          <svg viewBox="0 0 1000 14" preserveAspectRatio="none">
+            <line x1="0" x2="1000" y1="7" y2="7" />
+            {events
+              .filter((event) => event.app === app)
+              .map((event) => (
+                <rect key={event.event_id} class={`c${categoryColour(event.category)}`} x={Math.round(((ms(event) - first) / span) * 996)} y="1" width="4" height="12" rx="1" />
+              ))}
+          </svg>
+        </div>
+      ))}
+    </div>
+  )
+}
+
+function Row({ event, gap, apps }: { event: StoredEvent; gap: number | null; apps: string[] }) {
+  const [open, setOpen] = useState(false)
+  return (
+    <>
+      <div class="event">
+        <time dateTime={event.timestamp} class="mono">
+          {time(event.timestamp).slice(11)}
+        </time>
+        <span class="gap muted">{gap === null ? '' : gap === 0 ? 'same time' : `+${duration(gap)}`}</span>
+        <span class="what">
+          <FeatureName feature={event} />
+          {apps.length > 1 && <span class="badge">{event.app}</span>}
+        </span>
+        <button type="button" class="quiet" aria-expanded={open} onClick={() => setOpen(!open)}>
+          Data
+        </button>
+      </div>
+      {open && <EventDetail event={event} />}
+    </>
+  )
+}
+
+export function EventDetail({ event }: { event: StoredEvent }) {
+  return (
+    <div class="detail">
+      <Json value={event.data} label={`Data of ${event.name}`} />
+      <dl class="facts">
+        <div>
+          <dt>Event id</dt>
+          <dd>
+            <a class="mono" href={elsewhere('problems', { event: event.event_id })}>
+              {event.event_id}
+            </a>
+          </dd>
+        </div>
+        <div>
+          <dt>Session</dt>
+          <dd>
+            <a class="mono" href={elsewhere(`sessions/${event.session_id}`)}>
+              {event.session_id}
+            </a>
+          </dd>
+        </div>
+        <div>
+          <dt>Application</dt>
+          <dd>{event.app}</dd>
+        </div>
+        <div>
+          <dt>Received</dt>
+          <dd>{time(event.received_at)}</dd>
+        </div>
+        {event.sent_at && (
+          <div>
+            <dt>Sent</dt>
+            <dd>{time(event.sent_at)}</dd>
+          </div>
+        )}
+        <div>
+          <dt>In the log</dt>
+          <dd>
+            partition {event.partition}, offset {event.offset}
+          </dd>
+        </div>
+        <div>
+          <dt>Schema</dt>
+          <dd>version {event.schema_version}</dd>
+        </div>
+      </dl>
+    </div>
+  )
+}

@@ -1,0 +1,189 @@
+import * as api from '../api'
+import type { FeatureUse } from '../api'
+import { useAnswer } from '../ask'
+import { catalogue } from '../catalogue'
+import { encodeFeature, type Feature } from '../feature'
+import { ago, count, day, percent, second } from '../format'
+import { elsewhere, setParams, useRoute } from '../router'
+import { bucketEnd, fittingInterval, inRange, INTERVALS, scopeOf, type Interval } from '../scope'
+import * as sql from '../sql'
+import { Choice } from '../ui/feature-select'
+import { FeatureName } from '../ui/feature'
+import { Panel } from '../ui/panel'
+import { BarCell, Table } from '../ui/table'
+import { Apps } from './usage/apps'
+import { OverTime } from './usage/over-time'
+
+const SHOWN = 8
+type By = 'events' | 'sessions'
+
+export default function Usage() {
+  const { params } = useRoute()
+  const scope = scopeOf(params)
+  const by: By = params.get('by') === 'sessions' ? 'sessions' : 'events'
+  const known = catalogue.use()
+
+  const most = api.features(scope, 'most', by)
+  const least = api.features(scope, 'least', by, SHOWN)
+  const unused = api.unused(scope)
+  const entries = api.entries(scope)
+  const used = useAnswer(most)
+  const rare = useAnswer(least)
+  const never = useAnswer(unused)
+  const starts = useAnswer(entries)
+
+  const asked = params.get('interval') as Interval
+  const from = scope.from ?? known?.first
+  const to = scope.to ?? known?.last
+  const span = from && to ? Date.parse(to) - Date.parse(from) : null
+  const interval = INTERVALS.includes(asked) ? asked : span === null ? null : fittingInterval(span)
+  const feature = scope.category && scope.name ? { category: scope.category, name: scope.name } : null
+
+  const events = used.value?.features.reduce((sum, feature) => sum + feature.events, 0)
+  const byChoice = (
+    <Choice<By> label="Count use by" options={[['events', 'Events'], ['sessions', 'Sessions']]} value={by} onChange={(by) => setParams({ by: by === 'events' ? null : by })} />
+  )
+
+  return (
+    <>
+      {feature && <FeatureLinks feature={feature} />}
+      <dl class="tiles" aria-label="Totals">
+        <Tile label="Events" value={events} test="events" />
+        {/* Each session has one first feature, so the entries add up to the sessions. */}
+        <Tile label="Sessions" value={starts.value?.features.reduce((sum, feature) => sum + feature.sessions, 0)} test="sessions" />
+        <Tile label="Features used" value={used.value?.features.length} test="used" />
+        <Tile label="Never used" value={never.value?.features.length} test="unused" />
+        <div>
+          <dt>Last use</dt>
+          <dd data-test="last-use">
+            {used.value ? (latest(used.value.features) ? ago(latest(used.value.features)) : '–') : '…'}
+            <small>{second(latest(used.value?.features ?? []))}</small>
+          </dd>
+        </div>
+      </dl>
+
+      <p class="rank">Rank by {byChoice}</p>
+      <div class="columns">
+        <Panel
+          title="Most used"
+          class="most"
+          question={most}
+          answer={used}
+          sql={sql.features(scope, 'most', by)}
+          isEmpty={({ features }) => !features.length}
+          table={({ features }) => <Ranking caption="Most used features" by={by} features={features.slice(0, SHOWN)} />}
+        />
+        <Panel
+          title="Rarely used"
+          class="least"
+          question={least}
+          answer={rare}
+          sql={sql.features(scope, 'least', by, SHOWN)}
+          isEmpty={({ features }) => !features.length}
+          table={({ features }) => <Ranking caption="Least used features" by={by} features={features} of={used.value?.features[0]?.[by]} />}
+        />
+        <Panel
+          title="Never used"
+          class="never"
+          question={unused}
+          answer={never}
+          isEmpty={({ features }) => !features.length}
+          empty={
+            <p>
+              <strong>Every declared feature was used.</strong>
+            </p>
+          }
+          table={({ features }) => (
+            <Table
+              caption="Declared features that were never used"
+              rows={features}
+              rowKey={encodeFeature}
+              columns={[
+                { label: 'Declared feature', cell: (feature) => <FeatureName feature={feature} /> },
+                { label: 'Last use', cell: ({ last_seen }) => (last_seen ? day(last_seen) : 'never at all'), class: 'nowrap muted' },
+              ]}
+            />
+          )}
+        />
+      </div>
+
+      {interval && <OverTime scope={scope} interval={interval} onPick={(start) => setParams({ ...inRange(start, bucketEnd(start, interval)), interval: null })} />}
+
+      <Apps scope={scope} />
+
+      <Panel
+        title="All features"
+        class="all"
+        question={most}
+        answer={used}
+        sql={sql.features(scope, 'most', by)}
+        isEmpty={({ features }) => !features.length}
+        table={({ features }) => <AllFeatures features={features} events={events ?? 0} />}
+      />
+    </>
+  )
+}
+
+const latest = (features: FeatureUse[]) => features.reduce<string | null>((last, { last_seen }) => (last && last > last_seen ? last : last_seen), null)
+
+const Tile = ({ label, value, test }: { label: string; value?: number; test: string }) => (
+  <div>
+    <dt>{label}</dt>
+    <dd data-test={test}>{value === undefined ? '…' : count(value)}</dd>
+  </div>
+)
+
+function Ranking({ caption, features, by, of }: { caption: string; features: FeatureUse[]; by: By; of?: number }) {
+  const largest = of ?? Math.max(...features.map((feature) => feature[by]))
+  return (
+    <Table
+      caption={caption}
+      rows={features}
+      rowKey={encodeFeature}
+      columns={[
+        { label: 'Feature', cell: (feature) => <FeatureName feature={feature} /> },
+        { label: by === 'events' ? 'Events' : 'Sessions', cell: (feature) => <BarCell value={feature[by]} of={largest} />, class: 'half' },
+      ]}
+    />
+  )
+}
+
+function AllFeatures({ features, events }: { features: FeatureUse[]; events: number }) {
+  const largest = Math.max(...features.map((feature) => feature.events))
+  return (
+    <Table
+      caption="All used features"
+      rows={features}
+      rowKey={encodeFeature}
+      columns={[
+        { label: 'Feature', cell: (feature) => <FeatureName feature={feature} />, sort: encodeFeature },
+        { label: 'Events', cell: (feature) => <BarCell value={feature.events} of={largest} />, sort: (feature) => feature.events, number: true },
+        { label: 'Share', cell: (feature) => percent(feature.events, events), sort: (feature) => feature.events, number: true },
+        { label: 'Sessions', cell: (feature) => count(feature.sessions), sort: (feature) => feature.sessions, number: true },
+        { label: 'Per session', cell: (feature) => (feature.events / feature.sessions).toFixed(1), sort: (feature) => feature.events / feature.sessions, number: true },
+        { label: 'First seen', cell: (feature) => second(feature.first_seen), sort: (feature) => feature.first_seen, class: 'nowrap' },
+        { label: 'Last seen', cell: (feature) => second(feature.last_seen), sort: (feature) => feature.last_seen, class: 'nowrap' },
+      ]}
+    />
+  )
+}
+
+/** Where to go on from one feature. */
+function FeatureLinks({ feature }: { feature: Feature }) {
+  const encoded = encodeFeature(feature)
+  const none = { category: null, name: null }
+  return (
+    <section class="panel" aria-label="The chosen feature">
+      <p class="actions feature-links">
+        <FeatureName feature={feature} link={false} />
+        <a href={elsewhere('order/flow', { ...none, start: encoded })}>What follows</a>
+        <a href={elsewhere('order/flow', { ...none, end: encoded })}>What leads to it</a>
+        <a href={elsewhere('order/paths', { ...none, through: encoded })}>Paths through it</a>
+        <a href={elsewhere('events')}>Its events</a>
+        <a href={elsewhere('problems')}>Its problems</a>
+        <a href={elsewhere('event-types', { ...none, type: encoded })}>Its schema</a>
+        <a href={elsewhere('usage', none)}>All features</a>
+      </p>
+    </section>
+  )
+}

@@ -1,0 +1,72 @@
+import type { Change } from './router'
+
+/** The filters that every question takes; absent means all. Times are RFC 3339, `to` is exclusive. */
+export interface Scope {
+  from?: string
+  to?: string
+  app?: string
+  category?: string
+  name?: string
+}
+
+export const PRESETS: { last: string; label: string; ms: number }[] = [
+  { last: '1h', label: 'Last hour', ms: 3_600_000 },
+  { last: '24h', label: 'Last 24 hours', ms: 86_400_000 },
+  { last: '7d', label: 'Last 7 days', ms: 7 * 86_400_000 },
+  { last: '30d', label: 'Last 30 days', ms: 30 * 86_400_000 },
+  { last: '90d', label: 'Last 90 days', ms: 90 * 86_400_000 },
+]
+
+/** No range in the address means all time: what there is to see may be years old. */
+export function scopeOf(params: URLSearchParams, now = Date.now()): Scope {
+  const scope: Scope = {}
+  const preset = PRESETS.find(({ last }) => last === params.get('last'))
+  if (preset) {
+    // A whole minute, so that drawing the page again asks the same question again.
+    scope.from = rfc3339(Math.floor(now / 60_000) * 60_000 - preset.ms)
+  } else {
+    const from = toRfc3339(params.get('from'))
+    const to = toRfc3339(params.get('to'))
+    if (from) scope.from = from
+    if (to) scope.to = to
+  }
+  for (const filter of ['app', 'category', 'name'] as const) {
+    const value = params.get(filter)
+    if (value) scope[filter] = value
+  }
+  return scope
+}
+
+export const inRange = (from: string | null, to: string | null): Change => ({ last: null, from, to })
+
+/** `2024-03-01` or `2024-03-01T10:00` (UTC) or RFC 3339 as RFC 3339 UTC; null if it is no time. */
+export function toRfc3339(text: string | null | undefined): string | null {
+  if (!text) return null
+  const zoned = /(Z|[+-]\d\d:\d\d)$/.test(text) ? text : text.includes('T') ? `${text}Z` : `${text}T00:00Z`
+  const ms = Date.parse(zoned)
+  if (Number.isNaN(ms)) return null
+  return /\.\d{4,}Z$/.test(zoned) ? zoned : rfc3339(ms)
+}
+
+/** As an `<input type="datetime-local">` wants it. */
+export const toInput = (rfc: string | undefined): string => (rfc ? rfc.slice(0, 19).replace(/:00$/, '') : '')
+
+export const rfc3339 = (ms: number): string => new Date(ms).toISOString().replace(/\.000Z$/, 'Z')
+
+export const INTERVALS = ['minute', 'hour', 'day', 'week', 'month'] as const
+export type Interval = (typeof INTERVALS)[number]
+
+const LENGTH: Record<Interval, number> = { minute: 60e3, hour: 3600e3, day: 86400e3, week: 7 * 86400e3, month: 30 * 86400e3 }
+
+/** The finest interval that draws at most 200 buckets over the span. */
+export function fittingInterval(spanMs: number): Interval {
+  return INTERVALS.find((interval) => spanMs / LENGTH[interval] <= 200) ?? 'month'
+}
+
+/** The first instant after the bucket that starts at `start`. */
+export function bucketEnd(start: string, interval: Interval): string {
+  const date = new Date(start)
+  if (interval === 'month') date.setUTCMonth(date.getUTCMonth() + 1)
+  else date.setTime(date.getTime() + LENGTH[interval])
+  return rfc3339(date.getTime())
+}

@@ -1,0 +1,210 @@
+/**
+ * Each question as ClickHouse SQL over the views of the database `eye`, for an analyst to go on from.
+ * The API answers from faster tables; these texts give the same figures from `eye.events` alone.
+ */
+import type { Feature } from './feature'
+import type { Interval, Scope } from './scope'
+
+const text = (value: string) => `'${value.replace(/[\\']/g, '\\$&')}'`
+const feature = ({ category, name }: Feature) => `(${text(category)}, ${text(name)})`
+const instant = (rfc: string) => `parseDateTime64BestEffort(${text(rfc)}, 6, 'UTC')`
+
+/** `WHERE ...` of the scope, or nothing; `time` is the column that the range is about. */
+function where(scope: Scope, time = 'timestamp', more: string[] = []): string {
+  const terms = [
+    ...(scope.from ? [`${time} >= ${instant(scope.from)}`] : []),
+    ...(scope.to ? [`${time} < ${instant(scope.to)}`] : []),
+    ...(['app', 'category', 'name'] as const).flatMap((column) => (scope[column] ? [`${column} = ${text(scope[column])}`] : [])),
+    ...more,
+  ]
+  return terms.length ? `\nWHERE ${terms.join('\n  AND ')}` : ''
+}
+
+export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | 'sessions', limit?: number) =>
+  `SELECT category, name, count() AS events, uniqExact(session_id) AS sessions,
+    min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM eye.events${where(scope)}
+GROUP BY category, name
+ORDER BY ${by} ${order === 'most' ? 'DESC' : 'ASC'}, category, name${limit ? `\nLIMIT ${limit}` : ''}`
+
+export const byApp = (scope: Scope) =>
+  `SELECT app, count() AS events, uniqExact(session_id) AS sessions, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM eye.events${where(scope)}
+GROUP BY app
+ORDER BY events DESC, app`
+
+const START: Record<Interval, string> = {
+  minute: 'toStartOfMinute(timestamp)',
+  hour: 'toStartOfHour(timestamp)',
+  day: 'toStartOfDay(timestamp)',
+  week: 'toStartOfWeek(timestamp, 1)',
+  month: 'toStartOfMonth(timestamp)',
+}
+
+export const usage = (scope: Scope, interval: Interval) =>
+  `SELECT ${START[interval]} AS start, count() AS events, uniqExact(session_id) AS sessions
+FROM eye.events${where(scope)}
+GROUP BY start
+ORDER BY start WITH FILL STEP INTERVAL 1 ${interval.toUpperCase()}`
+
+export const transitions = (scope: Scope) =>
+  `SELECT from_category, from_name, to_category, to_name, count() AS count, uniqExact(session_id) AS sessions,
+    quantileExactInclusive(0.5)(gap_us) / 1000 AS median_gap_ms
+FROM
+(
+    SELECT session_id, category AS to_category, name AS to_name,
+        lagInFrame(category) OVER session AS from_category, lagInFrame(name) OVER session AS from_name,
+        toUnixTimestamp64Micro(timestamp) - lagInFrame(toUnixTimestamp64Micro(timestamp)) OVER session AS gap_us,
+        row_number() OVER session AS place
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    WINDOW session AS (PARTITION BY session_id ORDER BY timestamp, partition, offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+)
+WHERE place > 1
+GROUP BY from_category, from_name, to_category, to_name
+ORDER BY count DESC, from_category, from_name, to_category, to_name`
+
+export const precedence = (scope: Scope) =>
+  `WITH uses AS
+(
+    SELECT session_id, (category, name) AS feature, min((timestamp, partition, offset)) AS at
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    GROUP BY session_id, feature
+)
+SELECT a.feature AS first, b.feature AS \`then\`, countIf(a.at < b.at) AS sessions, count() AS both
+FROM uses AS a INNER JOIN uses AS b ON a.session_id = b.session_id
+WHERE a.feature != b.feature
+GROUP BY first, \`then\`
+ORDER BY sessions DESC, first, \`then\``
+
+/** A row a session: its features in the session's order. */
+const histories = (scope: Scope) => `WITH histories AS
+(
+    SELECT session_id, arrayMap(event -> event.4, arraySort(groupArray((timestamp, partition, offset, (category, name))))) AS features
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    GROUP BY session_id
+)`
+
+export interface PathsSql {
+  length: number
+  start?: Feature
+  through?: Feature
+  end?: Feature
+  whole_session?: boolean
+  limit: number
+}
+
+export function paths(scope: Scope, { length, start, through, end, whole_session, limit }: PathsSql): string {
+  const terms = [
+    ...(start ? [`steps[1] = ${feature(start)}`] : []),
+    ...(through ? [`has(steps, ${feature(through)})`] : []),
+    ...(end ? [`steps[-1] = ${feature(end)}`] : []),
+  ]
+  const filter = terms.length ? `\nWHERE ${terms.join(' AND ')}` : ''
+  const windows = whole_session
+    ? `SELECT features AS steps, count() AS count, uniqExact(session_id) AS sessions
+FROM histories`
+    : `SELECT arraySlice(features, place, ${length}) AS steps, count() AS count, uniqExact(session_id) AS sessions
+FROM histories ARRAY JOIN range(1, toInt64(length(features)) - ${length} + 2) AS place`
+  return `${histories(scope)}
+${windows}${filter}
+GROUP BY steps
+ORDER BY count DESC, steps
+LIMIT ${limit}`
+}
+
+export interface FunnelSql {
+  steps: Feature[]
+  windowMs: number | null
+  start: 'any' | 'first'
+  exclude: Feature[]
+}
+
+/** The reached step of each session, every start of step 1 tried, each later step at its earliest event. */
+export function funnel(scope: Scope, { steps, windowMs, start, exclude }: FunnelSql): string {
+  const within = windowMs === null ? '' : ` AND event.1 - events[place].1 <= ${windowMs * 1000}`
+  const forbidden = exclude.length ? `if(reached > 0 AND reached < length(steps) AND event.2 IN (${exclude.map(feature).join(', ')}), -length(steps) - 1, ` : ''
+  const step = `if(reached >= 0 AND reached < length(steps) AND event.2 = steps[reached + 1]${within}, reached + 1, reached)`
+  return `WITH [${steps.map(feature).join(', ')}] AS steps,
+histories AS
+(
+    SELECT session_id, arrayMap(event -> (toUnixTimestamp64Micro(event.1), event.4),
+        arraySort(groupArray((timestamp, partition, offset, (category, name))))) AS events
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    GROUP BY session_id
+),
+sessions AS
+(
+    SELECT session_id, arrayMax(arrayMap(place -> arrayFold((reached, event) -> ${forbidden}${step}${forbidden && ')'},
+        arraySlice(events, place), toInt64(0)),
+        ${start === 'first' ? 'arraySlice(' : ''}arrayFilter(place -> events[place].2 = steps[1], arrayEnumerate(events))${start === 'first' ? ', 1, 1)' : ''})) AS reached
+    FROM histories
+    WHERE arrayExists(event -> event.2 = steps[1], events)
+)
+SELECT ${steps.map((_, i) => `countIf(reached >= ${i + 1}) AS step_${i + 1}`).join(', ')}
+FROM sessions`
+}
+
+export const ends = (scope: Scope, which: 'entries' | 'exits') =>
+  `SELECT feature.1 AS category, feature.2 AS name, count() AS sessions
+FROM
+(
+    SELECT ${which === 'entries' ? 'argMin' : 'argMax'}((category, name), (timestamp, partition, offset)) AS feature
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    GROUP BY session_id
+)
+GROUP BY feature
+ORDER BY sessions DESC, category, name`
+
+export const session = (id: string) =>
+  `SELECT timestamp, app, category, name, data, event_id, partition, offset
+FROM eye.events
+WHERE session_id = ${text(id)}
+ORDER BY timestamp, partition, offset`
+
+export const events = (scope: Scope, { session_id, order = 'newest', limit }: { session_id?: string | null; order?: 'newest' | 'oldest'; limit: number }) => {
+  const direction = order === 'newest' ? ' DESC' : ''
+  return `SELECT timestamp, app, category, name, session_id, event_id, data, partition, offset
+FROM eye.events${where(scope, 'timestamp', session_id ? [`session_id = ${text(session_id)}`] : [])}
+ORDER BY timestamp${direction}, partition${direction}, offset${direction}
+LIMIT ${limit}`
+}
+
+export const rejections = (scope: Scope, reason: string | null, limit: number) =>
+  `SELECT received_at, app, category, name, reasons, partition, offset, raw
+FROM eye.rejections${where(scope, 'received_at', reason ? [`has(reasons.code, ${text(reason)})`] : [])}
+ORDER BY received_at DESC, partition DESC, offset DESC
+LIMIT ${limit}`
+
+export const rejectionsSummary = (scope: Scope, reason: string | null) =>
+  `SELECT reason, category, name, count() AS count, min(received_at) AS first_seen, max(received_at) AS last_seen
+FROM eye.rejections
+ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', reason ? [`reason = ${text(reason)}`] : [])}
+GROUP BY reason, category, name
+ORDER BY count DESC, reason, category, name`
+
+export const audit = () =>
+  `SELECT partition, min(offset) AS first, max(offset) AS last, count() AS verdicts,
+    last - first + 1 - uniqExact(offset) AS missing, count() - uniqExact(offset) AS doubled,
+    countIf(verdict = 'accepted') AS accepted, countIf(verdict = 'rejected') AS rejected,
+    countIf(verdict = 'duplicate') AS duplicate, countIf(verdict = 'absent') AS absent
+FROM eye.ledger
+GROUP BY partition
+ORDER BY partition`
+
+export const fate = (eventId: string) =>
+  `SELECT partition, offset, verdict, session_id, timestamp, received_at, log_time, schema_version, first_offset
+FROM eye.ledger
+WHERE event_id = ${text(eventId)}
+ORDER BY partition, offset`
+
+export const retention = (scope: Scope, interval: 'day' | 'week') => {
+  const start = interval === 'day' ? 'toDate(timestamp)' : 'toMonday(timestamp)'
+  return `SELECT first AS start, dateDiff('${interval}', first, active) AS later, uniqExact(session_id) AS sessions
+FROM
+(
+    SELECT session_id, ${start} AS active, min(active) OVER (PARTITION BY session_id) AS first
+    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+)
+GROUP BY start, later
+ORDER BY start, later`
+}

@@ -1,0 +1,47 @@
+import type { ComponentChildren } from 'preact'
+import { useId, useState } from 'preact/hooks'
+import { curl, type Answer, type Question } from '../ask'
+import { CodeButton } from './code'
+import { NothingHere, Shown } from './states'
+
+interface Props<T> {
+  title: string
+  note?: ComponentChildren
+  controls?: ComponentChildren
+  /** What is asked (for its curl) and what came back. */
+  question: Question<unknown> | null
+  answer: Answer<T>
+  sql?: string
+  isEmpty?: (value: T) => boolean
+  empty?: ComponentChildren
+  chart?: (value: T) => ComponentChildren
+  table?: (value: T) => ComponentChildren
+  class?: string
+}
+
+/** One question: its chart, the same as a table, the SQL and the curl to ask it elsewhere. */
+export function Panel<T>({ title, note, controls, question, answer, sql, isEmpty, empty, chart, table, class: className = '' }: Props<T>) {
+  const [asTable, setAsTable] = useState(!chart)
+  const heading = useId()
+  return (
+    <section class={`panel ${className}`} aria-labelledby={heading}>
+      <header>
+        <h2 id={heading}>{title}</h2>
+        <div class="tools">
+          {controls}
+          {chart && table && (
+            <button type="button" class="quiet" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+              Table
+            </button>
+          )}
+          {sql && <CodeButton label="SQL" title={`${title}: copy as SQL`} text={() => sql} note="For ClickHouse, over the views of the database eye." />}
+          {question && <CodeButton label="curl" title={`${title}: copy as curl`} text={() => curl(question)} />}
+        </div>
+      </header>
+      {note && <p class="note">{note}</p>}
+      <Shown answer={answer} empty={(value) => isEmpty?.(value) && (empty ?? <NothingHere />)}>
+        {(value) => (asTable ? table : chart)?.(value)}
+      </Shown>
+    </section>
+  )
+}
