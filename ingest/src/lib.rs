@@ -1,1 +1,3 @@
-//! To be written.
+//! to be written
+pub mod json;
+pub mod slice;
