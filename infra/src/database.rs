@@ -2,7 +2,10 @@
 //!
 //! A *generation* N is a whole projection of the log in a database of its own, `eye_gN`. Analysts and
 //! the query API read the views of `eye`, which point at the serving generation; re-projection builds
-//! the next one beside it and then [`serve`]s it.
+//! the next one beside it and then [`serve`]s it. On a cluster the same files make replicated and
+//! distributed tables (`cluster.rs`).
+
+mod cluster;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -31,6 +34,16 @@ pub struct ClickHouseConfig {
     /// The database of the views; generations live beside it as `<database>_g1`, `<database>_g2`, ...
     #[arg(long = "clickhouse-database", env = "EYE_CLICKHOUSE_DATABASE", default_value = "eye")]
     pub database: String,
+    /// The cluster to spread the tables over, as system.clusters calls it; without it, one server.
+    #[arg(long = "clickhouse-cluster", env = "EYE_CLICKHOUSE_CLUSTER", value_name = "NAME", value_parser = cluster_name)]
+    pub cluster: Option<String>,
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        true => Ok(text.into()),
+        false => Err("a cluster's name has letters, digits, _ and - only".into()),
+    }
 }
 
 impl ClickHouseConfig {
@@ -43,6 +56,31 @@ impl ClickHouseConfig {
     pub fn generation(&self, generation: u32) -> String {
         format!("{}_g{generation}", self.database)
     }
+
+    /// What a table must be called in `ALTER TABLE ... UPDATE` or `DELETE`, which a distributed table
+    /// does not take: `eye_g1.ledger`, or `eye_g1.ledger_local ON CLUSTER 'name'`.
+    pub fn mutable(&self, database: &str, table: &str) -> String {
+        match &self.cluster {
+            Some(cluster) => format!("{database}.{table}{} ON CLUSTER '{cluster}'", cluster::LOCAL),
+            None => format!("{database}.{table}"),
+        }
+    }
+
+    /// A statement of the DDL, names filled in, as the statements that do it here.
+    fn spread(&self, statement: String) -> anyhow::Result<Vec<String>> {
+        match &self.cluster {
+            Some(cluster) => cluster::rewrite(&statement, cluster),
+            None => Ok(vec![statement]),
+        }
+    }
+
+    async fn execute(&self, client: &Client, statement: String) -> anyhow::Result<()> {
+        for statement in self.spread(statement)? {
+            // A doubled question mark is the crate's way to write one.
+            client.query(&statement.replace('?', "??")).execute().await?;
+        }
+        Ok(())
+    }
 }
 
 /// Creates generation `generation` if it is missing and applies the DDL that it lacks, in order.
@@ -53,23 +91,17 @@ impl ClickHouseConfig {
 pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     let client = config.client();
     let database = config.generation(generation);
-    let run = |sql: String| client.query(&sql).execute();
-    run(format!("CREATE DATABASE IF NOT EXISTS {database}"))
-        .await
-        .with_context(|| format!("ClickHouse at {}", config.url))?;
-    run(format!(
-        "CREATE TABLE IF NOT EXISTS {database}.migrations (version UInt32, name String, \
-         applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY version"
-    ))
-    .await?;
+    for statement in foundation(&database) {
+        config.execute(&client, statement).await.with_context(|| format!("ClickHouse at {}", config.url))?;
+    }
     let applied = applied_version(&client, &database).await?;
     ensure!(
         applied <= latest_version(),
         "{database} is at version {applied}, newer than this program: upgrade it"
     );
     for (version, name, sql) in statements().filter(|(version, ..)| *version > applied) {
-        // A doubled question mark is the crate's way to write one.
-        run(sql.replace("{database}", &database).replace('?', "??"))
+        config
+            .execute(&client, sql.replace("{database}", &database))
             .await
             .with_context(|| format!("{name} on {database}"))?;
         client
@@ -90,25 +122,36 @@ pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
 /// ClickHouse out of reach, or a view that does not fit the generation.
 pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     let client = config.client();
-    let views = &config.database;
-    let database = config.generation(generation);
-    client.query(&format!("CREATE DATABASE IF NOT EXISTS {views}")).execute().await?;
-    let mut files: Vec<_> = DDL.get_dir("views").into_iter().flat_map(Dir::files).collect();
-    files.sort_by_key(|file| file.path());
-    for file in files {
-        let sql = file.contents_utf8().context("a view is not UTF-8")?;
-        let sql = sql.replace("{database}", &database).replace("{views}", views).replace('?', "??");
-        client.query(&sql).execute().await.with_context(|| file.path().display().to_string())?;
+    for (name, statement) in views(config, generation)? {
+        config.execute(&client, statement).await.with_context(|| name)?;
     }
-    // Last: who asks which generation serves gets the new one only once every view shows it.
-    client
-        .query(&format!(
-            "CREATE OR REPLACE VIEW {views}.generation AS SELECT toUInt32({generation}) AS generation, '{database}' AS database"
-        ))
-        .execute()
-        .await?;
+    let database = config.generation(generation);
     tracing::info!(database, "serving");
     Ok(())
+}
+
+/// All that [`migrate`] and [`serve`] would run on a ClickHouse without any of it, for people to read or to
+/// apply by hand.
+///
+/// # Errors
+/// A statement that has no form on a cluster.
+pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<String> {
+    let database = config.generation(generation);
+    let mut script = String::new();
+    let mut add = |statement: String| -> anyhow::Result<()> {
+        for statement in config.spread(statement)? {
+            script.push_str(statement.trim_end());
+            script.push_str(";\n\n");
+        }
+        Ok(())
+    };
+    foundation(&database).into_iter().try_for_each(&mut add)?;
+    statements().try_for_each(|(_, _, sql)| add(sql.replace("{database}", &database)))?;
+    views(config, generation)?.into_iter().try_for_each(|(_, statement)| add(statement))?;
+    let applied: Vec<String> =
+        statements().map(|(version, name, _)| format!("({version}, '{name}')")).collect();
+    script += &format!("INSERT INTO {database}.migrations (version, name) VALUES {};\n", applied.join(", "));
+    Ok(script)
 }
 
 /// The generation that the views show, if there is one yet.
@@ -175,6 +218,39 @@ pub fn latest_version() -> u32 {
     statements().map(|(version, ..)| version).last().unwrap_or(0)
 }
 
+/// What must be there before the files: the database and the table of what was applied.
+fn foundation(database: &str) -> [String; 2] {
+    [
+        format!("CREATE DATABASE IF NOT EXISTS {database}"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.migrations (version UInt32, name String, \
+             applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY version"
+        ),
+    ]
+}
+
+/// (file name, statement) of what readers see of a generation, names filled in.
+fn views(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<(String, String)>> {
+    let views = &config.database;
+    let database = config.generation(generation);
+    let mut files: Vec<_> = DDL.get_dir("views").into_iter().flat_map(Dir::files).collect();
+    files.sort_by_key(|file| file.path());
+    let mut statements = vec![(views.clone(), format!("CREATE DATABASE IF NOT EXISTS {views}"))];
+    for file in files {
+        let sql = file.contents_utf8().context("a view is not UTF-8")?;
+        let sql = sql.replace("{database}", &database).replace("{views}", views);
+        statements.push((file.path().display().to_string(), sql));
+    }
+    // Last: who asks which generation serves gets the new one only once every view shows it.
+    statements.push((
+        "generation".into(),
+        format!(
+            "CREATE OR REPLACE VIEW {views}.generation AS SELECT toUInt32({generation}) AS generation, '{database}' AS database"
+        ),
+    ));
+    Ok(statements)
+}
+
 /// (version, file name, statement) of each file, in order.
 fn statements() -> impl Iterator<Item = (u32, &'static str, &'static str)> {
     let mut files: Vec<_> = DDL
@@ -192,6 +268,37 @@ fn statements() -> impl Iterator<Item = (u32, &'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn config(cluster: Option<&str>) -> ClickHouseConfig {
+        ClickHouseConfig {
+            url: String::new(),
+            user: String::new(),
+            password: String::new(),
+            database: "eye".into(),
+            cluster: cluster.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn every_file_has_a_form_on_a_cluster() {
+        let script = render(&config(Some("c")), 2).unwrap();
+        assert_eq!(script.matches("CREATE ").count(), script.matches(" ON CLUSTER 'c'").count());
+        assert!(!script.contains("= MergeTree") && !script.contains("= ReplacingMergeTree"), "{script}");
+        for sharded in ["ledger", "events", "rejections", "sequences"] {
+            assert!(script.contains(&format!("Distributed('c', 'eye_g2', '{sharded}_local', ")), "{sharded}");
+        }
+        assert_eq!(config(Some("c")).mutable("eye_g2", "ledger"), "eye_g2.ledger_local ON CLUSTER 'c'");
+    }
+
+    #[test]
+    fn one_server_gets_the_files_as_they_are() {
+        let script = render(&config(None), 1).unwrap();
+        for (_, name, sql) in statements() {
+            assert!(script.contains(sql.replace("{database}", "eye_g1").trim_end()), "{name}");
+        }
+        assert!(!script.contains("CLUSTER"));
+        assert_eq!(config(None).mutable("eye_g1", "ledger"), "eye_g1.ledger");
+    }
 
     #[test]
     fn every_file_has_a_number_of_its_own() {

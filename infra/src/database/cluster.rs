@@ -1,0 +1,149 @@
+//! The same DDL for a ClickHouse cluster: every file is written for one server, and rewritten here.
+//!
+//! A table that names a session is sharded by it, so that a session's rows share a server: `ledger` becomes
+//! `ledger_local` (Replicated...) on every server and `ledger` (Distributed) over them; who reads or
+//! writes `ledger` notices nothing. A table without a session (the dictionary of features, positions) is
+//! small and kept whole on every server. Views and materialized views stay as they are, on every server.
+
+use anyhow::{Context, bail};
+
+/// What a rendered table is called on each server.
+pub(super) const LOCAL: &str = "_local";
+
+/// How long ClickHouse Keeper remembers the tokens of inserts, in seconds: ten years, so that it is the
+/// number of tokens alone which counts, as on one server.
+const TOKENS_SECONDS: u32 = 315_360_000;
+
+/// Rewrites one statement, names already filled in, into those that make the same thing on `cluster`.
+///
+/// # Errors
+/// A statement of a kind that is not known here: it needs a decision, not a guess.
+pub(super) fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<String>> {
+    let (comment, sql) = split_comment(statement);
+    let on_cluster = format!(" ON CLUSTER '{cluster}'");
+    for create in [
+        "CREATE DATABASE IF NOT EXISTS ",
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS ",
+        "CREATE OR REPLACE VIEW ",
+    ] {
+        if let Some(rest) = sql.strip_prefix(create) {
+            let (name, body) = split_name(rest);
+            return Ok(vec![format!("{comment}{create}{name}{on_cluster}{body}")]);
+        }
+    }
+    let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS ") else {
+        bail!("no form for a cluster is known of: {}", sql.lines().next().unwrap_or_default());
+    };
+    let (name, body) = split_name(rest);
+    let (database, table) = name.split_once('.').context("a table without its database")?;
+    let (columns, engine) = body.split_once("ENGINE = ").context("a table without an engine")?;
+    let create = |name: &str| format!("CREATE TABLE IF NOT EXISTS {name}{on_cluster}");
+    if engine.trim() == "Null" {
+        return Ok(vec![format!("{comment}{}{body}", create(name))]);
+    }
+    if !columns.contains("session_id UUID") {
+        let engine =
+            replicated(engine, &format!("/clickhouse/tables/all/{database}/{table}"), "{shard}-{replica}")?;
+        return Ok(vec![format!("{comment}{}{columns}ENGINE = {engine}", create(name))]);
+    }
+    let engine =
+        replicated(engine, &format!("/clickhouse/tables/{{shard}}/{database}/{table}"), "{replica}")?;
+    let local = format!("{name}{LOCAL}");
+    let distributed =
+        format!("Distributed('{cluster}', '{database}', '{table}{LOCAL}', cityHash64(session_id))");
+    Ok(vec![
+        format!("{comment}{}{columns}ENGINE = {engine}", create(&local)),
+        format!("{} AS {local}\nENGINE = {distributed}\n", create(name)),
+    ])
+}
+
+/// `MergeTree ...` as `ReplicatedMergeTree('path', 'replica') ...`, its window of tokens kept in Keeper.
+fn replicated(engine: &str, path: &str, replica: &str) -> anyhow::Result<String> {
+    let end = engine.find("MergeTree").context("neither Null nor a MergeTree")? + "MergeTree".len();
+    let (family, rest) = engine.split_at(end);
+    let (arguments, rest) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((arguments, rest)) => (format!(", {arguments}"), rest),
+        None => (String::new(), rest),
+    };
+    let rest = rest.replace(
+        "non_replicated_deduplication_window",
+        &format!(
+            "replicated_deduplication_window_seconds = {TOKENS_SECONDS}, replicated_deduplication_window"
+        ),
+    );
+    Ok(format!("Replicated{family}('{path}', '{replica}'{arguments}){rest}"))
+}
+
+/// (the block comment over a statement, the statement)
+fn split_comment(text: &str) -> (&str, &str) {
+    let start =
+        match text.trim_start().strip_prefix("/*").and_then(|rest| rest.find("*/").map(|at| (rest, at))) {
+            Some((rest, at)) => text.len() - rest.len() + at + 2,
+            None => 0,
+        };
+    let sql = text[start..].trim_start();
+    text.split_at(text.len() - sql.len())
+}
+
+/// (`database.table`, all after it)
+fn split_name(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rewrite;
+
+    fn check(statement: &str, expected: &[&str]) {
+        assert_eq!(rewrite(statement, "c").unwrap(), expected);
+    }
+
+    #[test]
+    fn a_table_of_sessions_is_sharded_and_replicated() {
+        check(
+            "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1.t\n(\n    session_id UUID,\n    n UInt64\n)\n\
+             ENGINE = MergeTree\nORDER BY n\nSETTINGS non_replicated_deduplication_window = 5\n",
+            &[
+                "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1.t_local ON CLUSTER 'c'\n(\n    session_id UUID,\n    \
+                 n UInt64\n)\nENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/eye_g1/t', '{replica}')\n\
+                 ORDER BY n\nSETTINGS replicated_deduplication_window_seconds = 315360000, \
+                 replicated_deduplication_window = 5\n",
+                "CREATE TABLE IF NOT EXISTS eye_g1.t ON CLUSTER 'c' AS eye_g1.t_local\n\
+                 ENGINE = Distributed('c', 'eye_g1', 't_local', cityHash64(session_id))\n",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_table_without_sessions_is_whole_on_every_server() {
+        check(
+            "CREATE TABLE IF NOT EXISTS eye_g1.t (n UInt64) ENGINE = ReplacingMergeTree(n) ORDER BY n",
+            &["CREATE TABLE IF NOT EXISTS eye_g1.t ON CLUSTER 'c' (n UInt64) ENGINE = \
+               ReplicatedReplacingMergeTree('/clickhouse/tables/all/eye_g1/t', '{shard}-{replica}', n) ORDER BY n"],
+        );
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_only_spread() {
+        check(
+            "CREATE TABLE IF NOT EXISTS eye_g1.landing (n UInt64, session_id UUID)\nENGINE = Null\n",
+            &[
+                "CREATE TABLE IF NOT EXISTS eye_g1.landing ON CLUSTER 'c' (n UInt64, session_id UUID)\nENGINE = Null\n",
+            ],
+        );
+        check(
+            "CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v TO eye_g1.t AS\nSELECT 1",
+            &["CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v ON CLUSTER 'c' TO eye_g1.t AS\nSELECT 1"],
+        );
+        check(
+            "CREATE OR REPLACE VIEW eye.v AS\nSELECT 1",
+            &["CREATE OR REPLACE VIEW eye.v ON CLUSTER 'c' AS\nSELECT 1"],
+        );
+        check("CREATE DATABASE IF NOT EXISTS eye", &["CREATE DATABASE IF NOT EXISTS eye ON CLUSTER 'c'"]);
+    }
+
+    #[test]
+    fn an_unknown_statement_is_refused() {
+        assert!(rewrite("ALTER TABLE eye_g1.t ADD COLUMN n UInt64", "c").is_err());
+    }
+}
