@@ -60,10 +60,13 @@ impl ClickHouseConfig {
     /// What a table must be called in `ALTER TABLE ... UPDATE` or `DELETE`, which a distributed table
     /// does not take: `eye_g1.ledger`, or `eye_g1.ledger_local ON CLUSTER 'name'`.
     pub fn mutable(&self, database: &str, table: &str) -> String {
-        match &self.cluster {
-            Some(cluster) => format!("{database}.{table}{} ON CLUSTER '{cluster}'", cluster::LOCAL),
-            None => format!("{database}.{table}"),
-        }
+        let local = if self.cluster.is_some() { cluster::LOCAL } else { "" };
+        format!("{database}.{table}{local}{}", self.on_cluster())
+    }
+
+    /// What follows a name in DDL: nothing, or ` ON CLUSTER 'name'`.
+    pub fn on_cluster(&self) -> String {
+        self.cluster.as_ref().map(|cluster| format!(" ON CLUSTER '{cluster}'")).unwrap_or_default()
     }
 
     /// A statement of the DDL, names filled in, as the statements that do it here.

@@ -51,6 +51,9 @@ pub struct MigrateArgs {
     pub topic: TopicConfig,
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
+    /// Only print the statements that make a first generation, for reading or for applying by hand.
+    #[arg(long)]
+    pub render: bool,
 }
 
 /// # Errors
@@ -66,6 +69,10 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// # Errors
 /// Brokers or ClickHouse out of reach, a statement that fails.
 pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
+    if args.render {
+        print!("{}", database::render(&args.clickhouse, 1)?);
+        return Ok(());
+    }
     kafka::create_topic(&args.kafka, &args.topic).await?;
     let generation = database::serving(&args.clickhouse).await?.unwrap_or(1);
     database::migrate(&args.clickhouse, generation).await?;

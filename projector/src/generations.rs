@@ -182,7 +182,8 @@ async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyh
         );
     }
     let database = clickhouse.generation(generation);
-    clickhouse.client().query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await?;
+    let drop = format!("DROP DATABASE IF EXISTS {database}{} SYNC", clickhouse.on_cluster());
+    clickhouse.client().query(&drop).execute().await?;
     println!("generation {generation} is dropped");
     Ok(())
 }
@@ -272,5 +273,5 @@ async fn columns(tables: &Tables, table: &str) -> anyhow::Result<String> {
         .param("table", table)
         .fetch_all()
         .await?;
-    Ok(columns.iter().map(|name| format!("{name}, isNull({name})")).collect::<Vec<_>>().join(", "))
+    Ok(columns.iter().map(|name| format!("assumeNotNull({name}), isNull({name})")).collect::<Vec<_>>().join(", "))
 }

@@ -26,6 +26,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub(crate) struct Tables {
     client: Client,
+    config: ClickHouseConfig,
     pub database: String,
     pub topic: String,
 }
@@ -56,7 +57,8 @@ impl Tables {
     pub(crate) fn new(clickhouse: &ClickHouseConfig, generation: u32, topic: &str) -> Self {
         // Compressing costs the sender more than it saves on a local network.
         let client = clickhouse.client().with_compression(Compression::None);
-        Self { client, database: clickhouse.generation(generation), topic: topic.into() }
+        let database = clickhouse.generation(generation);
+        Self { client, config: clickhouse.clone(), database, topic: topic.into() }
     }
 
     /// What an insert of `range` is called, as its query id and as its deduplication token.
@@ -151,8 +153,10 @@ impl Tables {
     /// Deletes the rows of `range` from one target, and waits until they are gone.
     pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
         let sql = format!(
-            "ALTER TABLE {}.{table} DELETE WHERE partition = {partition} AND offset >= {} AND offset < {}",
-            self.database, range.start, range.end
+            "ALTER TABLE {} DELETE WHERE partition = {partition} AND offset >= {} AND offset < {}",
+            self.config.mutable(&self.database, table),
+            range.start,
+            range.end
         );
         Ok(self.client.query(&sql).with_setting("mutations_sync", "2").execute().await?)
     }
