@@ -19,6 +19,8 @@
 //! - [`apps`]: the registry of applications.
 //! - [`Event`]: the envelope as a Rust type, for clients and documentation; [`generated`]: JSON
 //!   Schemas of it and of a reason, kept in `generated/`.
+//! - [`compat`]: what a new version of a schema changes; [`Proposal`]: a first schema for events of an
+//!   unknown type.
 //! - `event-types/`: the built-in schemas, with valid and invalid examples beside each; its README
 //!   describes the format.
 
@@ -34,6 +36,7 @@ mod data;
 mod envelope;
 mod json;
 mod judge;
+mod propose;
 mod reason;
 mod record;
 mod registry;
@@ -41,6 +44,7 @@ mod timestamp;
 
 pub use envelope::{Event, generated};
 pub use judge::{Judge, Judgement, Settings};
+pub use propose::Proposal;
 pub use reason::{MAX_REASONS, Reason, ReasonCode};
 pub use record::{Headers, Record, header};
 pub use registry::{EventType, Example, ExpectedReason, Registry, RegistryError};

@@ -1,4 +1,4 @@
-mod keywords;
+pub(crate) mod keywords;
 mod source;
 
 use std::{
@@ -74,29 +74,31 @@ impl Registry {
 
     /// The event types of `directories` without the built-in ones.
     pub fn load_only<P: AsRef<Path>>(directories: &[P]) -> Result<Self, RegistryError> {
-        let mut sources = Vec::new();
+        let sources = directories.iter().map(|directory| source::read(directory.as_ref()));
+        Self::from_sources(sources.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// What [`load`](Self::load) would give if `changes`, a folder of the same form, were merged
+    /// into the others: its schemas take the place of those with the same type and version.
+    pub fn load_changed<P: AsRef<Path>>(directories: &[P], changes: &Path) -> Result<Self, RegistryError> {
+        let mut sources = source::builtin();
         for directory in directories {
             sources.extend(source::read(directory.as_ref())?);
         }
-        Self::from_sources(sources)
+        let changed = source::read(changes)?;
+        let mut types = types_of(&sources)?;
+        types.extend(types_of(&changed)?);
+        sources.extend(changed);
+        Self::from_types(types, &sources)
     }
 
-    fn from_sources(mut sources: Vec<Source>) -> Result<Self, RegistryError> {
-        sources.sort();
-        let mut types = BTreeMap::<_, EventType>::new();
-        for source in sources.iter().filter(|source| source.is_schema()) {
-            let event_type = parse_schema(source)?;
-            let key = (event_type.category.clone(), event_type.name.clone(), event_type.version);
-            if let Some(first) = types.get(&key) {
-                let (category, name, version) = key;
-                let (first, second) = (first.path.clone(), event_type.path);
-                return Err(RegistryError::Conflict { category, name, version, first, second });
-            }
-            types.insert(key, event_type);
-        }
-        let mut types: Vec<_> = types.into_values().collect();
+    fn from_sources(sources: Vec<Source>) -> Result<Self, RegistryError> {
+        Self::from_types(types_of(&sources)?, &sources)
+    }
 
-        for source in &sources {
+    fn from_types(types: BTreeMap<Key, EventType>, sources: &[Source]) -> Result<Self, RegistryError> {
+        let mut types: Vec<_> = types.into_values().collect();
+        for source in sources {
             let Some(directory) = source.example_of() else { continue };
             let example = parse_example(source)?;
             for newest in types.chunk_by_mut(EventType::is_version_of).filter_map(<[_]>::last_mut) {
@@ -148,6 +150,24 @@ impl Registry {
     pub fn fingerprint(&self) -> Uuid {
         self.fingerprint
     }
+}
+
+/// Category, name, version.
+type Key = (String, String, u16);
+
+fn types_of(sources: &[Source]) -> Result<BTreeMap<Key, EventType>, RegistryError> {
+    let mut types = BTreeMap::<Key, EventType>::new();
+    for source in sources.iter().filter(|source| source.is_schema()) {
+        let event_type = parse_schema(source)?;
+        let key = (event_type.category.clone(), event_type.name.clone(), event_type.version);
+        if let Some(first) = types.get(&key) {
+            let (category, name, version) = key;
+            let (first, second) = (first.path.clone(), event_type.path);
+            return Err(RegistryError::Conflict { category, name, version, first, second });
+        }
+        types.insert(key, event_type);
+    }
+    Ok(types)
 }
 
 impl EventType {

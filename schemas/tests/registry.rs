@@ -127,6 +127,22 @@ fn what_is_wrong_is_told_with_its_path() {
     assert_eq!(error, "/no/such/folder: can't be read");
 }
 
+#[test]
+fn changes_take_the_place_of_what_they_change() {
+    let base = folder(&[("y.schema.json", &schema("x", "y", 1, json!({"title": "old"})).to_string())]);
+    let changes = folder(&[
+        ("y.schema.json", &schema("x", "y", 1, json!({"title": "new"})).to_string()),
+        (
+            "pageview.schema.json",
+            &schema("page interaction", "pageview", 2, json!({"title": "two"})).to_string(),
+        ),
+    ]);
+    let changed = Registry::load_changed(&[base.path()], changes.path()).unwrap();
+    let title = |category, name| changed.get(category, name).unwrap().description.clone().unwrap();
+    assert_eq!((title("x", "y").as_str(), title("page interaction", "pageview").as_str()), ("new", "two"));
+    assert_eq!(changed.iter().len(), load(&base).unwrap().iter().len() + 1);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_to_itself_ends() {

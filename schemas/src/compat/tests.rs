@@ -92,7 +92,7 @@ fn changed(mut schema: Value, other: Value, place: Index) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn without_a_stricter_change_nothing_is_refused_that_was_taken(

@@ -95,7 +95,7 @@ pub(crate) fn any_schema() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_schema_finds_the_same_in_any_data(schema in any_schema(), data in any_json()) {

@@ -128,7 +128,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_document_reads_the_same(json in any_json(), pretty: bool) {

@@ -40,7 +40,7 @@ fn holds(keyword: &str) -> Option<Holds> {
 }
 
 /// Refuses a key that JSON Schema would ignore: `requried` must not pass for no requirement.
-pub(super) fn check(schema: &Value) -> Result<(), String> {
+pub(crate) fn check(schema: &Value) -> Result<(), String> {
     let mut schemas = vec![(String::new(), schema)];
     while let Some((pointer, schema)) = schemas.pop() {
         for (keyword, value) in schema.as_object().into_iter().flatten() {

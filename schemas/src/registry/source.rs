@@ -10,7 +10,7 @@ use super::{EventType, RegistryError, keywords};
 use crate::{ReasonCode, data::Schema};
 
 /// A schema or an example: a JSON file in a folder of event types.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Source {
     path: PathBuf,
     text: String,
@@ -64,7 +64,7 @@ pub(super) fn builtin() -> Vec<Source> {
     FILES.iter().map(|(path, text)| Source { path: path.into(), text: (*text).into() }).collect()
 }
 
-/// Every `*.json` below `root`.
+/// Every `*.json` below `root`, ordered by path.
 pub(super) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
     /// Deep enough for people, and the end of a symbolic link to a folder above itself.
     const MAX_DEPTH: usize = 16;
@@ -87,6 +87,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
             }
         }
     }
+    sources.sort();
     Ok(sources)
 }
 
