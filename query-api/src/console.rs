@@ -11,7 +11,7 @@ use rust_embed::Embed;
 struct Files;
 
 /// A file of the console. A path without a file and without a dot is a page of the console itself.
-pub async fn file(uri: Uri) -> Response {
+pub(crate) async fn file(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     let page = path.is_empty() || !(path.contains('.') || path.starts_with("v1/"));
     let name = if page { "index.html" } else { path };

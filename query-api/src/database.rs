@@ -19,6 +19,8 @@ impl Database {
             .clone()
             .with_database(&name)
             .with_setting("max_execution_time", limits.time.as_secs().to_string())
+            // Dates before 1970 and after 2106 have hours, days and months, too.
+            .with_setting("enable_extended_results_for_datetime_functions", "1")
             .with_setting("max_memory_usage", bytes.to_string())
             // Large groupings go to disk well before the limit: slower, but they end.
             .with_setting("max_bytes_before_external_group_by", (bytes / 3).to_string())

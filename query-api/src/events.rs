@@ -12,7 +12,7 @@ use crate::answer::{Ask, Basis};
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::params::{Params, PathId, filtered, limit};
-use crate::values::{Id, Json, Time};
+use crate::values::{Id, Json, Time, word};
 
 /// An accepted event.
 #[derive(Debug, Clone, Row, Serialize, Deserialize, ToSchema)]
@@ -131,7 +131,7 @@ pub async fn list(
         let query = filter.bind(database.query(include_str!("events/list.sql")));
         let query = after_in_order(query, Some(after.unwrap_or(start)))
             .param("session_id", &session_id)
-            .param("order", params.order)
+            .param("order", word(params.order))
             .param("limit", limit + 1);
         Ok(page(query.fetch_all().await?, limit, &list))
     })

@@ -3,15 +3,64 @@
 //! All questions read `sequences`. Filters come first: neighbours, paths and steps are those of what is
 //! left of a session after filtering by time, app, category and name. Equal times are ordered by arrival.
 
+mod funnel;
+mod paths;
+
+use std::collections::HashMap;
+
 use axum::response::Response;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{Ask, Basis};
+use crate::database::Database;
 use crate::error::Error;
-use crate::params::{Params, filtered, limit};
-use crate::values::Feature;
+use crate::params::{Filter, Params, filtered, limit};
+use crate::usage::CohortInterval;
+use crate::values::{Feature, Time};
+
+pub use funnel::{__path_funnel, Funnel, FunnelBody, FunnelStep, funnel};
+pub use paths::{__path_paths, PathCount, Paths, PathsBody, paths};
+
+/// A question's text: what all of them begin with, and its own file.
+macro_rules! order_sql {
+    ($file:literal) => {
+        concat!(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ordering/selected.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ordering/", $file))
+        )
+    };
+}
+pub(crate) use order_sql;
+
+fn question(database: &Database, filter: &Filter, sql: &str) -> Query {
+    filter.bind(database.query(sql))
+}
+
+/// A feature as a body names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureName {
+    pub category: String,
+    pub name: String,
+}
+
+/// The numbers of features in `sequences`. One that nobody used yet has the number 0, which no event has.
+struct Numbers(HashMap<(String, String), u16>);
+
+impl Numbers {
+    async fn read(database: &Database) -> Result<Self, Error> {
+        let rows: Vec<(String, String, u16)> =
+            database.query("SELECT category, name, id FROM features").fetch_all().await?;
+        Ok(Self(rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect()))
+    }
+
+    fn of(&self, feature: &FeatureName) -> u16 {
+        self.0.get(&(feature.category.clone(), feature.name.clone())).copied().unwrap_or(0)
+    }
+}
 
 filtered! {
     pub struct TransitionsParams {
@@ -37,14 +86,164 @@ pub struct Transitions {
     pub transitions: Vec<Transition>,
 }
 
-/// How often one feature directly follows another one, the most frequent first.
+/// How often one feature directly follows another one, the most frequent first; ties by both names.
 #[utoipa::path(get, path = "/v1/order/transitions", tag = "Order", params(TransitionsParams),
     responses((status = 200, body = Transitions)))]
 pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = filter.bind(database.query(include_str!("ordering/transitions.sql")));
+        let query = question(database, &filter, order_sql!("transitions.sql"));
         Ok(Transitions { transitions: query.param("limit", limit).fetch_all().await? })
+    })
+    .await
+}
+
+filtered! {
+    pub struct PrecedenceParams {
+        /// How many pairs, 1 to 100000 (1000).
+        pub limit: Option<u32>,
+    }
+}
+
+/// Of the sessions that use both features, in how many the first use of `first` is before that of `then`.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct Pair {
+    pub first: Feature,
+    pub then: Feature,
+    pub sessions: u64,
+    /// Sessions that use both, in whichever order.
+    pub both: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Precedence {
+    pub pairs: Vec<Pair>,
+}
+
+/// What comes first. Pairs that no session uses in this order are left out.
+#[utoipa::path(get, path = "/v1/order/precedence", tag = "Order", params(PrecedenceParams),
+    responses((status = 200, body = Precedence)))]
+pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
+    ask.answer(Basis::Sequences, async |database, _| {
+        let query = question(database, &filter, order_sql!("precedence.sql"));
+        Ok(Precedence { pairs: query.param("limit", limit).fetch_all().await? })
+    })
+    .await
+}
+
+filtered! {
+    pub struct EndsParams {
+        /// Which place, 1 to 1000: 1 is the first (or, of exits, the last) event of a session.
+        pub step: Option<u32>,
+        /// How many features, 1 to 10000 (1000).
+        pub limit: Option<u32>,
+    }
+}
+
+/// A feature at the start or the end of sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct End {
+    pub category: String,
+    pub name: String,
+    pub sessions: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entries {
+    pub entries: Vec<End>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Exits {
+    pub exits: Vec<End>,
+}
+
+/// What sessions begin with.
+#[utoipa::path(get, path = "/v1/order/entries", tag = "Order", params(EndsParams), responses((status = 200, body = Entries)))]
+pub async fn entries(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
+    ends(ask, params, 1, |entries| Entries { entries }).await
+}
+
+/// What sessions end with.
+#[utoipa::path(get, path = "/v1/order/exits", tag = "Order", params(EndsParams), responses((status = 200, body = Exits)))]
+pub async fn exits(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
+    ends(ask, params, -1, |exits| Exits { exits }).await
+}
+
+async fn ends<T: Serialize>(
+    ask: Ask,
+    params: EndsParams,
+    direction: i32,
+    answer: impl FnOnce(Vec<End>) -> T,
+) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
+    let place = match params.step.unwrap_or(1) {
+        step @ 1..=1000 => direction * step as i32,
+        step => return Err(Error::parameter("step", format!("`step` is {step}, but must be 1 to 1000"))),
+    };
+    ask.answer(Basis::Sequences, async |database, _| {
+        let query = question(database, &filter, order_sql!("ends.sql"));
+        Ok(answer(query.param("place", place).param("limit", limit).fetch_all().await?))
+    })
+    .await
+}
+
+filtered! {
+    pub struct RetentionParams {
+        #[param(inline)]
+        pub interval: CohortInterval,
+        /// How many intervals after the first, 1 to 400 (30).
+        pub periods: Option<u32>,
+    }
+}
+
+/// The sessions that began in one interval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cohort {
+    pub start: Time,
+    pub sessions: u64,
+    /// In how many of them something happened n intervals later, n from 0.
+    pub returned: Vec<u64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Retention {
+    pub cohorts: Vec<Cohort>,
+}
+
+/// In how many sessions something happens again days or weeks after their first event.
+#[utoipa::path(get, path = "/v1/retention", tag = "Order", params(RetentionParams), responses((status = 200, body = Retention)))]
+pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Result<Response, Error> {
+    #[derive(Row, Deserialize)]
+    struct Returned {
+        start: i64,
+        later: u32,
+        sessions: u64,
+    }
+    let filter = params.filter()?;
+    let periods = match params.periods.unwrap_or(30) {
+        periods @ 1..=400 => periods,
+        periods => return Err(Error::parameter("periods", format!("`periods` is {periods}, but must be 1 to 400"))),
+    };
+    let days: i64 = match params.interval {
+        CohortInterval::Day => 1,
+        CohortInterval::Week => 7,
+    };
+    ask.answer(Basis::Sequences, async |database, _| {
+        let query = question(database, &filter, order_sql!("retention.sql"));
+        let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
+        let mut cohorts: Vec<Cohort> = Vec::new();
+        for row in rows {
+            let start = Time::from_micros(row.start);
+            if cohorts.last().is_none_or(|cohort| cohort.start != start) {
+                cohorts.push(Cohort { start, sessions: row.sessions, returned: vec![0; periods as usize + 1] });
+            }
+            if let Some(returned) = cohorts.last_mut().and_then(|last| last.returned.get_mut(row.later as usize)) {
+                *returned = row.sessions;
+            }
+        }
+        Ok(Retention { cohorts })
     })
     .await
 }

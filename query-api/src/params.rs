@@ -1,6 +1,7 @@
 //! What a question may be asked with: parameters that don't exist are refused, not ignored.
 
-use axum::extract::{FromRequestParts, Path};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +32,30 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
                 Error::parameter(field, detail)
             },
         )
+    }
+}
+
+/// A JSON body as `T`, which denies unknown fields; and its bytes, which name the question.
+#[derive(Debug)]
+pub struct Body<T> {
+    pub value: T,
+    pub bytes: Bytes,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| Error::parameter("body", format!("the body can't be read: {error}")))?;
+        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes)).map_err(
+            |error| {
+                let field = error.path().to_string();
+                Error::parameter(field.clone(), format!("the JSON body, at `{field}`: {}", error.into_inner()))
+            },
+        )?;
+        Ok(Self { value, bytes })
     }
 }
 
@@ -87,14 +112,6 @@ impl Filter {
             category: text("category", category)?,
             name: text("name", name)?,
         })
-    }
-
-    pub const fn from(&self) -> Time {
-        self.from
-    }
-
-    pub const fn to(&self) -> Time {
-        self.to
     }
 
     /// Binds `from`, `to`, `app`, `category`, `name`; an empty text filters nothing.

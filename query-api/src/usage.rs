@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::answer::{Ask, Basis};
 use crate::error::Error;
 use crate::params::{Params, filtered, limit};
-use crate::values::{Feature, Time};
+use crate::values::{Feature, Time, word};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -66,8 +66,8 @@ pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Resul
     ask.answer(Basis::Log, async |database, _| {
         let query = filter.bind(database.query(include_str!("usage/features.sql")));
         let features = query
-            .param("order", params.order)
-            .param("by", params.by)
+            .param("order", word(params.order))
+            .param("by", word(params.by))
             .param("limit", limit)
             .fetch_all()
             .await?;
@@ -146,6 +146,15 @@ pub enum Interval {
     Month,
 }
 
+/// Length of a cohort's interval, in UTC; weeks start on Mondays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortInterval {
+    #[default]
+    Day,
+    Week,
+}
+
 filtered! {
     pub struct UsageParams {
         /// Length of a bucket; buckets start on full minutes, hours, days, Mondays, months in UTC.
@@ -176,7 +185,7 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
     let interval = params.interval;
     ask.answer(Basis::Log, async |database, _| {
         let query = filter.bind(database.query(include_str!("usage/series.sql")));
-        let found: Vec<Bucket> = query.param("interval", interval).fetch_all().await?;
+        let found: Vec<Bucket> = query.param("interval", word(interval)).fetch_all().await?;
         Ok(Usage { series: fill(found, interval, params.from, params.to)? })
     })
     .await

@@ -140,6 +140,14 @@ impl From<(String, String)> for Feature {
     }
 }
 
+/// The snake_case word of a choice, as a server-side parameter. (The crate would quote an enum.)
+pub fn word(choice: impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
 /// JSON text of a sender, passed on as it is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]

@@ -1,4 +1,5 @@
-SELECT event_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at, schema_version
+SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
+    schema_version
 FROM events
 WHERE session_id = {session_id:UUID}
     AND ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})

@@ -9,7 +9,8 @@ SELECT
     received_at,
     toInt64(toUnixTimestamp64Milli(log_time)) AS log_time,
     schema_version,
-    reasons,
+    arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), rejections.reasons)
+        AS reasons,
     reasons_total,
     toValidUTF8(substring(raw, 1, 65536)) AS raw,
     length(raw) AS raw_bytes
@@ -18,7 +19,7 @@ WHERE rejections.received_at >= {from:DateTime64(6, 'UTC')} AND rejections.recei
     AND ({app:String} = '' OR app = {app:String})
     AND ({category:String} = '' OR category = {category:String})
     AND ({name:String} = '' OR name = {name:String})
-    AND ({reason:String} = '' OR arrayExists(reason -> reason.code = {reason:String}, reasons))
+    AND ({reason:String} = '' OR arrayExists(reason -> reason.code = {reason:String}, rejections.reasons))
     AND (rejections.received_at, partition, offset)
         < ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})
 ORDER BY rejections.received_at DESC, partition DESC, offset DESC
