@@ -1,7 +1,9 @@
 /*
 The accepted events. A row is one event; the order key IS the order of a session: time, then log
 position for equal times. Read by a session's timeline, by everything that counts use, and by the
-builder of `sequences`.
+builder of `sequences`. The projection keeps the places in the log in the log's order: verifying a chunk
+and the audit ask which offsets are here, and would have to read the whole table otherwise. Delete by ALTER TABLE ... DELETE, which rewrites the projection;
+the lightweight DELETE is refused (and were it allowed, reads by the projection would still see the rows).
 */
 CREATE TABLE IF NOT EXISTS {database}.events
 (
@@ -17,7 +19,8 @@ CREATE TABLE IF NOT EXISTS {database}.events
     sent_at Nullable(DateTime64(6, 'UTC')),
     received_at DateTime64(6, 'UTC'),
     schema_version UInt16,
-    traceparent String
+    traceparent String,
+    PROJECTION by_log (SELECT partition, offset ORDER BY partition, offset)
 )
 ENGINE = MergeTree
 ORDER BY (session_id, timestamp, partition, offset)
