@@ -1,0 +1,148 @@
+"""The DDL of a ClickHouse cluster: parsed and run by the real engine, registered in a real ZooKeeper.
+
+What this can't show: several servers. The embedded engine has no ON CLUSTER worker, no port for other servers and
+no replication thread, so replicated tables are created, but stay read-only.
+"""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import tools
+from test_deployment import binary
+
+ON_CLUSTER = " ON CLUSTER 'eye'"
+SHARDED = {"ledger", "events", "rejections", "sequences"}
+
+
+def rendered(*options):
+    script = tools.run(binary("projector"), "migrate", "--render", *options)
+    return [statement for statement in re.split(r";\n(?:\n|$)", script) if statement.strip()]
+
+
+@pytest.fixture(scope="module")
+def ddl():
+    return rendered("--clickhouse-cluster", "eye")
+
+
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("zookeeper")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = directory / "zoo.cfg"
+    config.write_text(
+        f"tickTime=2000\ndataDir={directory}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\n"
+        "admin.enableServer=false\n4lw.commands.whitelist=srvr\n"
+    )
+    command = ["java", "-Xmx96m", "-XX:TieredStopAtLevel=1", "-cp", f"{tools.zookeeper()}/*"]
+    main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+    with open(directory / "log", "w") as log:
+        process = subprocess.Popen([*command, main, config], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(port):
+            assert process.poll() is None and time.monotonic() < deadline, (directory / "log").read_text()
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(b"srvr")
+            return b"Mode" in connection.recv(4096)
+    except OSError:
+        return False
+
+
+class Engine:
+    """The engine in a process of its own."""
+
+    def __init__(self, zookeeper, directory):
+        program = tools.HERE / "clickhouse_cluster.py"
+        command = [sys.executable, program, tools.engine(), str(zookeeper), directory]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def query(self, sql):
+        self.process.stdin.write(json.dumps(sql) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the engine died of: {sql}"
+        answer = json.loads(line)
+        assert "error" not in answer, f"{answer['error']}\n{sql}"
+        return answer["rows"]
+
+
+@pytest.fixture(scope="module")
+def engine(zookeeper, tmp_path_factory):
+    engine = Engine(zookeeper, tmp_path_factory.mktemp("clickhouse"))
+    try:
+        yield engine
+    finally:
+        # kill -9: nothing here is to be kept, and a replicated table without a thread is slow to close.
+        engine.process.kill()
+        engine.process.wait()
+
+
+def quoted(text):
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def test_the_engine_understands_every_statement(engine, ddl):
+    """Also what it can't run alone: formatQuery is ClickHouse's own parser."""
+    for statement in ddl:
+        [[text]] = engine.query(f"SELECT formatQuerySingleLine({quoted(statement)})")
+        assert ("ON CLUSTER" in text) == text.startswith("CREATE"), text
+
+
+def test_the_tables_of_a_cluster_come_into_being(engine, ddl):
+    created = [statement for statement in ddl if "CREATE" in statement]
+    for statement in created:
+        assert ON_CLUSTER in statement
+        engine.query(statement.replace(ON_CLUSTER, ""))
+    tables = dict(engine.query("SELECT name, engine FROM system.tables WHERE database = 'eye_g1'"))
+    assert {name for name, kind in tables.items() if kind == "Distributed"} == SHARDED
+    for name in SHARDED:
+        assert tables[f"{name}_local"].startswith("Replicated"), tables
+    assert not [name for name, kind in tables.items() if kind in ("MergeTree", "ReplacingMergeTree")]
+    # Each is registered in ZooKeeper, and what is whole on every server has one path for all shards.
+    paths = dict(engine.query("SELECT table, zookeeper_path FROM system.replicas WHERE database = 'eye_g1'"))
+    replicated = {name for name, kind in tables.items() if kind.startswith("Replicated")}
+    assert set(paths) == replicated
+    for name, path in paths.items():
+        assert path.startswith("/clickhouse/tables/1/" if name.endswith("_local") else "/clickhouse/tables/all/"), path
+    # Read through the views, over the distributed tables.
+    for view in ["events", "features", "ledger", "rejections", "sequences"]:
+        assert engine.query(f"SELECT count() FROM eye.{view}") == [[0]]
+    assert engine.query("SELECT generation FROM eye.generation") == [[1]]
+
+
+def test_one_insert_reaches_every_target_over_distributed_tables(engine):
+    """The same statements with plain engines below the distributed tables, which can be written here."""
+    for statement in rendered("--clickhouse-cluster", "eye", "--clickhouse-database", "plain"):
+        statement = statement.replace(ON_CLUSTER, "")
+        engine.query(re.sub(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^)]*)\)", r"\1(\2)", statement))
+    engine.query(
+        "INSERT INTO plain_g1.landing SELECT 1 + if(number % 2, 2, 4) AS targets, number % 4 AS partition, number AS offset, "
+        "if(number % 2, 'accepted', 'rejected') AS verdict, generateUUIDv4(number), generateUUIDv4(number + 1), 'demo', 'c', 'n', '{}', "
+        "now64(6), NULL, now64(6), now64(3), 1, 0, [], 0, '', '' FROM numbers(1000) "
+        "SETTINGS distributed_foreground_insert = 1"
+    )
+    assert engine.query("SELECT count(), uniqExact(offset) FROM plain.ledger") == [[1000, 1000]]
+    assert engine.query("SELECT count() FROM plain.events") == [[500]]
+    assert engine.query("SELECT count() FROM plain.rejections") == [[500]]
+    assert engine.query("SELECT max(version) FROM plain_g1.migrations")[0][0] > 0
+    assert engine.query("SELECT sum(position) FROM plain.positions") == [[997 + 998 + 999 + 1000]]
+
+
+def test_one_server_gets_plain_tables():
+    assert not [statement for statement in rendered() if "Replicated" in statement or "CLUSTER" in statement]
