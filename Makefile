@@ -30,6 +30,8 @@ lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and 
 schemas: ## write the JSON Schemas that are derived from Rust types (schemas/generated/)
 	cargo run -q -p schemas --example generate
 
+include clients/Makefile
+
 prerequisites:
 	@tests/tools/prerequisites
 

@@ -31,11 +31,13 @@ class Request:
 class PageVisit(Visit):
     """A visit that knows how its request ends. ``request.eye`` in Django, ``eye.visit`` elsewhere."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "record")
 
     def __init__(self, client: Client, request: Request) -> None:
         super().__init__(client, session_of(request.cookie), request.host, request.path)
         self._request = request
+        self.record = True
+        """Set it to False for a page that is not to be recorded, or that records itself in the browser."""
 
     def finish(self, status: int, content_type: str) -> str | None:
         """Record the page view if the response is one; then the ``Set-Cookie`` value to answer with.
@@ -44,7 +46,12 @@ class PageVisit(Visit):
         """
         request = self._request
         is_page = 200 <= status < 300 and content_type.lower().startswith("text/html")
-        if request.method != "GET" or "prefetch" in request.purpose or not (is_page or status == 304):
+        if (
+            not self.record
+            or request.method != "GET"
+            or "prefetch" in request.purpose
+            or not (is_page or status == 304)
+        ):
             return None
         self.pageview()
         secure = "; Secure" if request.secure else ""

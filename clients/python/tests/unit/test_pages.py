@@ -44,6 +44,7 @@ def view(request: Any, **_: Any) -> HttpResponse:
     status, content_type = ANSWERS[request.path]
     if "click" in request.META.get("QUERY_STRING", ""):
         request.eye.cta_click("chat bubble")
+    request.eye.record = "skip" not in request.META.get("QUERY_STRING", "")
     return HttpResponse(b"", status=status, content_type=content_type)
 
 
@@ -54,6 +55,7 @@ def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> lis
     status, content_type = ANSWERS[environ["PATH_INFO"].encode("latin-1").decode()]
     if "click" in environ["QUERY_STRING"]:
         environ["eye.visit"].cta_click("chat bubble")
+    environ["eye.visit"].record = "skip" not in environ["QUERY_STRING"]
     start_response(f"{status} X", [("Content-Type", content_type)])
     return [b""]
 
@@ -62,6 +64,7 @@ async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     status, content_type = ANSWERS[scope["path"]]
     if b"click" in scope["query_string"]:
         scope["eye.visit"].cta_click("chat bubble")
+    scope["eye.visit"].record = b"skip" not in scope["query_string"]
     headers = [(b"content-type", content_type.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
@@ -185,6 +188,7 @@ def test_only_pages_are_recorded(site: Any, gateway: Gateway) -> None:
     assert site("/", method="POST")[1] == []
     assert site("/", method="HEAD")[1] == []
     assert site("/", Sec_Purpose="prefetch;prerender")[1] == []
+    assert site("/", "skip")[1] == []
     assert site("/unchanged")[1] != []
     assert [data["path"] for _, _, data in events(gateway, 1)] == ["/unchanged"]
 

@@ -1,0 +1,139 @@
+// A real browser against the real gateway: what a page records arrives, also when the page ends.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { pipeline, timeline } from "../pipeline.mjs";
+import { ORIGIN, launch, session, site } from "./browser.mjs";
+
+const { url, browserKey: key } = pipeline();
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+const HTML = `
+  <button id="bubble" data-eye-click="chat bubble"><b>chat</b></button>
+  <button id="unmarked">other</button>
+  <form data-eye-submit onsubmit="event.stopPropagation(); return false">
+    <input name="first_name" value="John"><input name="password" type="password" value="secret">
+    <button name="go">send</button>
+  </form>
+  <form id="values" data-eye-submit="values" onsubmit="return false">
+    <input name="first_name" value="John"><input name="password" type="password" value="secret">
+    <input name="token" type="hidden" value="secret"><input name="news" type="checkbox" value="yes" checked>
+    <input name="size" type="radio" value="s"><input name="size" type="radio" value="m" checked>
+    <button>send</button>
+  </form>
+  <form id="unmarked-form" onsubmit="return false"><input name="x"><button>send</button></form>`;
+
+const facts = (events) => events.map(({ category, name, data }) => [category, name, data]);
+const place = { host: "localhost:3000", path: "/" };
+
+test("views, marked clicks and submits are recorded, and form values only when asked for", async () => {
+  const context = await site(browser, { url, key, html: HTML });
+  const page = await context.newPage();
+  await page.goto(`${ORIGIN}/`);
+  await page.click("#bubble b");
+  await page.click("#unmarked");
+  await page.click("form[data-eye-submit='']  button");
+  await page.click("#values button");
+  await page.click("#unmarked-form button");
+  await page.evaluate(() => {
+    history.pushState({}, "", "/products/42?colour=red");
+    history.pushState({}, "", "/products/42?colour=blue");
+    history.pushState({}, "", "/cart");
+  });
+  await page.goBack();
+  await page.goBack();
+  await page.goBack();
+  await page.waitForFunction(() => location.pathname === "/");
+  const id = await page.evaluate(() => eye.track("browse", "no such type", { n: 1 }));
+  assert.match(id, /^[0-9a-f-]{36}$/);
+  assert.equal(await page.evaluate(() => eye.eye.flush()), true);
+  const stats = await page.evaluate(() => eye.eye.stats());
+  assert.equal(stats.delivered, 9);
+  assert.deepEqual([stats.dropped, stats.rejected, stats.lost], [{}, {}, 0]);
+  assert.deepEqual(facts(await timeline(await session(context), 8)), [
+    ["page interaction", "pageview", place],
+    ["page interaction", "cta click", { ...place, element: "chat bubble" }],
+    ["form interaction", "submit", { ...place, form: { first_name: "", password: "" } }],
+    [
+      "form interaction",
+      "submit",
+      { ...place, form: { first_name: "John", password: "", token: "", news: "yes", size: "m" } },
+    ],
+    ["page interaction", "pageview", { ...place, path: "/products/42" }],
+    ["page interaction", "pageview", { ...place, path: "/cart" }],
+    ["page interaction", "pageview", { ...place, path: "/products/42" }],
+    ["page interaction", "pageview", place],
+  ]);
+  await context.close();
+});
+
+test("what a page recorded last arrives when it is left at once", async () => {
+  const context = await site(browser, { url, key, html: HTML });
+  const page = await context.newPage();
+  for (const path of ["/1", "/2", "/3"]) {
+    await page.goto(ORIGIN + path);
+    await page.evaluate(() => document.querySelector("#bubble").click());
+  }
+  await page.goto("about:blank");
+  const events = await timeline(await session(context), 6);
+  assert.deepEqual(
+    events.map(({ name, data }) => `${name} ${data.path}`),
+    ["pageview /1", "cta click /1", "pageview /2", "cta click /2", "pageview /3", "cta click /3"],
+  );
+  await context.close();
+});
+
+test("what a page recorded last arrives when its tab is closed", async () => {
+  const context = await site(browser, { url, key, html: HTML });
+  const page = await context.newPage();
+  await page.goto(`${ORIGIN}/`);
+  await page.evaluate(() => document.querySelector("#bubble").click());
+  await page.close({ runBeforeUnload: true });
+  const id = await session(context);
+  assert.equal((await timeline(id, 2)).length, 2);
+  await context.close();
+});
+
+test("a page that can't reach the gateway keeps its events for the next page, exactly once", async () => {
+  const context = await site(browser, { url, key, html: HTML, spool: true });
+  const page = await context.newPage();
+  const events = `${url}/events*`;
+  // The gateway takes the events, but no answer comes back; then nothing goes through at all.
+  let lost = 0;
+  await context.route(events, async (route) => {
+    if (route.request().method() === "POST") lost += (await route.fetch()).status() === 202;
+    await route.abort("connectionreset");
+  });
+  await page.goto(`${ORIGIN}/1`);
+  await page.evaluate(() => void eye.eye.flush());
+  await page.waitForFunction(() => eye.eye.stats().retries > 0);
+  await context.unroute(events);
+  await context.route(events, (route) => route.abort("internetdisconnected"));
+  await page.evaluate(() => document.querySelector("#bubble").click());
+  await page.goto("about:blank");
+  await context.unroute(events);
+  await page.goto(`${ORIGIN}/2`);
+  assert.equal(await page.evaluate(() => eye.eye.flush()), true);
+  const stats = await page.evaluate(() => eye.eye.stats());
+  assert.equal(stats.recovered, 2);
+  assert.equal(stats.delivered, 3);
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
+  assert.ok(lost > 0);
+  const found = await timeline(await session(context), 3);
+  assert.deepEqual(
+    found.map(({ name, data }) => `${name} ${data.path}`),
+    ["pageview /1", "cta click /1", "pageview /2"],
+  );
+  await context.close();
+});
+
+test("a page of another origin is refused, and counts it", async () => {
+  const context = await site(browser, { url, key, origin: "http://localhost:4567" });
+  const page = await context.newPage();
+  await page.goto("http://localhost:4567/");
+  const stats = await page.evaluate(async () => (await eye.close(), eye.eye.stats()));
+  assert.deepEqual([stats.delivered, stats.lost], [0, 1]);
+  await context.close();
+});
