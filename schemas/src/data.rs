@@ -4,12 +4,13 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use jsonschema::{
     Draft, JsonType, PatternOptions, Validator,
     json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp},
 };
+use jsonschema_value::LazyInstance;
 use serde_json::{Number, Value as JsonValue};
 
 use crate::{
@@ -138,6 +139,18 @@ impl<'a> Node<'a, InPlace> for Value<'a, 'a> {
         // The document has been checked, and is no deeper than serde_json reads.
         let value = self.as_str().map(|text| JsonValue::String(text.into_owned()));
         Cow::Owned(value.or_else(|| serde_json::from_str(self.raw()).ok()).unwrap_or_default())
+    }
+
+    /// An error carries the value that it is about, which our messages never show: not built, or a
+    /// large object with many faults would be built for each of them.
+    fn lazy_value(&self) -> LazyInstance<'a> {
+        let make = |raw: &[u8], _| serde_json::from_slice(raw).unwrap_or_default();
+        match self.kind() {
+            Kind::Array | Kind::Object => {
+                LazyInstance::Deferred { bytes: self.raw().as_bytes(), tag: 0, make, cell: OnceLock::new() }
+            }
+            _ => LazyInstance::Ready(self.to_value()),
+        }
     }
 
     fn identity(&self) -> Option<NodeIdentity> {

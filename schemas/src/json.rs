@@ -13,7 +13,7 @@ mod parse;
 pub(crate) mod tests;
 mod text;
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 pub(crate) use self::parse::SyntaxError;
 
@@ -182,24 +182,25 @@ impl<'a, 'd> Value<'a, 'd> {
         }
     }
 
-    /// JSON pointer from this value to one inside it. For a key it is the pointer to its member.
-    pub(crate) fn pointer_to(&self, inner: &Self) -> String {
-        let mut pointer = String::new();
-        let mut at = *self;
-        let holds = |value: &Self| value.index <= inner.index && inner.index < value.entry.next;
-        loop {
-            if let Some((key, value)) = at.members().find(|(key, value)| holds(key) || holds(value)) {
-                let name = key.as_str().unwrap_or_default();
-                pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                at = value;
-            } else if let Some((place, element)) = at.elements().enumerate().find(|(_, e)| holds(e)) {
-                pointer.push_str(&format!("/{place}"));
-                at = element;
-            } else {
-                return pointer;
+    /// JSON pointer from this value to one inside it; for a key, to its member. Found when it is
+    /// displayed, in time that grows with the size of this value.
+    pub(crate) fn pointer_to(self, inner: Self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let holds = |value: &Self| value.index <= inner.index && inner.index < value.entry.next;
+            let mut at = self;
+            loop {
+                if let Some((key, value)) = at.members().find(|(key, value)| holds(key) || holds(value)) {
+                    let name = key.as_str().unwrap_or_default();
+                    write!(f, "/{}", name.replace('~', "~0").replace('/', "~1"))?;
+                    at = value;
+                } else if let Some((place, element)) = at.elements().enumerate().find(|(_, e)| holds(e)) {
+                    write!(f, "/{place}")?;
+                    at = element;
+                } else {
+                    return Ok(());
+                }
             }
-        }
+        })
     }
 }
 

@@ -210,7 +210,7 @@ impl Judge {
 fn check_repeated_keys(data: Value<'_, '_>, reasons: &mut Reasons) {
     for key in data.repeated_keys() {
         let message = "the key occurs more than once in its object: readers would disagree on its value";
-        reasons.add_data(&data.pointer_to(&key), "uniqueKeys", &message);
+        reasons.add_data(&data.pointer_to(key), "uniqueKeys", &message);
     }
 }
 

@@ -94,7 +94,8 @@ fn repeated_keys_are_found_with_their_pointers() {
     ] {
         let document = Document::parse(text).unwrap();
         let root = document.root();
-        let found: Vec<_> = root.repeated_keys().iter().map(|key| root.pointer_to(key)).collect();
+        let found: Vec<_> =
+            root.repeated_keys().iter().map(|key| root.pointer_to(*key).to_string()).collect();
         assert_eq!(found, pointers, "{text}");
     }
     let many = |last: &str| {
