@@ -123,6 +123,18 @@ impl Ask {
         }
     }
 
+    /// Runs `question` in any case: its answer rests on more than the tables.
+    pub async fn always<T: Serialize>(
+        self,
+        basis: Basis,
+        question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
+    ) -> Result<Response, Error> {
+        let as_of = AsOf::read(&self.database, basis).await?;
+        let body = question(&self.database, &as_of).await?;
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        Ok((headers, Json(Answer { body, as_of: &as_of })).into_response())
+    }
+
     /// The frame alone, for answers that are streamed; or the 304 to send instead.
     pub async fn fresh(self, basis: Basis) -> Result<Result<Fresh, Response>, Error> {
         #[derive(Row, Deserialize)]

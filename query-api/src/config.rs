@@ -48,9 +48,6 @@ pub struct Limits {
     /// Questions under way at once; more are told to come back.
     #[arg(long = "query-concurrency", env = "EYE_QUERY_CONCURRENCY", default_value_t = 32)]
     pub concurrency: usize,
-    /// Requests a second that one reader's key may make on average (bursts of ten times that).
-    #[arg(long = "reader-rate", env = "EYE_READER_RATE", default_value_t = 100)]
-    pub rate: u32,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

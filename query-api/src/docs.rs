@@ -23,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(usage::features))
         .routes(routes!(usage::unused))
         .routes(routes!(usage::usage))
+        .routes(routes!(usage::apps))
         .routes(routes!(ordering::transitions))
         .routes(routes!(ordering::precedence))
         .routes(routes!(ordering::paths))
@@ -35,6 +36,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::fate))
         .routes(routes!(operations::rejections))
         .routes(routes!(operations::rejections_summary))
+        .routes(routes!(operations::event_types))
+        .routes(routes!(operations::audit))
+        .routes(routes!(operations::health))
+        .routes(routes!(operations::live))
 }
 
 /// The description as a page that needs nothing from elsewhere.

@@ -52,7 +52,7 @@ impl Error {
             Self::TooMany(seconds) => Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
-                format!("this key asks too often: wait {seconds} s, or ask the operator for a higher --reader-rate"),
+                format!("this key asks too often: wait {seconds} s, or ask the operator for a higher rate"),
             )
             .retry_after(*seconds),
             Self::Busy => Problem::new(
@@ -64,7 +64,9 @@ impl Error {
             Self::TooLarge(what) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too_large",
-                format!("the question needs more than its limit of {what}: narrow it by `from` and `to`, by `app` or `category`, or ask for shorter paths or fewer rows"),
+                format!(
+                    "the question needs more than its limit of {what}: narrow it by `from` and `to`, by `app` or `category`, or ask for shorter paths or fewer rows"
+                ),
             ),
             Self::NotReady => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! # Layout
-//! - [`service`]: the parts, the routes, start and stop
+//! - `service`: the parts, the routes, start and stop
 //! - [`answer`]: the frame of every answer: as_of, ETag, 304
 //! - [`params`], [`cursor`], [`values`]: what may be asked, and the types of both sides
 //! - [`usage`], [`ordering`], [`events`], [`operations`]: the questions; each with its `.sql` files in the
 //!   folder of the same name
-//! - [`database`]: the serving generation, within limits
-//! - [`docs`], [`console`]: OpenAPI, and the web page
+//! - `database`: the serving generation, within limits
+//! - `readers`: who may ask, and how often
+//! - `docs`, `console`: OpenAPI, and the web page
 //! - [`config`], [`error`], [`metrics`]
 //!
 //! **Invariant:** values reach SQL as server-side parameters only.
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod operations;
 pub mod ordering;
 pub mod params;
+mod readers;
 mod service;
 pub mod usage;
 pub mod values;

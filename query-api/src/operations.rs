@@ -1,5 +1,10 @@
 //! What went wrong, and whether everything adds up.
 
+mod audit;
+mod event_types;
+mod live;
+mod log;
+
 use axum::response::Response;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -11,6 +16,14 @@ use crate::error::Error;
 use crate::events::Reason;
 use crate::params::{Params, filtered, limit};
 use crate::values::{Id, Time};
+
+pub use audit::{
+    __path_audit, __path_health, Audit, Health, PartitionAudit, PartitionHealth, Verdicts, audit, health,
+};
+pub use event_types::{__path_event_types, EventType, EventTypes, TypeExample, Version, event_types};
+pub(crate) use live::Live;
+pub use live::{__path_live, LiveVerdict, live};
+pub(crate) use log::Log;
 
 filtered! {
     #[derive(Hash)]

@@ -224,7 +224,9 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
     let filter = params.filter()?;
     let periods = match params.periods.unwrap_or(30) {
         periods @ 1..=400 => periods,
-        periods => return Err(Error::parameter("periods", format!("`periods` is {periods}, but must be 1 to 400"))),
+        periods => {
+            return Err(Error::parameter("periods", format!("`periods` is {periods}, but must be 1 to 400")));
+        }
     };
     let days: i64 = match params.interval {
         CohortInterval::Day => 1,
@@ -237,9 +239,15 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         for row in rows {
             let start = Time::from_micros(row.start);
             if cohorts.last().is_none_or(|cohort| cohort.start != start) {
-                cohorts.push(Cohort { start, sessions: row.sessions, returned: vec![0; periods as usize + 1] });
+                cohorts.push(Cohort {
+                    start,
+                    sessions: row.sessions,
+                    returned: vec![0; periods as usize + 1],
+                });
             }
-            if let Some(returned) = cohorts.last_mut().and_then(|last| last.returned.get_mut(row.later as usize)) {
+            if let Some(returned) =
+                cohorts.last_mut().and_then(|last| last.returned.get_mut(row.later as usize))
+            {
                 *returned = row.sessions;
             }
         }

@@ -49,12 +49,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|error| Error::parameter("body", format!("the body can't be read: {error}")))?;
-        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes)).map_err(
-            |error| {
+        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes))
+            .map_err(|error| {
                 let field = error.path().to_string();
-                Error::parameter(field.clone(), format!("the JSON body, at `{field}`: {}", error.into_inner()))
-            },
-        )?;
+                Error::parameter(
+                    field.clone(),
+                    format!("the JSON body, at `{field}`: {}", error.into_inner()),
+                )
+            })?;
         Ok(Self { value, bytes })
     }
 }

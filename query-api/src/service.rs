@@ -15,12 +15,14 @@ use axum::routing::get;
 use infra::database;
 use infra::http::Problem;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
 use crate::database::Database;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::operations::{Live, Log};
+use crate::readers::Readers;
 use crate::{console, docs};
 
 /// What handlers share.
@@ -37,6 +39,11 @@ pub struct Parts {
     serving: ArcSwapOption<Database>,
     /// Room for questions.
     room: Semaphore,
+    readers: Readers,
+    pub(crate) log: Log,
+    pub(crate) live: Live,
+    /// True once the service stops, for answers that would not end by themselves.
+    pub stopping: watch::Sender<bool>,
 }
 
 impl Deref for App {
@@ -85,7 +92,21 @@ impl Service {
         let registry = Arc::new(schemas::Registry::load(&config.event_types).context("event types")?);
         let room = Semaphore::new(config.limits.concurrency);
         let serving = ArcSwapOption::empty();
-        let app = App(Arc::new(Parts { config, registry, metrics: Metrics::new()?, serving, room }));
+        let apps = match &config.apps {
+            Some(path) => schemas::apps::Apps::load(path)?,
+            None => schemas::apps::Apps::default(),
+        };
+        let app = App(Arc::new(Parts {
+            readers: Readers::new(apps, config.open),
+            log: Log::new(&config.kafka).context("kafka options")?,
+            live: Live::new(),
+            stopping: watch::Sender::new(false),
+            metrics: Metrics::new()?,
+            config,
+            registry,
+            serving,
+            room,
+        }));
         app.look().await?;
         Ok(Self { app })
     }
@@ -112,8 +133,17 @@ impl Service {
                 }
             }
         });
-        let served = axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await;
+        let living = tokio::spawn(app.live.clone().run(app.clone()));
+        let stopping = {
+            let app = app.clone();
+            async move {
+                shutdown.await;
+                app.stopping.send_replace(true);
+            }
+        };
+        let served = axum::serve(listener, router(app)).with_graceful_shutdown(stopping).await;
         looking.abort();
+        living.abort();
         Ok(served?)
     }
 }
@@ -139,13 +169,14 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Room, time and count of every question.
+/// Key, room, time and count of every question.
 async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let _in_flight = app.metrics.in_flight();
-    let response = match app.room.try_acquire() {
-        Ok(_room) => next.run(request).await,
-        Err(_) => Error::Busy.into_response(),
+    let response = match (app.readers.admit(request.headers()), app.room.try_acquire()) {
+        (Ok(()), Ok(_room)) => next.run(request).await,
+        (Err(refused), _) => refused.into_response(),
+        (_, Err(_)) => Error::Busy.into_response(),
     };
     app.metrics.answered(route.as_str(), response.status().as_u16(), began.elapsed());
     response

@@ -9,8 +9,9 @@ use time::{Date, Duration, OffsetDateTime, Time as Clock};
 use utoipa::ToSchema;
 
 use crate::answer::{Ask, Basis};
+use crate::database::Database;
 use crate::error::Error;
-use crate::params::{Params, filtered, limit};
+use crate::params::{Filter, Params, filtered, limit};
 use crate::values::{Feature, Time, word};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,14 +65,48 @@ pub struct Features {
 pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     ask.answer(Basis::Log, async |database, _| {
-        let query = filter.bind(database.query(include_str!("usage/features.sql")));
-        let features = query
-            .param("order", word(params.order))
-            .param("by", word(params.by))
-            .param("limit", limit)
-            .fetch_all()
-            .await?;
-        Ok(Features { features })
+        Ok(Features { features: read(database, &filter, params.order, params.by, limit).await? })
+    })
+    .await
+}
+
+pub(crate) async fn read(
+    database: &Database,
+    filter: &Filter,
+    order: Order,
+    by: By,
+    limit: u32,
+) -> Result<Vec<FeatureUse>, Error> {
+    let query = filter.bind(database.query(include_str!("usage/features.sql")));
+    Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
+}
+
+filtered! {
+    pub struct AppsParams {}
+}
+
+/// How much an application sent.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct AppUse {
+    pub app: String,
+    pub events: u64,
+    /// Distinct sessions; a session of two applications counts for both.
+    pub sessions: u64,
+    pub first_seen: Time,
+    pub last_seen: Time,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Apps {
+    pub apps: Vec<AppUse>,
+}
+
+/// The applications that sent events, most events first.
+#[utoipa::path(get, path = "/v1/apps", tag = "Usage", params(AppsParams), responses((status = 200, body = Apps)))]
+pub async fn apps(ask: Ask, Params(params): Params<AppsParams>) -> Result<Response, Error> {
+    let filter = params.filter()?;
+    ask.answer(Basis::Log, async |database, _| {
+        Ok(Apps { apps: filter.bind(database.query(include_str!("usage/apps.sql"))).fetch_all().await? })
     })
     .await
 }

@@ -153,6 +153,12 @@ pub fn word(choice: impl Serialize) -> String {
 #[serde(transparent)]
 pub struct Json(String);
 
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_str::<&RawValue>(&self.0) {

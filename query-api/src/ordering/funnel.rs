@@ -74,34 +74,42 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
         median_time_ms: Option<f64>,
         median_shortest_ms: Option<f64>,
     }
-    let filter = Filter::new(
-        body.from,
-        body.to,
-        body.app.as_deref(),
-        body.category.as_deref(),
-        body.name.as_deref(),
-    )?;
+    let filter =
+        Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
     if !(1..=MAX_STEPS).contains(&body.steps.len()) {
-        return Err(Error::parameter("steps", format!("a funnel has 1 to {MAX_STEPS} steps, not {}", body.steps.len())));
+        return Err(Error::parameter(
+            "steps",
+            format!("a funnel has 1 to {MAX_STEPS} steps, not {}", body.steps.len()),
+        ));
     }
     if body.exclude.len() > MAX_STEPS {
         return Err(Error::parameter("exclude", format!("at most {MAX_STEPS} features can be excluded")));
     }
     if let Some(both) = body.exclude.iter().find(|excluded| body.steps.contains(excluded)) {
-        let detail = format!("{:?} / {:?} is a step and excluded: it can only be one of them", both.category, both.name);
+        let detail = format!(
+            "{:?} / {:?} is a step and excluded: it can only be one of them",
+            both.category, both.name
+        );
         return Err(Error::parameter("exclude", detail));
     }
     let window = body.window.as_deref().map_or(Ok(NO_WINDOW), |text| {
         micros(text).ok_or_else(|| {
-            Error::parameter("window", format!("{text:?} is not a duration such as 90s, 30m, 1h30m, 7d or 500ms"))
+            Error::parameter(
+                "window",
+                format!("{text:?} is not a duration such as 90s, 30m, 1h30m, 7d or 500ms"),
+            )
         })
     })?;
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
             let numbers = Numbers::read(database).await?;
             let steps: Vec<u16> = body.steps.iter().map(|step| numbers.of(step)).collect();
-            let exclude: Vec<u16> =
-                body.exclude.iter().map(|excluded| numbers.of(excluded)).filter(|number| *number != 0).collect();
+            let exclude: Vec<u16> = body
+                .exclude
+                .iter()
+                .map(|excluded| numbers.of(excluded))
+                .filter(|number| *number != 0)
+                .collect();
             let reached: Vec<Reached> = question(database, &filter, order_sql!("funnel.sql"))
                 .param("steps", &steps)
                 .param("exclude", exclude)
@@ -162,7 +170,8 @@ mod tests {
         assert_eq!(micros("1h30m"), Some(5_400_000_000));
         assert_eq!(micros("500ms"), Some(500_000));
         assert_eq!(micros("0s"), Some(0));
-        for text in ["", "30", "m", "30 minutes", "-1s", "1e3s", "99999999999999999999s", "200000000h", "½h"] {
+        for text in ["", "30", "m", "30 minutes", "-1s", "1e3s", "99999999999999999999s", "200000000h", "½h"]
+        {
             assert_eq!(micros(text), None, "{text}");
         }
     }

@@ -54,13 +54,8 @@ pub struct Paths {
 /// The most frequent paths; ties in the order of their steps (category, then name, by code points).
 #[utoipa::path(post, path = "/v1/order/paths", tag = "Order", request_body = PathsBody, responses((status = 200, body = Paths)))]
 pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Result<Response, Error> {
-    let filter = Filter::new(
-        body.from,
-        body.to,
-        body.app.as_deref(),
-        body.category.as_deref(),
-        body.name.as_deref(),
-    )?;
+    let filter =
+        Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
     let limit = limit(body.limit, 100, 10_000)?;
     let length = match (body.whole_session, body.length) {
         (true, length) if length != Some(0) => length.unwrap_or(0),
@@ -68,7 +63,10 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
         (false, Some(length @ 1..=MAX_LENGTH)) => length,
         (_, length) => {
             let length = length.unwrap_or(0);
-            return Err(Error::parameter("length", format!("`length` is {length}, but must be 1 to {MAX_LENGTH}")));
+            return Err(Error::parameter(
+                "length",
+                format!("`length` is {length}, but must be 1 to {MAX_LENGTH}"),
+            ));
         }
     };
     ask.about(&bytes)
@@ -80,11 +78,8 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
-            let sql = if body.whole_session {
-                order_sql!("whole_sessions.sql")
-            } else {
-                order_sql!("paths.sql")
-            };
+            let sql =
+                if body.whole_session { order_sql!("whole_sessions.sql") } else { order_sql!("paths.sql") };
             let mut query = question(database, &filter, sql)
                 .param("length", length)
                 .param("start", start.unwrap_or(0))

@@ -1,0 +1,107 @@
+//! What may be sent, and how much of it was.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::answer::{Ask, Basis};
+use crate::error::Error;
+use crate::events::NoParams;
+use crate::params::{Filter, Params};
+use crate::usage::{self, FeatureUse};
+use crate::values::{Feature, Json, Time};
+
+/// A declared event type.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventType {
+    pub category: String,
+    pub name: String,
+    pub description: Option<String>,
+    /// The newest version: the one that judges.
+    pub version: u16,
+    /// All versions with their JSON Schemas of `data`, oldest first.
+    pub versions: Vec<Version>,
+    pub examples: Vec<TypeExample>,
+    /// JSON pointers into `data` of what is marked as personal.
+    pub personal: Vec<String>,
+    pub events: u64,
+    pub sessions: u64,
+    pub first_seen: Option<Time>,
+    pub last_seen: Option<Time>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Version {
+    pub version: u16,
+    #[schema(value_type = Object)]
+    pub schema: Value,
+}
+
+/// A whole event as an example.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TypeExample {
+    /// Whether it is accepted, or shows what is refused.
+    pub valid: bool,
+    pub event: Json,
+    /// Codes of the reasons that an invalid one is rejected for.
+    pub reasons: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventTypes {
+    pub event_types: Vec<EventType>,
+}
+
+/// The registry: every declared event type with its schemas, examples and use.
+#[utoipa::path(get, path = "/v1/event-types", tag = "Operations", responses((status = 200, body = EventTypes)))]
+pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
+    let registry = ask.app.registry.clone();
+    let everything = Filter::new(None, None, None, None, None)?;
+    ask.answer(Basis::Log, async |database, _| {
+        let used =
+            usage::read(database, &everything, usage::Order::Most, usage::By::Events, u32::from(u16::MAX))
+                .await?;
+        let mut used: BTreeMap<Feature, FeatureUse> = used
+            .into_iter()
+            .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))
+            .collect();
+        let event_types = registry.newest().map(|newest| {
+            let (category, name) = (newest.category.clone(), newest.name.clone());
+            let used = used.remove(&Feature { category: category.clone(), name: name.clone() });
+            EventType {
+                description: newest.description.clone(),
+                version: newest.version,
+                versions: registry
+                    .iter()
+                    .filter(|version| version.category == category && version.name == name)
+                    .map(|version| Version { version: version.version, schema: version.schema.clone() })
+                    .collect(),
+                examples: newest
+                    .examples
+                    .iter()
+                    .map(|example| TypeExample {
+                        valid: example.reasons.is_empty(),
+                        event: Json::from(example.event.clone()),
+                        reasons: example
+                            .reasons
+                            .iter()
+                            .map(|reason| crate::values::word(reason.code))
+                            .collect(),
+                    })
+                    .collect(),
+                personal: newest.personal(),
+                events: used.as_ref().map_or(0, |used| used.events),
+                sessions: used.as_ref().map_or(0, |used| used.sessions),
+                first_seen: used.as_ref().map(|used| used.first_seen),
+                last_seen: used.as_ref().map(|used| used.last_seen),
+                category,
+                name,
+            }
+        });
+        Ok(EventTypes { event_types: event_types.collect() })
+    })
+    .await
+}

@@ -1,0 +1,11 @@
+-- Where a partition's ledger is not one row an offset: [after the last one, before the next one).
+SELECT previous + 1 AS start, offset AS end
+FROM
+(
+    SELECT offset, lagInFrame(offset, 1, offset) OVER (ORDER BY offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS previous
+    FROM ledger
+    WHERE partition = {partition:UInt16}
+)
+WHERE offset > previous + 1
+ORDER BY start
+LIMIT 100
