@@ -60,7 +60,7 @@ export interface Pair {
   sessions: number
   both: number
 }
-export const precedence = (scope: Scope) => get<Fresh & { pairs: Pair[] }>('/v1/order/precedence', { ...scope })
+export const precedence = (scope: Scope) => get<Fresh & { pairs: Pair[] }>('/v1/order/precedence', { ...scope, limit: 10_000 })
 
 export interface PathsBody {
   length: number
@@ -85,16 +85,18 @@ export interface FunnelBody {
 }
 export interface FunnelStep extends Feature {
   sessions: number
-  /** From step 1 to this step. */
+  /** From the first step 1 that reaches this step; null if none does. */
   median_time_ms: number | null
+  /** The same from the quickest step 1. */
+  median_shortest_ms: number | null
 }
 export const funnel = (scope: Scope, body: FunnelBody) => post<Fresh & { steps: FunnelStep[] }>('/v1/order/funnel', { ...scope, ...body })
 
 export interface EndFeature extends Feature {
   sessions: number
 }
-export const entries = (scope: Scope) => get<Fresh & { features: EndFeature[] }>('/v1/order/entries', { ...scope })
-export const exits = (scope: Scope) => get<Fresh & { features: EndFeature[] }>('/v1/order/exits', { ...scope })
+export const entries = (scope: Scope) => get<Fresh & { entries: EndFeature[] }>('/v1/order/entries', { ...scope, limit: 10_000 })
+export const exits = (scope: Scope) => get<Fresh & { exits: EndFeature[] }>('/v1/order/exits', { ...scope, limit: 10_000 })
 
 // Sessions and events
 
@@ -206,4 +208,81 @@ export interface Cohort {
   /** Sessions with an event 0, 1, 2, ... intervals after their first. */
   returned: number[]
 }
-export const retention = (scope: Scope, interval: 'day' | 'week') => get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, ...scope })
+export const retention = (scope: Scope, interval: 'day' | 'week') => get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, periods: 12, ...scope })
+
+// Operations
+
+export interface Verdicts {
+  accepted: number
+  rejected: number
+  duplicate: number
+  /** Offsets that the log itself leaves out, such as transaction markers. */
+  absent: number
+}
+export interface PartitionAudit {
+  partition: number
+  log_start: number | null
+  log_end: number | null
+  ledger_start: number
+  ledger_end: number
+  lag: number | null
+  gaps: [number, number][]
+  overlaps: number
+  verdicts: Verdicts
+  events: number
+  rejections: number
+  adds_up: boolean
+  problems: string[]
+}
+export const audit = () => get<Fresh & { adds_up: boolean; log_compared: boolean; verdicts: Verdicts; partitions: PartitionAudit[] }>('/v1/audit')
+
+export interface PartitionHealth {
+  partition: number
+  log_end: number | null
+  position: number
+  sequences_position: number
+  lag: number | null
+}
+export interface Health {
+  generation: string
+  log_reachable: boolean
+  /** Offsets that the tables lack; null if no broker answered. */
+  lag: number | null
+  /** Offsets that the answers about order lack and the others have. */
+  sequences_lag: number
+  freshness_seconds: number | null
+  sequences_as_of: AsOf
+  now: string
+  partitions: PartitionHealth[]
+}
+export const health = () => get<Fresh & Health>('/v1/health')
+
+export interface EventType extends Feature {
+  description: string | null
+  /** The newest: the one that judges. */
+  version: number
+  versions: { version: number; schema: unknown }[]
+  examples: { valid: boolean; event: unknown; reasons: string[] }[]
+  /** JSON pointers into `data`. */
+  personal: string[]
+  events: number
+  sessions: number
+  first_seen: string | null
+  last_seen: string | null
+}
+export const eventTypes = () => get<Fresh & { event_types: EventType[] }>('/v1/event-types')
+
+export interface LiveVerdict extends Feature {
+  partition: number
+  offset: number
+  verdict: 'accepted' | 'rejected' | 'duplicate'
+  event_id: string
+  session_id: string
+  timestamp: string
+  received_at: string
+  app: string
+  data: unknown
+  reasons: Reason[]
+}
+/** Server-sent events: `accepted`, `rejected`, `duplicate` (a `LiveVerdict`), `as_of`, `skipped`. */
+export const live = (): Question<never> => ({ method: 'GET', path: '/v1/live' })

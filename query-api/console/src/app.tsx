@@ -54,7 +54,7 @@ export function App() {
               </button>
             )}
           </div>
-          {page && page.filters.length > 0 && <ScopeBar filters={page.filters} />}
+          {page && page.path === path && page.filters.length > 0 && <ScopeBar filters={page.filters} />}
         </header>
         <main id="main">
           {wanted && <KeyForm />}

@@ -119,11 +119,12 @@ export interface FunnelSql {
   exclude: Feature[]
 }
 
-/** The reached step of each session, every start of step 1 tried, each later step at its earliest event. */
+/** Every start of step 1 is tried, each later step at its earliest event; an excluded feature ends a try. */
 export function funnel(scope: Scope, { steps, windowMs, start, exclude }: FunnelSql): string {
   const within = windowMs === null ? '' : ` AND event.1 - events[place].1 <= ${windowMs * 1000}`
-  const forbidden = exclude.length ? `if(reached > 0 AND reached < length(steps) AND event.2 IN (${exclude.map(feature).join(', ')}), -length(steps) - 1, ` : ''
-  const step = `if(reached >= 0 AND reached < length(steps) AND event.2 = steps[reached + 1]${within}, reached + 1, reached)`
+  const step = `event.2 = steps[length(tried.2) + 1]${within}, (0, arrayPushBack(tried.2, event.1))`
+  const ended = exclude.length ? `\n                    event.2 IN (${exclude.map(feature).join(', ')}), (1, tried.2),` : ''
+  const starts = `arrayFilter(place -> events[place].2 = steps[1], arrayEnumerate(events))`
   return `WITH [${steps.map(feature).join(', ')}] AS steps,
 histories AS
 (
@@ -132,16 +133,27 @@ histories AS
     FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
     GROUP BY session_id
 ),
-sessions AS
+tries AS
 (
-    SELECT session_id, arrayMax(arrayMap(place -> arrayFold((reached, event) -> ${forbidden}${step}${forbidden && ')'},
-        arraySlice(events, place), toInt64(0)),
-        ${start === 'first' ? 'arraySlice(' : ''}arrayFilter(place -> events[place].2 = steps[1], arrayEnumerate(events))${start === 'first' ? ', 1, 1)' : ''})) AS reached
+    SELECT session_id,
+        arrayMap(place -> arrayFold((tried, event) -> multiIf(
+                    tried.1 = 1 OR length(tried.2) = length(steps), tried,${ended}
+                    ${step},
+                    tried),
+                arraySlice(events, place + 1), (0, [events[place].1])).2,
+            ${start === 'first' ? `arraySlice(${starts}, 1, 1)` : starts}) AS tries
     FROM histories
     WHERE arrayExists(event -> event.2 = steps[1], events)
 )
-SELECT ${steps.map((_, i) => `countIf(reached >= ${i + 1}) AS step_${i + 1}`).join(', ')}
-FROM sessions`
+SELECT step, steps[step].1 AS category, steps[step].2 AS name, countIf(notEmpty(times)) AS sessions,
+    quantileExactInclusiveIf(0.5)(times[step] - times[1], notEmpty(times)) / 1000 AS median_time_ms
+FROM
+(
+    SELECT step, arrayFirst(times -> length(times) >= step, tries) AS times
+    FROM tries ARRAY JOIN arrayEnumerate(steps) AS step
+)
+GROUP BY step
+ORDER BY step`
 }
 
 export const ends = (scope: Scope, which: 'entries' | 'exits') =>

@@ -50,7 +50,7 @@ export default function Usage() {
       <dl class="tiles" aria-label="Totals">
         <Tile label="Events" value={events} test="events" />
         {/* Each session has one first feature, so the entries add up to the sessions. */}
-        <Tile label="Sessions" value={starts.value?.features.reduce((sum, feature) => sum + feature.sessions, 0)} test="sessions" />
+        <Tile label="Sessions" value={starts.value?.entries.reduce((sum, feature) => sum + feature.sessions, 0)} test="sessions" />
         <Tile label="Features used" value={used.value?.features.length} test="used" />
         <Tile label="Never used" value={never.value?.features.length} test="unused" />
         <div>

@@ -1,9 +1,10 @@
-import { categoryColour } from '../catalogue'
+import { catalogue, categoryColour } from '../catalogue'
 import type { Feature } from '../feature'
 import { elsewhere } from '../router'
 
 /** A feature by its name, with the colour of its category; leads to its usage. */
 export function FeatureName({ feature, link = true }: { feature: Feature; link?: boolean }) {
+  catalogue.use() // knows the colours
   const inner = (
     <>
       <i class={`dot c${categoryColour(feature.category)}`} aria-hidden="true" />

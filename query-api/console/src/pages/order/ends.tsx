@@ -1,4 +1,5 @@
 import * as api from '../../api'
+import type { EndFeature } from '../../api'
 import { useAnswer } from '../../ask'
 import { encodeFeature } from '../../feature'
 import { percent } from '../../format'
@@ -13,7 +14,7 @@ const TITLE = { entries: 'Sessions begin with', exits: 'Sessions end with' }
 /** The first or the last features of sessions. */
 export function Ends({ scope, which }: { scope: Scope; which: 'entries' | 'exits' }) {
   const question = api[which](scope)
-  const answer = useAnswer(question)
+  const answer = useAnswer<Partial<Record<typeof which, EndFeature[]>>>(question)
   return (
     <Panel
       title={TITLE[which]}
@@ -21,8 +22,9 @@ export function Ends({ scope, which }: { scope: Scope; which: 'entries' | 'exits
       question={question}
       answer={answer}
       sql={sql.ends(scope, which)}
-      isEmpty={({ features }) => !features.length}
-      table={({ features }) => {
+      isEmpty={(answer) => !answer[which]?.length}
+      table={(answer) => {
+        const features = answer[which] ?? []
         const all = features.reduce((sum, { sessions }) => sum + sessions, 0)
         return (
           <Table

@@ -24,7 +24,7 @@ export default function FlowPage() {
   const end = decodeFeature(params.get('end'))
   const asked = decodeFeature(params.get('start'))
   const entries = useAnswer(api.entries(scope))
-  const likely = entries.value?.features[0]
+  const likely = entries.value?.entries[0]
   const anchor = end ?? asked ?? (likely ? { category: likely.category, name: likely.name } : null)
   const backwards = end !== null
 

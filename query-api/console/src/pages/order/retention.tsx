@@ -9,8 +9,6 @@ import { Choice } from '../../ui/feature-select'
 import { Panel } from '../../ui/panel'
 
 type Interval = 'day' | 'week'
-/** Columns of the table; the answer may have more. */
-const COLUMNS = 13
 
 export default function Retention() {
   const { params } = useRoute()
@@ -33,7 +31,7 @@ export default function Retention() {
 }
 
 function Cohorts({ cohorts, interval }: { cohorts: Cohort[]; interval: Interval }) {
-  const columns = Math.min(COLUMNS, Math.max(...cohorts.map(({ returned }) => returned.length)))
+  const columns = Math.max(...cohorts.map(({ returned }) => returned.length))
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Retention by cohort">
       <table class="matrix">

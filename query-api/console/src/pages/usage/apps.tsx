@@ -54,7 +54,7 @@ async function usageOf(scope: Scope & { app: string }, signal: AbortSignal): Pro
   return {
     app: scope.app,
     events: used.features.reduce((sum, { events }) => sum + events, 0),
-    sessions: entries.features.reduce((sum, { sessions }) => sum + sessions, 0),
+    sessions: entries.entries.reduce((sum, { sessions }) => sum + sessions, 0),
     features: used.features.length,
   }
 }

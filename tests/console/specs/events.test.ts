@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, describe, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { Console, launch, number } from '../browser.ts'
+import { api, QUERY } from '../pipeline.ts'
+
+interface Stored {
+  event_id: string
+  session_id: string
+  app: string
+  category: string
+  name: string
+  timestamp: string
+  data: unknown
+}
+
+describe('Sessions', () => {
+  let browser: Browser
+  before(async () => void (browser = await launch()))
+  after(() => browser.close())
+
+  test('recently active ones lead to their timelines', async () => {
+    const page = await Console.open(browser, 'sessions')
+    const { events } = (await api('/v1/events?limit=300')) as { events: Stored[] }
+    const sessions = [...new Set(events.map(({ session_id }) => session_id))]
+    assert.deepEqual((await page.table('Recently active sessions')).map(([id]) => id), sessions)
+    await page.page.getByRole('link', { name: sessions[0]!, exact: true }).click()
+    await page.settled()
+    assert.match(page.page.url(), new RegExp(`#/sessions/${sessions[0]}$`))
+    assert.ok(number(await page.page.locator('[data-test="session-events"]').innerText()) >= 1)
+    await page.close()
+  })
+
+  test('a timeline has every event in the order of the session, with its data', async () => {
+    const { events: some } = await api('/v1/events?category=checkout&name=purchase&limit=1')
+    const id = some[0].session_id
+    const { events } = (await api(`/v1/sessions/${id}?limit=2000`)) as { events: Stored[] }
+    assert.ok(events.length > 2)
+    const page = await Console.open(browser, 'sessions')
+    await page.page.getByLabel('Session id').fill(id.toUpperCase())
+    await page.press('Show')
+    const shown = await page.page.locator('.timeline .event').evaluateAll((rows) => rows.map((row) => [row.querySelector('time')!.dateTime, row.querySelector('.name')!.textContent]))
+    assert.deepEqual(shown, events.map(({ timestamp, name }) => [timestamp, name]))
+    for (const [index, event] of events.slice(0, 3).entries()) {
+      await page.page.locator('.timeline .event button').nth(index).click()
+      assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Data of ${event.name}` }).last().innerText()), event.data)
+    }
+    await page.close()
+  })
+
+  test('what is no id is said so, and an unknown one leads on', async () => {
+    const page = await Console.open(browser, 'sessions')
+    await page.page.getByLabel('Session id').fill('somebody')
+    await page.press('Show')
+    await page.page.getByRole('alert').getByText('This is not an id').waitFor()
+    await page.close()
+    const unknown = await Console.open(browser, 'sessions/00000000-0000-4000-8000-00000000dead')
+    await unknown.page.getByText('No accepted event has this session id').waitFor()
+    // The API's 404 is the answer here.
+    assert.equal(unknown.complaints.splice(0).every((complaint) => complaint.includes('404')), true)
+    await unknown.close()
+  })
+})
+
+describe('Events', () => {
+  let browser: Browser
+  before(async () => void (browser = await launch()))
+  after(() => browser.close())
+
+  const shown = (page: Console) => page.page.locator('.events tr[data-event]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-event')))
+  const ids = async (query: string) => ((await api(`/v1/events?${query}`)).events as Stored[]).map(({ event_id }) => event_id)
+
+  for (const [filter, address, query] of [
+    ['none', '', ''],
+    ['category', '?category=cart', '&category=cart'],
+    ['name', '?category=cart&name=cart', '&category=cart&name=cart'],
+    ['application', '?app=demo', '&app=demo'],
+    ['time', '?from=2024-03-01&to=2024-03-02', '&from=2024-03-01&to=2024-03-02'],
+    ['oldest first', '?order=oldest', '&order=oldest'],
+    ['another page size', '?limit=100', '&limit=100'],
+  ] as const)
+    test(`filter: ${filter}`, async () => {
+      const page = await Console.open(browser, `events${address}`)
+      const expected = await ids(`${query.includes('limit') ? '' : 'limit=50'}${query}`)
+      assert.ok(expected.length > 0)
+      assert.deepEqual(await shown(page), expected)
+      await page.close()
+    })
+
+  test('filter: session', async () => {
+    const { events } = await api('/v1/events?limit=1')
+    const id = events[0].session_id
+    const page = await Console.open(browser, 'events')
+    await page.page.getByLabel('Session id').fill(id)
+    await page.press('Filter')
+    assert.equal(page.params.get('session_id'), id)
+    assert.deepEqual(await shown(page), await ids(`limit=50&session_id=${id}`))
+    await page.close()
+  })
+
+  test('pages, forth and back by the browser', async () => {
+    const page = await Console.open(browser, 'events')
+    const first = await api('/v1/events?limit=50')
+    const second = await ids(`limit=50&cursor=${encodeURIComponent(first.next_cursor)}`)
+    await page.press('Next 50')
+    assert.deepEqual(await shown(page), second)
+    await page.page.goBack()
+    await page.settled()
+    assert.deepEqual(await shown(page), first.events.map(({ event_id }: Stored) => event_id))
+    await page.close()
+  })
+
+  test('an event with its data', async () => {
+    const page = await Console.open(browser, 'events')
+    const { events } = (await api('/v1/events?limit=1')) as { events: Stored[] }
+    await page.press(/^Details of/)
+    assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Data of ${events[0]!.name}` }).innerText()), events[0]!.data)
+    await page.close()
+  })
+
+  for (const [format, accept] of [['NDJSON', 'application/x-ndjson'], ['CSV', 'text/csv'], ['Parquet', 'application/vnd.apache.parquet']] as const)
+    test(`export as ${format}`, async () => {
+      const filters = 'category=checkout&from=2024-04-01&to=2024-05-01'
+      const page = await Console.open(browser, `events?${filters}`)
+      await page.page.getByText('Export', { exact: true }).click()
+      const [download] = await Promise.all([page.page.waitForEvent('download'), page.page.getByRole('button', { name: format, exact: true }).click()])
+      const saved = await readFile(await download.path())
+      const answered = Buffer.from(await (await fetch(`${QUERY}/v1/events?${filters}`, { headers: { accept } })).arrayBuffer())
+      assert.ok(answered.length > 1000)
+      if (format === 'Parquet') assert.equal(saved.subarray(0, 4).toString(), 'PAR1')
+      else assert.equal(saved.toString(), answered.toString())
+      await page.close()
+    })
+})

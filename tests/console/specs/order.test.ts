@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { Console, launch, number } from '../browser.ts'
+import { api } from '../pipeline.ts'
+
+interface Feature {
+  category: string
+  name: string
+}
+const text = ({ category, name }: Feature) => `${category} ${name}`
+
+describe('Order', () => {
+  let browser: Browser
+  before(async () => void (browser = await launch()))
+  after(() => browser.close())
+
+  test('transitions: matrix and table', async () => {
+    const page = await Console.open(browser, 'order/transitions?top=100')
+    const { transitions } = await api('/v1/order/transitions?limit=10000')
+    const cells = await page.page.locator('table.matrix').evaluate((matrix) => {
+      const columns = [...matrix.querySelectorAll('thead th')].slice(1).map((th) => th.getAttribute('title')!.replace(': ', ' '))
+      return [...matrix.querySelectorAll('tbody tr')].flatMap((row) =>
+        [...row.querySelectorAll('td')].map((cell, i) => [(row.querySelector('th') as HTMLElement).innerText.replace(/\s+/g, ' ').trim(), columns[i]!, cell.innerText] as const).filter(([, , figure]) => figure),
+      )
+    })
+    const sorted = (list: (readonly [string, string, number])[]) => list.map((one) => one.join(' ')).sort()
+    assert.deepEqual(
+      sorted(cells.map(([from, to, figure]) => [from, to, number(figure)])),
+      sorted(transitions.map((t: { from: Feature; to: Feature; count: number }) => [text(t.from), text(t.to), t.count])),
+    )
+    await page.panel('Transitions').getByRole('button', { name: 'Table' }).click()
+    const table = await page.table('Transitions between features')
+    assert.deepEqual(
+      table.map(([from, to, times, sessions]) => [from, to, number(times), number(sessions)]),
+      transitions.map((t: { from: Feature; to: Feature; count: number; sessions: number }) => [text(t.from), text(t.to), t.count, t.sessions]),
+    )
+    await page.close()
+  })
+
+  for (const [measure, heading] of [['share', 'Share of next'], ['sessions', 'Sessions'], ['gap', 'Median gap']] as const)
+    test(`transitions shown as ${measure}`, async () => {
+      const page = await Console.open(browser, 'order/transitions')
+      const cell = page.page.locator('table.matrix tbody tr').first().locator('td').first()
+      const before = await cell.innerText()
+      await page.press(heading)
+      assert.equal(page.params.get('show'), measure)
+      assert.notEqual(await cell.innerText(), before)
+      await page.close()
+    })
+
+  test('precedence', async () => {
+    const page = await Console.open(browser, 'order/precedence')
+    const { pairs } = await api('/v1/order/precedence?limit=10000')
+    await page.panel('Which comes first').getByRole('button', { name: 'Table' }).click()
+    const table = await page.table('Pairs of features by which comes first')
+    assert.ok(pairs.length > 10)
+    assert.deepEqual(
+      table.map(([first, then, sessions, both]) => [first, then, number(sessions), number(both)]),
+      pairs.map((pair: { first: Feature; then: Feature; sessions: number; both: number }) => [text(pair.first), text(pair.then), pair.sessions, pair.both]),
+    )
+    await page.close()
+  })
+
+  for (const [where, body] of [
+    ['', { length: 3 }],
+    ['?length=5', { length: 5 }],
+    ['?start=browse/home', { length: 3, start: { category: 'browse', name: 'home' } }],
+    ['?through=cart/cart&length=4', { length: 4, through: { category: 'cart', name: 'cart' } }],
+    ['?end=checkout/purchase', { length: 3, end: { category: 'checkout', name: 'purchase' } }],
+    ['?whole=yes', { length: undefined, whole_session: true }],
+    ['?app=demo&from=2024-04-01&to=2024-05-01', { length: 3, app: 'demo', from: '2024-04-01', to: '2024-05-01' }],
+  ] as [string, object][])
+    test(`paths ${where}`, async () => {
+      const page = await Console.open(browser, `order/paths${where}`)
+      const { paths } = await api('/v1/order/paths', { ...body, limit: 20 })
+      assert.ok(paths.length > 3)
+      const table = await page.table('Most frequent paths')
+      assert.deepEqual(
+        table.map(([steps, times, sessions]) => [steps!.replaceAll(/\s*→\s*/g, ' → '), number(times), number(sessions)]),
+        paths.map((path: { steps: Feature[]; count: number; sessions: number }) => [path.steps.map(text).join(' → '), path.count, path.sessions]),
+      )
+      await page.close()
+    })
+
+  test('flow from a feature: every use goes somewhere or ends', async () => {
+    const page = await Console.open(browser, 'order/flow?start=cart/add_to_cart')
+    assert.equal(await page.page.locator('.flow svg').count(), 1)
+    await page.panel(/^Flow from/).getByRole('button', { name: 'Table' }).click()
+    const table = await page.table('Steps of the flow')
+    const first = table.filter(([step]) => step === '1')
+    const { features } = await api('/v1/features?category=cart&name=add_to_cart')
+    assert.equal(first.reduce((sum, row) => sum + number(row[3]), 0), features[0].events)
+    const { transitions } = await api('/v1/order/transitions?limit=10000')
+    const going = transitions.filter((t: { from: Feature }) => t.from.name === 'add_to_cart')
+    const named = first.filter(([, , to]) => !['other features', 'session ends'].includes(to!))
+    assert.ok(named.length >= 5)
+    for (const [, , to, times] of named) assert.equal(number(times), going.find((t: { to: Feature }) => text(t.to) === to)?.count, to)
+    await page.close()
+  })
+
+  test('flow to a feature', async () => {
+    const page = await Console.open(browser, 'order/flow?end=checkout/purchase')
+    await page.panel(/^Flow to/).getByRole('button', { name: 'Table' }).click()
+    const first = (await page.table('Steps of the flow')).filter(([step]) => step === '1')
+    const { features } = await api('/v1/features?category=checkout&name=purchase')
+    assert.equal(first.reduce((sum, row) => sum + number(row[3]), 0), features[0].events)
+    await page.close()
+  })
+
+  test('flow: by default from where most sessions begin; what they begin and end with', async () => {
+    const page = await Console.open(browser, 'order/flow')
+    const { entries } = await api('/v1/order/entries')
+    const { exits } = await api('/v1/order/exits')
+    await page.page.getByRole('heading', { name: `Flow from ${entries[0].name}` }).waitFor()
+    const figures = async (caption: string) => (await page.table(caption)).map(([feature, sessions]) => [feature, number(sessions)])
+    const expected = (ends: (Feature & { sessions: number })[]) => ends.map((end) => [text(end), end.sessions])
+    assert.deepEqual(await figures('Sessions begin with'), expected(entries))
+    assert.deepEqual(await figures('Sessions end with'), expected(exits))
+    await page.close()
+  })
+
+  test('retention', async () => {
+    const page = await Console.open(browser, 'order/retention')
+    const { cohorts } = await api('/v1/retention?interval=week&periods=12')
+    const table = await page.table('Retention by cohort')
+    assert.deepEqual(
+      table.map(([start, sessions, ...returned]) => [start, number(sessions), ...returned.map(number)]),
+      cohorts.map((cohort: { start: string; sessions: number; returned: number[] }) => [cohort.start.slice(0, 10), cohort.sessions, ...cohort.returned]),
+    )
+    await page.close()
+  })
+})
+
+describe('Funnel', () => {
+  let browser: Browser
+  before(async () => void (browser = await launch()))
+  after(() => browser.close())
+
+  const STEPS = [
+    { category: 'browse', name: 'product_view' },
+    { category: 'cart', name: 'add_to_cart' },
+    { category: 'checkout', name: 'purchase' },
+  ]
+  const steps = STEPS.map(({ category, name }) => `step=${category}/${name}`).join('&')
+  const figures = async (page: Console) => Promise.all(STEPS.map(async (_, i) => number(await page.page.locator(`[data-test="step-${i + 1}"] b`).innerText())))
+  const expected = async (body: object) => (await api('/v1/order/funnel', { steps: STEPS, ...body })).steps.map(({ sessions }: { sessions: number }) => sessions)
+
+  for (const [where, body] of [
+    ['', {}],
+    ['&window=30m', { window: '30m' }],
+    ['&window=30m&begin=first', { window: '30m', start: 'first' }],
+    ['&exclude=browse/search', { exclude: [{ category: 'browse', name: 'search' }] }],
+    ['&from=2024-04-01&to=2024-05-01', { from: '2024-04-01', to: '2024-05-01' }],
+  ] as [string, object][])
+    test(`the same as the API ${where}`, async () => {
+      const page = await Console.open(browser, `order/funnel?${steps}${where}`)
+      const sessions = await expected(body)
+      assert.ok(sessions[2] > 0)
+      assert.deepEqual(await figures(page), sessions)
+      await page.close()
+    })
+
+  test('built step by step with the keyboard', async () => {
+    const page = await Console.open(browser, 'order/funnel')
+    await page.choose('Step 1', 'browse/product_view')
+    await page.choose('Step 2', 'checkout/purchase')
+    await page.choose('Step 3', 'cart/add_to_cart')
+    await page.page.getByRole('button', { name: 'Move step 3 up' }).focus()
+    await page.page.keyboard.press('Enter')
+    await page.settled()
+    assert.deepEqual(page.params.getAll('step'), STEPS.map(({ category, name }) => `${category}/${name}`))
+    assert.deepEqual(await figures(page), await expected({}))
+    await page.choose('All steps within', '30m')
+    assert.deepEqual(await figures(page), await expected({ window: '30m' }))
+    await page.press('its first use')
+    assert.deepEqual(await figures(page), await expected({ window: '30m', start: 'first' }))
+    await page.press('Take out step 3')
+    assert.equal(page.params.getAll('step').length, 2)
+    await page.close()
+  })
+
+  test('suggests a first funnel', async () => {
+    const page = await Console.open(browser, 'order/funnel')
+    await page.press('Use these steps')
+    assert.equal(page.params.getAll('step').length, 3)
+    assert.equal(await page.page.locator('ol.funnel > li').count(), 3)
+    await page.close()
+  })
+})

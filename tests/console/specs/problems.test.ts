@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { Console, launch, number } from '../browser.ts'
+import { api, eventually, send } from '../pipeline.ts'
+
+interface Line {
+  reason: string
+  app: string
+  category: string
+  name: string
+  records: number
+}
+
+describe('Problems', () => {
+  let browser: Browser
+  const wrong = { event_id: randomUUID(), session_id: randomUUID(), category: 'page interaction', name: 'pageview', data: { host: 'www.example.com', path: 7 }, timestamp: '2024-03-01 10:00:00' }
+  const right = { ...wrong, event_id: randomUUID(), data: { host: 'www.example.com', path: '/' } }
+  before(async () => {
+    browser = await launch()
+    await send([wrong, right, right])
+    for (const { event_id } of [wrong, right]) await eventually('a verdict', () => api(`/v1/events/${event_id}`).catch(() => null), (fate) => fate !== null)
+  })
+  after(() => browser.close())
+
+  const grouped = (lines: Line[], by: (line: Line) => string) => {
+    const groups = new Map<string, number>()
+    for (const line of lines) groups.set(by(line), (groups.get(by(line)) ?? 0) + line.records)
+    return Object.fromEntries([...groups].sort())
+  }
+
+  for (const [group, caption, by] of [
+    ['Reason', 'Rejections by reason', ({ reason }: Line) => reason],
+    ['Event type', 'Rejections by event type', ({ category, name }: Line) => (category || name ? `${category} ${name}` : 'could not be read')],
+    ['Application', 'Rejections by application', ({ app }: Line) => app || 'unknown'],
+  ] as const)
+    test(`grouped by ${group}`, async () => {
+      const page = await Console.open(browser, 'problems')
+      await page.press(group)
+      const { summary } = (await api('/v1/rejections/summary')) as { summary: Line[] }
+      assert.ok(summary.length > 3)
+      const shown = Object.fromEntries((await page.table(caption)).map(([what, records]) => [what, number(records)]).sort())
+      assert.deepEqual(shown, grouped(summary, by))
+      await page.close()
+    })
+
+  test('filter: reason', async () => {
+    const page = await Console.open(browser, 'problems')
+    await page.choose('Reason', 'data_invalid')
+    const { rejections } = await api('/v1/rejections?reason=data_invalid&limit=50')
+    const places = await page.page.locator('tr[data-place]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-place')))
+    assert.deepEqual(places, rejections.map(({ partition, offset }: { partition: number; offset: number }) => `${partition}:${offset}`))
+    assert.deepEqual((await page.table('Rejections by reason')).map(([reason]) => reason), ['data_invalid'])
+    await page.close()
+  })
+
+  test('filter: category, application and time', async () => {
+    const { rejections } = await api('/v1/rejections?app=demo&category=page%20interaction&limit=50')
+    assert.ok(rejections.length > 0)
+    const page = await Console.open(browser, 'problems?app=demo&category=page+interaction')
+    assert.equal(await page.page.locator('tr[data-place]').count(), rejections.length)
+    // The time is the time of receipt.
+    await page.visit('problems?to=2024-12-31')
+    await page.page.getByText('No rejections').waitFor()
+    await page.press('Show all time')
+    assert.ok((await page.page.locator('tr[data-place]').count()) > 0)
+    await page.close()
+  })
+
+  test('a rejected event shows its bytes, with the reason at its place', async () => {
+    const page = await Console.open(browser, 'problems')
+    await page.page.getByLabel('Where is my event? Event id').fill(wrong.event_id)
+    await page.press('Find')
+    assert.equal(page.params.get('event'), wrong.event_id)
+    const { raw, reasons } = await api(`/v1/events/${wrong.event_id}`)
+    assert.equal(reasons[0].pointer, '/data/path')
+    const fate = page.panel('Fate of the event')
+    assert.equal(await fate.locator('[data-test="verdict"]').innerText(), 'rejected')
+    const record = fate.getByRole('region', { name: 'The record as it came' })
+    assert.equal(await record.locator('mark').evaluate((mark) => mark.firstChild?.textContent), '7')
+    assert.equal(await record.evaluate((pre) => [...pre.querySelectorAll('sup')].reduce((text, sup) => (sup.remove(), text), pre).textContent), raw)
+    await fate.getByText(reasons[0].message).waitFor()
+    await page.close()
+  })
+
+  test('an accepted event, sent twice', async () => {
+    await eventually('the second verdict', () => api(`/v1/events/${right.event_id}`), ({ others }) => others.length === 1)
+    const page = await Console.open(browser, `problems?event=${right.event_id}`)
+    const fate = page.panel('Fate of the event')
+    assert.equal(await fate.locator('[data-test="verdict"]').innerText(), 'accepted')
+    assert.deepEqual(JSON.parse(await fate.getByRole('region', { name: 'Data of the event' }).innerText()), right.data)
+    await fate.getByText('duplicate', { exact: true }).waitFor()
+    await page.close()
+  })
+
+  test('an event that never arrived', async () => {
+    const page = await Console.open(browser, `problems?event=${randomUUID()}`)
+    await page.page.getByText('No record of this event').waitFor()
+    assert.equal(page.complaints.splice(0).every((complaint) => complaint.includes('404')), true)
+    await page.close()
+  })
+})

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { Browser } from 'playwright-core'
+import { Console, launch, number } from '../browser.ts'
+import { api } from '../pipeline.ts'
+
+interface Use {
+  category: string
+  name: string
+  events: number
+  sessions: number
+  first_seen: string
+  last_seen: string
+}
+
+describe('Usage', () => {
+  let browser: Browser
+  before(async () => void (browser = await launch()))
+  after(() => browser.close())
+
+  const ranking = async (page: Console, caption: string) => (await page.table(caption)).map(([feature, figure]) => [feature, number(figure)])
+
+  for (const by of ['events', 'sessions'] as const)
+    test(`most, rarely and never used, by ${by}`, async () => {
+      const page = await Console.open(browser, by === 'events' ? 'usage' : 'usage?by=sessions')
+      const [most, least, never] = await Promise.all([api(`/v1/features?by=${by}`), api(`/v1/features?order=least&by=${by}`), api('/v1/features/unused')])
+      const expected = (features: Use[]) => features.slice(0, 8).map((use) => [`${use.category} ${use.name}`, use[by]])
+      assert.ok(most.features.length > 8)
+      assert.deepEqual(await ranking(page, 'Most used features'), expected(most.features))
+      assert.deepEqual(await ranking(page, 'Least used features'), expected(least.features))
+      const unused = await page.table('Declared features that were never used')
+      assert.deepEqual(unused.map(([feature]) => feature), never.features.map(({ category, name }: Use) => `${category} ${name}`))
+      await page.close()
+    })
+
+  test('totals and all features', async () => {
+    const page = await Console.open(browser, 'usage')
+    const { features } = (await api('/v1/features')) as { features: Use[] }
+    const { entries } = await api('/v1/order/entries')
+    const tile = async (name: string) => number(await page.page.locator(`[data-test="${name}"]`).innerText())
+    assert.equal(await tile('events'), features.reduce((sum, { events }) => sum + events, 0))
+    assert.equal(await tile('sessions'), entries.reduce((sum: number, { sessions }: Use) => sum + sessions, 0))
+    assert.equal(await tile('used'), features.length)
+    const table = await page.table('All used features')
+    assert.deepEqual(
+      table.map(([feature, events, , sessions, , first, last]) => [feature, number(events), number(sessions), first, last]),
+      features.map(({ category, name, events, sessions, first_seen, last_seen }) => [`${category} ${name}`, events, sessions, plain(first_seen), plain(last_seen)]),
+    )
+    await page.close()
+  })
+
+  test('the table sorts by its headers', async () => {
+    const page = await Console.open(browser, 'usage')
+    const table = page.page.getByRole('region', { name: 'All used features' })
+    await table.getByRole('button', { name: 'Sessions' }).click()
+    const sessions = (await page.table('All used features')).map(([, , , sessions]) => number(sessions))
+    assert.deepEqual(sessions, [...sessions].sort((a, b) => b - a))
+    assert.equal(await table.getByRole('columnheader', { name: 'Sessions' }).getAttribute('aria-sort'), 'descending')
+    await page.close()
+  })
+
+  for (const interval of ['day', 'week', 'month'])
+    test(`over time by ${interval}`, async () => {
+      const page = await Console.open(browser, `usage?from=2024-02-01&to=2024-05-01&interval=${interval}`)
+      const { series } = await api(`/v1/usage?from=2024-02-01&to=2024-05-01&interval=${interval}`)
+      assert.equal(await page.page.locator('.over-time svg').count(), 1)
+      await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
+      const table = await page.table(`Events and sessions by ${interval}`)
+      assert.ok(series.length >= 3)
+      assert.deepEqual(
+        table.map(([start, events, sessions]) => [start, number(events), number(sessions)]),
+        series.map(({ start, events, sessions }: Use & { start: string }) => [start.slice(0, interval === 'month' ? 7 : 10), events, sessions]),
+      )
+      await page.close()
+    })
+
+  test('a bucket leads into its own range', async () => {
+    const page = await Console.open(browser, 'usage?interval=month')
+    await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
+    await page.press('2024-04')
+    assert.equal(page.params.get('from'), '2024-04-01T00:00:00.000000Z')
+    assert.equal(page.params.get('to'), '2024-05-01T00:00:00Z')
+    const { features } = await api('/v1/features?from=2024-04-01&to=2024-05-01')
+    assert.deepEqual(await ranking(page, 'Most used features'), features.slice(0, 8).map((use: Use) => [`${use.category} ${use.name}`, use.events]))
+    await page.close()
+  })
+
+  test('use by application', async () => {
+    const page = await Console.open(browser, 'usage')
+    const table = await page.table('Use by application')
+    assert.ok(table.length > 0)
+    for (const [app, events] of table) {
+      const { features } = (await api(`/v1/features?app=${encodeURIComponent(app!)}`)) as { features: Use[] }
+      assert.equal(number(events), features.reduce((sum, use) => sum + use.events, 0), app)
+    }
+    await page.close()
+  })
+})
+
+const plain = (time: string) => time.slice(0, 19).replace('T', ' ')
