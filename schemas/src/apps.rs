@@ -264,7 +264,9 @@ fn add_keys(
         let expires = match &entry.expires {
             None => None,
             Some(datetime) => Some(parse_expiry(datetime).ok_or_else(|| {
-                AppsError::Content(format!("{name}: expires must be a time with a zone, e.g. 2027-01-01T00:00:00Z"))
+                AppsError::Content(format!(
+                    "{name}: expires must be a time with a zone, e.g. 2027-01-01T00:00:00Z"
+                ))
             })?),
         };
         if map.insert(hash, (owner, Key { expires, browser: entry.browser })).is_some() {
@@ -288,7 +290,9 @@ fn parse_hash(hex: &str) -> Option<[u8; 32]> {
 
 fn parse_expiry(datetime: &toml::value::Datetime) -> Option<i64> {
     let text = datetime.to_string();
-    OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+    OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339)
+        .ok()
+        .map(OffsetDateTime::unix_timestamp)
 }
 
 fn content<T>(message: String) -> Result<T, AppsError> {
@@ -353,7 +357,10 @@ mod tests {
             ("[[app]]\nname = \"a\"\nrate = 0", "at least 1"),
             ("[[app]]\nname = \"a\"\ncolour = 1", "colour"),
             ("[[app]]\nname = \"a\"\nkeys = [{ sha256 = \"12\" }]", "64 hexadecimal digits"),
-            ("[[app]]\nname = \"a\"\nkeys = [{ sha256 = \"12\", expires = 2026-01-01 }]", "64 hexadecimal digits"),
+            (
+                "[[app]]\nname = \"a\"\nkeys = [{ sha256 = \"12\", expires = 2026-01-01 }]",
+                "64 hexadecimal digits",
+            ),
         ] {
             let error = Apps::parse(&registry(more)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
