@@ -2,7 +2,8 @@
 The proof: one row for each offset of the log, whatever became of it. `absent` is an offset without a
 record (a transaction marker, an aborted record). Ordered as the log is, so that gaps and overlaps are
 found by reading it once, and one partition's last day (the window of event ids) by its primary key.
-The projection answers "how far are we" and the cheap form of the audit from a few rows a part.
+The projection answers "how far are we" and the cheap form of the audit from a few rows a part; `by_event` finds
+the fate of one event.
 */
 CREATE TABLE IF NOT EXISTS {database}.ledger
 (
@@ -20,7 +21,8 @@ CREATE TABLE IF NOT EXISTS {database}.ledger
     (
         SELECT partition, verdict, count(), min(offset), max(offset), sum(offset), max(log_time)
         GROUP BY partition, verdict
-    )
+    ),
+    PROJECTION by_event (SELECT event_id, partition, offset ORDER BY event_id)
 )
 ENGINE = MergeTree
 ORDER BY (partition, offset)
