@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     pub reasons: IntCounterVec,
     /// Offsets not inserted yet, by partition.
     pub lag: IntGaugeVec,
+    /// Offset below which everything is inserted, by partition: does not change when a partition is stuck.
+    pub position: IntGaugeVec,
     /// Age of the oldest record that is not inserted yet, in milliseconds, by partition; 0 at the end of the log.
     pub lag_ms: IntGaugeVec,
     /// From the broker's time of a chunk's oldest record to the end of its insert.
@@ -71,6 +73,7 @@ impl Metrics {
             verdicts: counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
             reasons: counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
             lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet")?,
+            position: gauges("position_offsets", "Offset below which everything is in the tables")?,
             lag_ms: gauges("lag_milliseconds", "Age of the oldest record that is not in the tables yet")?,
             freshness: histogram(
                 "freshness_seconds",

@@ -81,6 +81,7 @@ impl Work {
             // A series that was never set is no error.
             let _ = self.metrics.lag.remove_label_values(&[&label]);
             let _ = self.metrics.lag_ms.remove_label_values(&[&label]);
+            let _ = self.metrics.position.remove_label_values(&[&label]);
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
         progress.owned = owned;
@@ -113,6 +114,7 @@ impl Work {
 
     pub(crate) fn set_inserted_to(&self, partition: i32, offset: u64) {
         self.progress().inserted_to.insert(partition, offset);
+        self.metrics.position.with_label_values(&[&partition.to_string()]).set(offset as i64);
     }
 
     /// A chunk is in the tables.
