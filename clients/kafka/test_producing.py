@@ -61,7 +61,7 @@ def java(programs: Path, session: str) -> str:
 
 
 def rust(programs: Path, session: str) -> str:
-    # With the versions, the profile and the compiled dependencies of this workspace: librdkafka takes minutes.
+    # With the versions, profile and compiled dependencies of this workspace: librdkafka takes minutes.
     shutil.copy(ROOT / "Cargo.lock", programs)
     shutil.copy(ROOT / "rust-toolchain.toml", programs)
     env = {"CARGO_TARGET_DIR": str(ROOT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}

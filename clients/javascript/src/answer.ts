@@ -11,7 +11,7 @@ export type Fate = string | null;
 /** Statuses that say nothing about the events: beside every 5xx. */
 const RETRYABLE_STATUS = [401, 403, 404, 408, 425, 429];
 /** Errors in a receipt that say nothing about the event itself. */
-const RETRYABLE_EVENT = ["unavailable", "queue_full", "timeout", "not_acknowledged"];
+const RETRYABLE_EVENT = ["queue_full", "brokers_slow", "brokers_refused"];
 
 /** The fates of `count` events by the answer to their request. */
 export function fates(status: number, body: string, count: number): Fate[] {

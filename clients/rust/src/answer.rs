@@ -20,7 +20,7 @@ pub(crate) enum Fate {
 /// that is repaired, a minute late costs nothing.
 const RETRYABLE_STATUS: [u16; 6] = [401, 403, 404, 408, 425, 429];
 /// Errors in a receipt that say nothing about the event itself.
-const RETRYABLE_EVENT: [&str; 4] = ["unavailable", "queue_full", "timeout", "not_acknowledged"];
+const RETRYABLE_EVENT: [&str; 3] = ["queue_full", "brokers_slow", "brokers_refused"];
 
 /// The fates of the `count` events of a request.
 pub(crate) fn fates(status: u16, body: &[u8], count: usize) -> Vec<Fate> {
@@ -100,6 +100,6 @@ mod tests {
             fates(400, br#"{"receipts":[{"error":{"code":"invalid_json"}}]}"#, 1),
             [Fate::Refused("invalid_json".into())]
         );
-        assert_eq!(fates(202, br#"{"receipts":[{"error":{"code":"unavailable"}}]}"#, 1), [Fate::Again]);
+        assert_eq!(fates(202, br#"{"receipts":[{"error":{"code":"brokers_slow"}}]}"#, 1), [Fate::Again]);
     }
 }

@@ -210,7 +210,7 @@ async fn one_refused_event_harms_no_neighbour() {
 
 #[tokio::test]
 async fn an_event_the_brokers_did_not_take_is_sent_again_alone() {
-    let (gateway, options) = Gateway::start(&[Fault::Refuse(1, "unavailable")]).await;
+    let (gateway, options) = Gateway::start(&[Fault::Refuse(1, "brokers_slow")]).await;
     let client = Client::start(options);
     track(&client, 3);
     assert!(client.flush(Duration::from_secs(10)).await);

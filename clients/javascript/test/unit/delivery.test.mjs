@@ -157,7 +157,7 @@ for (const [kind, Eye] of [
     });
 
     test("an event the brokers did not take is sent again alone", async () => {
-      gateway.faults = [receiptErrors({ 1: "unavailable" })];
+      gateway.faults = [receiptErrors({ 1: "brokers_slow" })];
       const eye = client();
       const ids = track(eye, 3);
       assert.equal(await eye.flush(), true);

@@ -31,7 +31,7 @@ log = logging.getLogger("the_eye")
 FIRST_BACKOFF, MAX_BACKOFF, MAX_RETRY_AFTER = 0.2, 30.0, 300.0
 RETRYABLE_STATUS = frozenset({401, 403, 404, 408, 425, 429})
 """Beside every 5xx. A key that is registered, or an address that is repaired, a minute late costs nothing."""
-RETRYABLE_EVENT = frozenset({"unavailable", "queue_full", "timeout", "not_acknowledged"})
+RETRYABLE_EVENT = frozenset({"queue_full", "brokers_slow", "brokers_refused"})
 """Errors in a receipt that say nothing about the event itself."""
 LOG_EVERY, LOOK_FOR_ORPHANS_EVERY = 60.0, 60.0
 

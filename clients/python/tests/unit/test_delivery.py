@@ -148,7 +148,7 @@ def test_a_batch_of_refused_events_is_counted(gateway: Gateway) -> None:
 
 
 def test_an_event_the_brokers_did_not_take_is_sent_again_alone(gateway: Gateway) -> None:
-    gateway.faults = [faulty.receipt_errors({1: "unavailable"})]
+    gateway.faults = [faulty.receipt_errors({1: "brokers_slow"})]
     with client_for(gateway) as client:
         ids = track(client, 3)
     assert sorted(gateway.ids) == sorted(ids)
