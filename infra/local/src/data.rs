@@ -16,11 +16,19 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
+    /// `dir` kept, or a temporary one.
+    ///
+    /// # Errors
+    /// Another stack holds it, or it can't be written.
+    pub(crate) fn new(dir: Option<&Path>) -> anyhow::Result<Self> {
+        dir.map_or_else(Self::temporary, Self::keep)
+    }
+
     /// Takes `dir`, creating it if need be.
     ///
     /// # Errors
     /// Another stack holds it, or it can't be written.
-    pub(crate) fn keep(dir: &Path) -> anyhow::Result<Self> {
+    fn keep(dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let lock = File::create(dir.join("lock"))?;
         let held = lock.try_lock();
@@ -34,7 +42,7 @@ impl DataDir {
     ///
     /// # Errors
     /// The directory for temporary files can't be written.
-    pub(crate) fn temporary() -> anyhow::Result<Self> {
+    fn temporary() -> anyhow::Result<Self> {
         let home = std::env::temp_dir().join("the-eye-stacks");
         fs::create_dir_all(&home)?;
         // Held while directories come and go, so that none is swept between its creation and its lock.

@@ -1,3 +1,4 @@
 //! Everything unsafe of this repository.
 
+pub(crate) mod chdb;
 pub(crate) mod child;

@@ -5,6 +5,7 @@
 //! use local_stack::{Stack, StackOptions};
 //! let stack = Stack::start(StackOptions::default()).await?; // free ports, temporary data
 //! let brokers = stack.kafka.address();                      // "127.0.0.1:12345"
+//! let url = stack.clickhouse.url();                         // "http://127.0.0.1:12346"
 //! stack.kafka.process.kill().await;                         // SIGKILL; down until start()
 //! stack.kafka.process.start();
 //! stack.kafka.process.ready(local_stack::START).await?;
@@ -15,18 +16,26 @@
 //! one by one for tests of faults, restarted with backoff where wished, never left behind. Use
 //! [`Supervised::spawn`] for other programs, too.
 //!
+//! One part alone: [`KafkaAlone`], [`ClickHouseAlone`]. By hand: `cargo run -p local-stack -- --help`.
+//!
+//! The ClickHouse server is a program of this crate, `clickhouse-local-server`: see [`serve`].
+//!
 //! # Layout
 mod cache;
+mod clickhouse;
 mod data;
 mod ffi;
 mod kafka;
 mod ports;
 mod ready;
+mod server;
 mod stack;
 pub mod supervise;
 
+pub use clickhouse::{ClickHouse, ClickHouseOptions};
 pub use kafka::{Kafka, KafkaOptions};
 pub use ports::Port;
 pub use ready::Ready;
-pub use stack::{START, Stack, StackOptions};
+pub use server::{ServerConfig, serve};
+pub use stack::{ClickHouseAlone, KafkaAlone, START, Stack, StackOptions};
 pub use supervise::Supervised;

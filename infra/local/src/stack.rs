@@ -1,11 +1,13 @@
 //! Kafka and ClickHouse together.
 
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::clickhouse::{ClickHouse, ClickHouseOptions};
 use crate::data::DataDir;
 use crate::kafka::{Kafka, KafkaOptions};
 use crate::supervise::{Event, OnEvent, Restart};
@@ -18,6 +20,7 @@ pub struct StackOptions {
     /// Kept between runs; `None`: a temporary one that is removed with the stack.
     pub data: Option<PathBuf>,
     pub kafka: KafkaOptions,
+    pub clickhouse: ClickHouseOptions,
     /// What happens when a part dies: tests want [`Restart::Never`], `make run` [`Restart::Backoff`].
     pub restart: Restart,
     pub on_event: OnEvent,
@@ -29,6 +32,7 @@ impl Default for StackOptions {
         Self {
             data: None,
             kafka: KafkaOptions::default(),
+            clickhouse: ClickHouseOptions::default(),
             restart: Restart::Never,
             on_event: Arc::new(|event| {
                 if matches!(event, Event::Died { .. }) {
@@ -43,6 +47,7 @@ impl Default for StackOptions {
 /// the orderly end.
 pub struct Stack {
     pub kafka: Kafka,
+    pub clickhouse: ClickHouse,
     data: DataDir,
 }
 
@@ -53,30 +58,93 @@ impl Stack {
     /// One clear line: a missing program, an occupied port, too little disk; or the end of a part's log.
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
         let stack = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
-            let data = data(&options)?;
+            let data = DataDir::new(options.data.as_deref())?;
+            let directory = data.path();
+            let (restart, on_event) = (options.restart, options.on_event);
             let kafka =
-                Kafka::spawn(&data.path().join("kafka"), &options.kafka, options.restart, options.on_event)?;
-            Ok(Self { kafka, data })
+                Kafka::spawn(&directory.join("kafka"), &options.kafka, restart, Arc::clone(&on_event))?;
+            let clickhouse =
+                ClickHouse::spawn(&directory.join("clickhouse"), &options.clickhouse, restart, on_event)?;
+            Ok(Self { kafka, clickhouse, data })
         });
         let stack = stack.await.context("the start was cancelled")??;
+        stack.clickhouse.process.ready(START).await?;
         stack.kafka.process.ready(START).await?;
         Ok(stack)
     }
 
     /// Stops both in order. Kept data starts without recovery the next time.
     pub async fn stop(self) {
-        self.kafka.process.stop().await;
+        tokio::join!(self.kafka.process.stop(), self.clickhouse.process.stop());
     }
 
     /// The directory with the data and logs of the parts.
-    pub fn data(&self) -> &std::path::Path {
+    pub fn data(&self) -> &Path {
         self.data.path()
     }
 }
 
-fn data(options: &StackOptions) -> anyhow::Result<DataDir> {
-    match &options.data {
-        Some(dir) => DataDir::keep(dir),
-        None => DataDir::temporary(),
+/// Kafka alone, with data of its own; derefs to [`Kafka`].
+pub struct KafkaAlone {
+    kafka: Kafka,
+    _data: DataDir,
+}
+
+impl KafkaAlone {
+    /// As [`Stack::start`]; the options of ClickHouse are not looked at.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
+        let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
+            let data = DataDir::new(options.data.as_deref())?;
+            let kafka =
+                Kafka::spawn(&data.path().join("kafka"), &options.kafka, options.restart, options.on_event)?;
+            Ok(Self { kafka, _data: data })
+        });
+        let alone = alone.await.context("the start was cancelled")??;
+        alone.process.ready(START).await?;
+        Ok(alone)
+    }
+}
+
+impl Deref for KafkaAlone {
+    type Target = Kafka;
+
+    fn deref(&self) -> &Kafka {
+        &self.kafka
+    }
+}
+
+/// ClickHouse alone, with data of its own; derefs to [`ClickHouse`].
+pub struct ClickHouseAlone {
+    clickhouse: ClickHouse,
+    _data: DataDir,
+}
+
+impl ClickHouseAlone {
+    /// As [`Stack::start`]; the options of Kafka are not looked at.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
+        let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
+            let data = DataDir::new(options.data.as_deref())?;
+            let directory = data.path().join("clickhouse");
+            let clickhouse =
+                ClickHouse::spawn(&directory, &options.clickhouse, options.restart, options.on_event)?;
+            Ok(Self { clickhouse, _data: data })
+        });
+        let alone = alone.await.context("the start was cancelled")??;
+        alone.process.ready(START).await?;
+        Ok(alone)
+    }
+}
+
+impl Deref for ClickHouseAlone {
+    type Target = ClickHouse;
+
+    fn deref(&self) -> &ClickHouse {
+        &self.clickhouse
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use local_stack::supervise::Restart;
-use local_stack::{KafkaOptions, Stack, StackOptions};
+use local_stack::{ClickHouseOptions, KafkaOptions, Stack, StackOptions};
 
 /// Starts Kafka and ClickHouse, prints where they are, and stops them on Ctrl-C.
 #[derive(Parser)]
@@ -16,6 +16,9 @@ struct Options {
     /// 0: a free one.
     #[arg(long, default_value_t = 0)]
     kafka_port: u16,
+    /// 0: a free one.
+    #[arg(long, default_value_t = 0)]
+    clickhouse_port: u16,
 }
 
 #[tokio::main]
@@ -24,11 +27,13 @@ async fn main() -> anyhow::Result<()> {
     let stack = Stack::start(StackOptions {
         data: options.data,
         kafka: KafkaOptions { port: options.kafka_port, ..KafkaOptions::default() },
+        clickhouse: ClickHouseOptions { port: options.clickhouse_port, ..ClickHouseOptions::default() },
         restart: Restart::Backoff,
         on_event: Arc::new(|event| eprintln!("{event}")),
     })
     .await?;
     println!("kafka {}", stack.kafka.address());
+    println!("clickhouse {}", stack.clickhouse.url());
     println!("data {}", stack.data().display());
     tokio::signal::ctrl_c().await?;
     stack.stop().await;

@@ -1,0 +1,177 @@
+//! `clickhouse-local-server`: the ClickHouse engine behind ClickHouse's HTTP protocol.
+//!
+//! One process owns one data directory. A request becomes a statement on a fresh session of the engine,
+//! run by a thread of its own under the user's role and limits; inserts stream in, answers stream out.
+//!
+//! # Layout
+
+mod block;
+mod encoding;
+mod engine;
+pub(crate) mod exception;
+mod flushed;
+mod format;
+mod http;
+mod lexer;
+mod request;
+mod running;
+mod statement;
+mod users;
+mod work;
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::engine::{Engine, Session};
+use self::exception::{Exception, code};
+use self::request::SessionKey;
+use self::users::{Limits, User, Users};
+
+/// How the server runs.
+#[derive(Debug, Clone, Args)]
+pub struct ServerConfig {
+    /// Where the data is; one server at a time owns it.
+    #[arg(long, env = "EYE_CLICKHOUSE_DATA", default_value = ".eye/clickhouse")]
+    pub path: PathBuf,
+    /// Where to answer HTTP.
+    #[arg(long, env = "EYE_CLICKHOUSE_LISTEN", default_value = "127.0.0.1:8123")]
+    pub listen: SocketAddr,
+    /// libchdb.so; fetched from npm into the cache if not given.
+    #[arg(long, env = "EYE_CLICKHOUSE_ENGINE")]
+    pub engine: Option<PathBuf>,
+    /// A file of users; without it: `default` writes, `analyst` reads the views of `eye`, no passwords.
+    #[arg(long, env = "EYE_CLICKHOUSE_USERS")]
+    pub users: Option<PathBuf>,
+    /// The longest that a statement may run, in seconds; a client may ask for less.
+    #[arg(long, default_value_t = 600)]
+    pub max_seconds: u64,
+    /// The most memory of one statement, in bytes; a client may ask for less. The engine as a whole gets twice as much.
+    #[arg(long, default_value_t = 4 << 30)]
+    pub max_memory: u64,
+    /// Statements at once; more wait for a moment and are then refused (Code 202).
+    #[arg(long, default_value_t = 32)]
+    pub max_statements: usize,
+    /// Open connections; more wait to be accepted.
+    #[arg(long, default_value_t = 512)]
+    pub max_connections: usize,
+}
+
+/// How long a statement waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+/// Sessions that are kept between requests.
+const MOST_SESSIONS: usize = 64;
+
+/// Serves until `shutdown`, then ends what runs and closes the engine.
+///
+/// # Errors
+/// One clear line: the engine can't be fetched or loaded, or another process owns the data.
+pub async fn serve(
+    config: ServerConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let server =
+        tokio::task::spawn_blocking(move || Server::open(config)).await.context("the start failed")??;
+    let server = Arc::new(server);
+    http::serve(Arc::clone(&server), listener, shutdown).await;
+    tokio::task::spawn_blocking(move || server.close()).await.context("the end failed")
+}
+
+pub(crate) struct Server {
+    config: ServerConfig,
+    users: Users,
+    engine: Engine,
+    slots: Arc<Semaphore>,
+    running: Mutex<HashSet<String>>,
+    sessions: Mutex<HashMap<(String, String), Kept>>,
+}
+
+/// A session between two requests; none while a request uses it.
+struct Kept {
+    session: Option<Session>,
+    until: Instant,
+}
+
+impl Server {
+    fn open(config: ServerConfig) -> anyhow::Result<Self> {
+        let users = Users::read(config.users.as_deref())?;
+        let library = match &config.engine {
+            Some(library) => library.clone(),
+            None => crate::clickhouse::engine()?,
+        };
+        let limits = Limits { seconds: config.max_seconds, memory: config.max_memory, threads: 2 };
+        let path = std::path::absolute(&config.path)?;
+        let engine = Engine::open(&library, &path, &users, &limits)?;
+        let slots = Arc::new(Semaphore::new(config.max_statements));
+        Ok(Self { config, users, engine, slots, running: Mutex::default(), sessions: Mutex::default() })
+    }
+
+    /// A turn to run a statement.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Exception> {
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.slots).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            let message = format!("Too many simultaneous queries. Maximum: {}", self.config.max_statements);
+            Exception::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, message)
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<(String, String), Kept>> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        sessions.retain(|_, kept| kept.session.is_none() || kept.until > now);
+        sessions
+    }
+
+    /// The named session, or a new one.
+    fn take_session(&self, user: &User, key: Option<&SessionKey>) -> Result<Session, Exception> {
+        let Some(key) = key else { return self.engine.session(user) };
+        let mut sessions = self.sessions();
+        let name = (user.name.clone(), key.id.clone());
+        if let Some(kept) = sessions.get_mut(&name) {
+            let locked = || {
+                Exception::new(
+                    code::SESSION_IS_LOCKED,
+                    format!("Session {} is locked by a concurrent client", key.id),
+                )
+            };
+            return kept.session.take().ok_or_else(locked);
+        }
+        if key.check {
+            return Err(Exception::new(code::SESSION_NOT_FOUND, format!("Session {} not found", key.id)));
+        }
+        if sessions.len() >= MOST_SESSIONS {
+            let message = format!("Too many sessions. Maximum: {MOST_SESSIONS}");
+            return Err(Exception::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, message));
+        }
+        sessions.insert(name, Kept { session: None, until: Instant::now() });
+        drop(sessions);
+        let session = self.engine.session(user);
+        if session.is_err() {
+            self.sessions().remove(&(user.name.clone(), key.id.clone()));
+        }
+        session
+    }
+
+    fn give_back(&self, user: &User, key: Option<&SessionKey>, session: Session) {
+        let Some(key) = key else { return };
+        let kept = Kept { session: Some(session), until: Instant::now() + key.timeout };
+        self.sessions().insert((user.name.clone(), key.id.clone()), kept);
+    }
+
+    fn close(&self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.engine.close();
+    }
+}

@@ -1,0 +1,119 @@
+//! The engine and its sessions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::Context;
+
+use super::exception::{Exception, code};
+use super::users::{Limits, User, Users};
+use crate::ffi::chdb::{Chdb, Connection};
+
+/// The engine's own configuration: small caches, no logs of queries, no network.
+const CONFIG: &str = include_str!("../../engine/config.xml");
+
+/// The engine over one data directory.
+pub(crate) struct Engine {
+    chdb: &'static Chdb,
+    data: PathBuf,
+    config: PathBuf,
+    /// Kept open so that the engine keeps running between statements.
+    anchor: Mutex<Option<Connection>>,
+    pub(crate) version: String,
+}
+
+impl Engine {
+    /// Loads the library and opens `directory` (its `data` is the engine's).
+    ///
+    /// # Errors
+    /// Another process owns the directory, or it can't be written or opened.
+    pub(crate) fn open(
+        library: &Path,
+        directory: &Path,
+        users: &Users,
+        limits: &Limits,
+    ) -> anyhow::Result<Self> {
+        let data = directory.join("data");
+        fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        let users_file = directory.join("users.xml");
+        fs::write(&users_file, users.engine_configuration(limits))?;
+        let config = directory.join("config.xml");
+        let text = CONFIG
+            .replace("{users}", &users_file.display().to_string())
+            .replace("{memory}", &(limits.memory * 2).to_string());
+        fs::write(&config, text)?;
+        let chdb = Chdb::load(library)?;
+        let mut anchor = chdb.connect(&data, &config)?;
+        let version =
+            anchor.query("SELECT version()", "RawBLOB", &[]).map_err(|error| anyhow::anyhow!(error.text))?;
+        let version = String::from_utf8_lossy(version.as_ref()).into_owned();
+        Ok(Self { chdb, data, config, anchor: Mutex::new(Some(anchor)), version })
+    }
+
+    /// A fresh session under a user's role and limits.
+    ///
+    /// # Errors
+    /// The engine refuses, e.g. while it is being closed.
+    pub(crate) fn session(&self, user: &User) -> Result<Session, Exception> {
+        let connection = self.chdb.connect(&self.data, &self.config);
+        let connection = connection.map_err(|error| Exception::new(code::ABORTED, error))?;
+        let mut session = Session { connection, database: "default".to_owned() };
+        session.run(&format!("SET ROLE {}", user.name))?;
+        session.run(&format!("SET profile = '{}'", user.name))?;
+        Ok(session)
+    }
+
+    /// Ends the statement that carries `id` as its `log_comment`, if it still runs.
+    pub(crate) fn kill(&self, id: &str) {
+        if let Ok(mut connection) = self.chdb.connect(&self.data, &self.config) {
+            let sql = format!("KILL QUERY WHERE Settings['log_comment'] = {} ASYNC", quote(id));
+            let _ = connection.query(&sql, "Null", &[]);
+        }
+    }
+
+    /// Ends the engine once every session is dropped.
+    pub(crate) fn close(&self) {
+        drop(self.anchor.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    }
+}
+
+/// A connection with its settings and current database.
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    database: String,
+}
+
+impl Session {
+    /// Settings by name, as text.
+    pub(crate) fn set(&mut self, settings: &[(String, String)]) -> Result<(), Exception> {
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let mut list = Vec::new();
+        for (name, value) in settings {
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                return Err(Exception::new(code::UNKNOWN_SETTING, format!("Unknown setting '{name}'")));
+            }
+            list.push(format!("{name} = {}", quote(value)));
+        }
+        self.run(&format!("SET {}", list.join(", ")))
+    }
+
+    pub(crate) fn use_database(&mut self, database: &str) -> Result<(), Exception> {
+        if database != self.database {
+            self.run(&format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`")))?;
+            database.clone_into(&mut self.database);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(), Exception> {
+        self.connection.query(sql, "Null", &[]).map(drop)
+    }
+}
+
+/// As a string literal.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}

@@ -1,0 +1,61 @@
+//! The statements that run: one at a time under each query id, ended when their client leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Server;
+use super::exception::{Exception, code};
+
+/// Held by the answer of a statement. Dropped before the statement has finished, that is when the
+/// client has left, it has the engine kill the statement.
+pub(crate) struct Running {
+    server: Arc<Server>,
+    id: String,
+    finished: Finished,
+}
+
+/// Set by the thread that runs the statement; from then on the id is free.
+#[derive(Clone)]
+pub(crate) struct Finished {
+    server: Arc<Server>,
+    id: String,
+    done: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// # Errors
+    /// A statement of this id runs already.
+    pub(crate) fn register(server: &Arc<Server>, id: String) -> Result<Self, Exception> {
+        if !server.running().insert(id.clone()) {
+            let message = format!("Query with id = {id} is already running");
+            return Err(Exception::new(code::QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message));
+        }
+        let finished =
+            Finished { server: Arc::clone(server), id: id.clone(), done: Arc::new(AtomicBool::new(false)) };
+        Ok(Self { server: Arc::clone(server), id, finished })
+    }
+
+    pub(crate) fn finished(&self) -> Finished {
+        self.finished.clone()
+    }
+}
+
+impl Finished {
+    pub(crate) fn set(&self) {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            self.server.running().remove(&self.id);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.finished.done.load(Ordering::SeqCst) {
+            return;
+        }
+        let (server, id) = (Arc::clone(&self.server), self.id.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || server.engine.kill(&id));
+        }
+    }
+}
