@@ -39,3 +39,14 @@ impl Database {
         self.client.query_raw(sql)
     }
 }
+
+/// The text of a question that reads `sequences`: what all of them begin with, and its own file below `src`.
+macro_rules! selected_sql {
+    ($file:literal) => {
+        concat!(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/selected.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $file))
+        )
+    };
+}
+pub(crate) use selected_sql;

@@ -5,6 +5,7 @@ mod export;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,7 +13,7 @@ use crate::answer::{Ask, Basis};
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::params::{Params, PathId, filtered, limit};
-use crate::values::{Id, Json, Time, word};
+use crate::values::{Id, Json, Time};
 
 /// An accepted event.
 #[derive(Debug, Clone, Row, Serialize, Deserialize, ToSchema)]
@@ -61,11 +62,11 @@ pub async fn session(
 ) -> Result<Response, Error> {
     let limit = limit(params.limit, 1000, 10_000)?;
     let list = session_id;
-    let after = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
+    let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
         let query = database.query(include_str!("events/session.sql")).param("session_id", session_id);
-        let events: Vec<Event> = after_in_order(query, after).param("limit", limit + 1).fetch_all().await?;
-        if events.is_empty() && after.is_none() {
+        let events: Vec<Event> = after(query, after_row, Cursor::FIRST).param("limit", limit + 1).fetch_all().await?;
+        if events.is_empty() && after_row.is_none() {
             return Err(Error::NotFound(format!(
                 "the log up to now has no accepted event of session {}",
                 session_id.0
@@ -122,28 +123,26 @@ pub async fn list(
     }
     let limit = limit(params.limit, 100, 1000)?;
     let list = EventsParams { cursor: None, limit: None, ..params.clone() };
-    let after = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
+    let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
-        let start = match params.order {
-            ListOrder::Newest => Cursor::LAST,
-            ListOrder::Oldest => Cursor { time: Time::from_micros(Time::MIN.micros()), ..Cursor::FIRST },
+        let (sql, start) = match params.order {
+            ListOrder::Newest => (include_str!("events/list_newest.sql"), Cursor::LAST),
+            ListOrder::Oldest => (include_str!("events/list_oldest.sql"), Cursor::FIRST),
         };
-        let query = filter.bind(database.query(include_str!("events/list.sql")));
-        let query = after_in_order(query, Some(after.unwrap_or(start)))
+        let query = after(filter.bind(database.query(sql)), after_row, start)
             .param("session_id", &session_id)
-            .param("order", word(params.order))
             .param("limit", limit + 1);
         Ok(page(query.fetch_all().await?, limit, &list))
     })
     .await
 }
 
-fn after_in_order(query: clickhouse::query::Query, after: Option<Cursor>) -> clickhouse::query::Query {
-    let Cursor { time, partition, offset } = after.unwrap_or(Cursor::FIRST);
+/// Binds the row that the page starts after; without one it starts at `start`, inclusive.
+fn after(query: Query, row: Option<Cursor>, start: Cursor) -> Query {
+    let Cursor { time, partition, offset } = row.unwrap_or(start);
     query
-        .param("after_time", time.to_param())
-        .param("after_partition", partition)
-        .param("after_offset", offset)
+        .param("start", row.is_none())
+        .param("after_time", time.to_param()).param("after_partition", partition).param("after_offset", offset)
 }
 
 /// `events` has one more than the page, if there is a next one.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{Ask, Basis};
-use crate::database::Database;
+use crate::database::{Database, selected_sql};
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered, limit};
 use crate::usage::CohortInterval;
@@ -23,17 +23,6 @@ use crate::values::{Feature, Time};
 
 pub use funnel::{__path_funnel, Funnel, FunnelBody, FunnelStep, funnel};
 pub use paths::{__path_paths, PathCount, Paths, PathsBody, paths};
-
-/// A question's text: what all of them begin with, and its own file.
-macro_rules! order_sql {
-    ($file:literal) => {
-        concat!(
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ordering/selected.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ordering/", $file))
-        )
-    };
-}
-pub(crate) use order_sql;
 
 fn question(database: &Database, filter: &Filter, sql: &str) -> Query {
     filter.bind(database.query(sql))
@@ -92,7 +81,7 @@ pub struct Transitions {
 pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, order_sql!("transitions.sql"));
+        let query = question(database, &filter, selected_sql!("ordering/transitions.sql"));
         Ok(Transitions { transitions: query.param("limit", limit).fetch_all().await? })
     })
     .await
@@ -126,7 +115,7 @@ pub struct Precedence {
 pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, order_sql!("precedence.sql"));
+        let query = question(database, &filter, selected_sql!("ordering/precedence.sql"));
         Ok(Precedence { pairs: query.param("limit", limit).fetch_all().await? })
     })
     .await
@@ -183,7 +172,7 @@ async fn ends<T: Serialize>(
         step => return Err(Error::parameter("step", format!("`step` is {step}, but must be 1 to 1000"))),
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, order_sql!("ends.sql"));
+        let query = question(database, &filter, selected_sql!("ordering/ends.sql"));
         Ok(answer(query.param("place", place).param("limit", limit).fetch_all().await?))
     })
     .await
@@ -233,7 +222,7 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         CohortInterval::Week => 7,
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, order_sql!("retention.sql"));
+        let query = question(database, &filter, selected_sql!("ordering/retention.sql"));
         let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
         let mut cohorts: Vec<Cohort> = Vec::new();
         for row in rows {

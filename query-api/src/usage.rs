@@ -9,7 +9,7 @@ use time::{Date, Duration, OffsetDateTime, Time as Clock};
 use utoipa::ToSchema;
 
 use crate::answer::{Ask, Basis};
-use crate::database::Database;
+use crate::database::{Database, selected_sql};
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered, limit};
 use crate::values::{Feature, Time, word};
@@ -64,7 +64,7 @@ pub struct Features {
 #[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
 pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
-    ask.answer(Basis::Log, async |database, _| {
+    ask.answer(Basis::Sequences, async |database, _| {
         Ok(Features { features: read(database, &filter, params.order, params.by, limit).await? })
     })
     .await
@@ -77,7 +77,7 @@ pub(crate) async fn read(
     by: By,
     limit: u32,
 ) -> Result<Vec<FeatureUse>, Error> {
-    let query = filter.bind(database.query(include_str!("usage/features.sql")));
+    let query = filter.bind(database.query(selected_sql!("usage/features.sql")));
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
 
@@ -218,8 +218,8 @@ pub struct Usage {
 pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
     let interval = params.interval;
-    ask.answer(Basis::Log, async |database, _| {
-        let query = filter.bind(database.query(include_str!("usage/series.sql")));
+    ask.answer(Basis::Sequences, async |database, _| {
+        let query = filter.bind(database.query(selected_sql!("usage/series.sql")));
         let found: Vec<Bucket> = query.param("interval", word(interval)).fetch_all().await?;
         Ok(Usage { series: fill(found, interval, params.from, params.to)? })
     })

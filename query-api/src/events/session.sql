@@ -2,7 +2,7 @@ SELECT event_id, session_id, timestamp, app, category, name, data, partition, of
     schema_version
 FROM events
 WHERE session_id = {session_id:UUID}
-    AND ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})
-        < (timestamp, partition, offset)
+    AND ({start:Bool} OR (timestamp, partition, offset)
+        > ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64}))
 ORDER BY session_id, timestamp, partition, offset
 LIMIT {limit:UInt32}

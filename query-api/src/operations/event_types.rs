@@ -60,7 +60,7 @@ pub struct EventTypes {
 pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let registry = ask.app.registry.clone();
     let everything = Filter::new(None, None, None, None, None)?;
-    ask.answer(Basis::Log, async |database, _| {
+    ask.answer(Basis::Sequences, async |database, _| {
         let used =
             usage::read(database, &everything, usage::Order::Most, usage::By::Events, u32::from(u16::MAX))
                 .await?;

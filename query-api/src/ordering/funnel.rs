@@ -5,8 +5,9 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, order_sql, question};
+use super::{FeatureName, Numbers, question};
 use crate::answer::{Ask, Basis};
+use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Body, Filter};
 use crate::values::{Time, word};
@@ -110,7 +111,7 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 .map(|excluded| numbers.of(excluded))
                 .filter(|number| *number != 0)
                 .collect();
-            let reached: Vec<Reached> = question(database, &filter, order_sql!("funnel.sql"))
+            let reached: Vec<Reached> = question(database, &filter, selected_sql!("ordering/funnel.sql"))
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)

@@ -5,8 +5,9 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, order_sql, question};
+use super::{FeatureName, Numbers, question};
 use crate::answer::{Ask, Basis};
+use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Body, Filter, limit};
 use crate::values::{Feature, Time};
@@ -79,7 +80,7 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
                 return Ok(Paths { paths: Vec::new() });
             }
             let sql =
-                if body.whole_session { order_sql!("whole_sessions.sql") } else { order_sql!("paths.sql") };
+                if body.whole_session { selected_sql!("ordering/whole_sessions.sql") } else { selected_sql!("ordering/paths.sql") };
             let mut query = question(database, &filter, sql)
                 .param("length", length)
                 .param("start", start.unwrap_or(0))

@@ -1,23 +1,17 @@
--- TRICKY: WITH FILL can't count months, so empty buckets come from the range of bucket starts.
-SELECT
-    bucket AS start,
-    count() AS events,
-    uniqExact(session_id) AS sessions
-FROM
-(
-    SELECT
-        session_id,
-        toDateTime64(multiIf(
-            {interval:String} = 'minute', toStartOfMinute(timestamp),
-            {interval:String} = 'hour', toStartOfHour(timestamp),
-            {interval:String} = 'day', toDateTime64(toStartOfDay(timestamp), 6, 'UTC'),
-            {interval:String} = 'week', toDateTime64(toMonday(timestamp), 6, 'UTC'),
-            toDateTime64(toStartOfMonth(timestamp), 6, 'UTC')), 6, 'UTC') AS bucket
-    FROM events
-    WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
-        AND ({app:String} = '' OR app = {app:String})
-        AND ({category:String} = '' OR category = {category:String})
-        AND ({name:String} = '' OR name = {name:String})
-)
+    , bucketed AS
+    (
+        SELECT arrayMap(
+            time -> toUnixTimestamp64Micro(toDateTime64(multiIf(
+                {interval:String} = 'minute', toStartOfMinute(time),
+                {interval:String} = 'hour', toStartOfHour(time),
+                {interval:String} = 'day', toDateTime64(toStartOfDay(time), 6, 'UTC'),
+                {interval:String} = 'week', toDateTime64(toMonday(time), 6, 'UTC'),
+                toDateTime64(toStartOfMonth(time), 6, 'UTC')), 6, 'UTC')),
+            at) AS buckets
+        FROM selected
+    )
+SELECT bucket AS start, count() AS events, countIf(nth = 1) AS sessions
+FROM bucketed
+ARRAY JOIN buckets AS bucket, arrayEnumerateUniq(buckets) AS nth
 GROUP BY bucket
 ORDER BY bucket

@@ -1,6 +1,6 @@
--- The beginning of every question of order: each session's events that pass the filters, in order, as
--- `ids` and `at`. `everything` is folded before the query runs: without filters only the columns that
--- the question needs are read, and no array is copied.
+-- The beginning of every question that reads `sequences`: the events of each session that pass the filters,
+-- in order, as `ids` and `at`. `everything` is folded before the query runs: without filters only the columns
+-- that the question needs are read, and no array is copied.
 WITH
     {from:DateTime64(6, 'UTC')} AS since,
     {to:DateTime64(6, 'UTC')} AS until,
