@@ -72,3 +72,9 @@ pub fn metrics(registry: &Registry) -> Response {
         }
     }
 }
+
+/// A page to read an API's description (OpenAPI 3.1, as JSON) that needs nothing from elsewhere.
+pub fn api_page(title: &str, openapi: &str) -> String {
+    let page = include_str!("http/api.html").replace("{title}", title);
+    page.replace("{openapi}", &openapi.replace("</", "<\\/"))
+}

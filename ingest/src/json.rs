@@ -279,7 +279,8 @@ fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     let mut words = bytes.chunks_exact(8);
     for word in words.by_ref() {
-        let word = u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
+        let word =
+            u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
         let quote = has_zero(word ^ (ONES * u64::from(b'"')));
         let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
@@ -344,9 +345,42 @@ mod tests {
     #[test]
     fn numbers_literals_and_escapes_as_serde_json_takes_them() {
         for input in [
-            "0", "-0", "01", "-", "1.", "1.5", ".5", "1e", "1e+", "1E-9", "1e400", "true", "tru", "nul", "null",
-            "\"\\u12g4\"", "\"\\ud800\"", "\"\\x\"", "\"a\nb\"", "\"", "", " ", "[1,]", "{,}", "{\"a\"}", "{\"a\":}",
-            "{\"a\":1,}", "[}", "{]", "[1 2]", "1 2", "\u{feff}1", "{1:2}", "[[]", "{\"a\":{}", "\"\u{7f}é\"",
+            "0",
+            "-0",
+            "01",
+            "-",
+            "1.",
+            "1.5",
+            ".5",
+            "1e",
+            "1e+",
+            "1E-9",
+            "1e400",
+            "true",
+            "tru",
+            "nul",
+            "null",
+            "\"\\u12g4\"",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"a\nb\"",
+            "\"",
+            "",
+            " ",
+            "[1,]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[}",
+            "{]",
+            "[1 2]",
+            "1 2",
+            "\u{feff}1",
+            "{1:2}",
+            "[[]",
+            "{\"a\":{}",
+            "\"\u{7f}é\"",
         ] {
             agrees(input.as_bytes());
         }

@@ -1,3 +1,39 @@
-//! to be written
+//! The gateway: takes events by HTTP, appends them to the log, acknowledges what the brokers have.
+//!
+//! ```text
+//! request -> admit (key, network, origin) -> body (bounds, inflate) -> slice -> rate
+//!         -> append (room, queue, wait for all acknowledgements) -> receipts
+//! ```
+//!
+//! Thin: it finds out where each event begins and ends, whether it is JSON, and its two ids. The bytes go
+//! into the log as they came. Never hangs: every wait has a bound, and what is over a bound is told when to
+//! come back.
+//!
+//! # Layout
+//! - [`server`]: connections, routes, start and end
+//! - [`intake`]: `POST /events`
+//! - [`admit`]: applications, keys, rates
+//! - [`body`], [`slice`], [`json`]: from bytes to events
+//! - [`append`]: the producer
+//! - [`receipts`], [`error`]: the answers
+//! - [`keys`]: `ingest keys new`
+//! - [`docs`], [`config`], [`metrics`], [`tls`]
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod admit;
+mod append;
+mod body;
+pub mod config;
+mod docs;
+mod error;
+mod intake;
 pub mod json;
+pub mod keys;
+mod metrics;
+mod receipts;
+mod server;
 pub mod slice;
+mod tls;
+
+pub use server::serve;

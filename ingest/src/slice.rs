@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(cut("[ {\"a\": 1} , 2,[3] ]\r\n", Form::Json), ["{\"a\": 1}", "2", "[3]"]);
         assert_eq!(cut("[]", Form::Json), [""; 0]);
         assert_eq!(cut("", Form::Json), ["!the value ends too early"]);
-        assert_eq!(cut("{} {}", Form::Json), ["!something follows the event; several events go into an array"]);
+        assert_eq!(
+            cut("{} {}", Form::Json),
+            ["!something follows the event; several events go into an array"]
+        );
     }
 
     #[test]
@@ -123,7 +126,10 @@ mod tests {
     #[test]
     fn a_bad_line_harms_no_other() {
         let form = Form::Lines;
-        assert_eq!(cut("{\"a\":1}\n\nx\r\n {\"b\":2} \r\n", form), ["{\"a\":1}", "!a value is missing", "{\"b\":2}"]);
+        assert_eq!(
+            cut("{\"a\":1}\n\nx\r\n {\"b\":2} \r\n", form),
+            ["{\"a\":1}", "!a value is missing", "{\"b\":2}"]
+        );
     }
 
     proptest! {

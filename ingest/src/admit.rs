@@ -1,0 +1,258 @@
+//! Who may send, and how much: the registry of applications with a rate limiter each.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::http::{HeaderMap, header};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use schemas::apps::{App, Apps};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::Error;
+use crate::metrics::{AppMetrics, Metrics};
+
+/// So often the registry file is looked at. Reading it costs less than being told of changes reliably on
+/// every kind of volume would.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The registry in force.
+pub(crate) struct Admission {
+    current: ArcSwap<Admitted>,
+    path: Option<PathBuf>,
+    metrics: Arc<Metrics>,
+}
+
+/// A registry with what runs beside each of its applications.
+struct Admitted {
+    apps: Apps,
+    beside: Vec<Arc<Beside>>,
+}
+
+/// What an application has beside its entry. Lives on through reloads that don't change its rate, so that a
+/// reload refills no bucket.
+pub(crate) struct Beside {
+    pub name: String,
+    pub metrics: AppMetrics,
+    rate: u32,
+    burst: u32,
+    limiter: DefaultDirectRateLimiter,
+}
+
+impl Admission {
+    /// # Errors
+    /// The file can't be read or is no registry.
+    pub(crate) fn load(path: Option<PathBuf>, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let apps = match &path {
+            Some(path) => Apps::load(path)?,
+            None => {
+                tracing::warn!("no registry of applications: every request is refused; give --apps FILE");
+                Apps::default()
+            }
+        };
+        metrics.apps_loaded.set(1);
+        let admitted = Admitted::new(apps, &[], &metrics);
+        Ok(Self { current: ArcSwap::from_pointee(admitted), path, metrics })
+    }
+
+    /// Reads the file again when it changes and on SIGHUP, for ever. A file that is refused changes nothing.
+    pub(crate) async fn watch(&self) {
+        let Some(path) = &self.path else { return std::future::pending().await };
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        let mut seen = tokio::fs::read_to_string(path).await.ok();
+        loop {
+            let told = tokio::select! {
+                _ = hangup.recv() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            let text = tokio::fs::read_to_string(path).await.ok();
+            if told || text != seen {
+                self.reload();
+                seen = text;
+            }
+        }
+    }
+
+    fn reload(&self) {
+        let Some(path) = &self.path else { return };
+        match Apps::load(path) {
+            Ok(apps) => {
+                let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
+                tracing::info!(applications = admitted.beside.len(), "registry of applications read again");
+                self.current.store(Arc::new(admitted));
+                self.metrics.apps_loaded.set(1);
+            }
+            Err(error) => {
+                tracing::error!(%error, "registry of applications refused; the one before stays in force");
+                self.metrics.apps_loaded.set(0);
+            }
+        }
+    }
+
+    /// The application that a request comes from.
+    ///
+    /// # Errors
+    /// No valid key, or not from where the application may send.
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Arc<Beside>, Error> {
+        let admitted = self.current.load();
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let (key, in_url) = key(headers, query)?;
+        let found = admitted.apps.app_of_key(key.as_bytes(), now).ok_or(Error::UnknownKey)?;
+        if in_url && !found.browser {
+            return Err(Error::KeyInUrl);
+        }
+        if !found.app.allows_address(address) {
+            return Err(Error::Network);
+        }
+        if let Some(origin) = headers.get(header::ORIGIN)
+            && !origin.to_str().is_ok_and(|origin| found.app.allows_origin(origin))
+        {
+            return Err(Error::Origin);
+        }
+        admitted.beside.get(found.index).cloned().ok_or(Error::UnknownKey)
+    }
+
+    /// Whether a browser may be told that pages of this origin can send. The key decides later.
+    pub(crate) fn allows_origin(&self, origin: &str) -> bool {
+        self.current.load().apps.allows_origin(origin)
+    }
+}
+
+impl Admitted {
+    fn new(apps: Apps, before: &[Arc<Beside>], metrics: &Metrics) -> Self {
+        let beside = apps.apps().iter().map(|app| {
+            let same = before.iter().find(|beside| beside.is_for(app));
+            same.cloned().unwrap_or_else(|| Arc::new(Beside::new(app, metrics)))
+        });
+        let beside = beside.collect();
+        Self { apps, beside }
+    }
+}
+
+impl Beside {
+    fn new(app: &App, metrics: &Metrics) -> Self {
+        let (rate, burst) = (app.rate, app.burst());
+        let nonzero = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(nonzero(rate)).allow_burst(nonzero(burst));
+        let limiter = RateLimiter::direct(quota);
+        Self { name: app.name.clone(), metrics: metrics.of_app(&app.name), rate, burst, limiter }
+    }
+
+    fn is_for(&self, app: &App) -> bool {
+        self.name == app.name && self.rate == app.rate && self.burst == app.burst()
+    }
+
+    /// Takes `events` from the application's allowance.
+    ///
+    /// # Errors
+    /// Over the rate, with the seconds until there is enough again; or more than there ever can be.
+    pub(crate) fn take(&self, events: usize) -> Result<(), Error> {
+        let Some(wanted) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
+        match self.limiter.check_n(wanted) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => {
+                let wait = until.wait_time_from(DefaultClock::default().now());
+                Err(Error::Rate(wait.as_secs_f64().ceil().max(1.0) as u64))
+            }
+            Err(_) => Err(Error::Burst(events, self.burst)),
+        }
+    }
+}
+
+/// The key of a request, and whether it stood in the URL.
+fn key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<(&'a str, bool), Error> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let value = value.to_str().map_err(|_| Error::UnknownKey)?;
+        let (scheme, key) = value.split_once(' ').ok_or(Error::NoKey)?;
+        return match scheme.eq_ignore_ascii_case("bearer") {
+            true => Ok((key.trim(), false)),
+            false => Err(Error::NoKey),
+        };
+    }
+    let in_url = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("key=")));
+    in_url.map(|key| (key, true)).ok_or(Error::NoKey)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use schemas::apps::sha256_hex;
+
+    fn admission(networks: &str) -> (Admission, tempfile::NamedTempFile) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (server, browser) = (sha256_hex(b"server"), sha256_hex(b"browser"));
+        let text = format!(
+            "[[app]]\nname = \"shop\"\nrate = 10\nburst = 20\nnetworks = [{networks}]\norigins = [\"https://shop\"]\n\
+             keys = [{{ sha256 = \"{server}\" }}, {{ sha256 = \"{browser}\", browser = true }}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        (Admission::load(Some(file.path().into()), Arc::new(Metrics::new().unwrap())).unwrap(), file)
+    }
+
+    fn try_with(
+        admission: &Admission,
+        headers: &[(&str, &str)],
+        query: Option<&str>,
+    ) -> Result<String, Error> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        admission.admit(&map, query, [127, 0, 0, 1].into()).map(|beside| beside.name.clone())
+    }
+
+    #[test]
+    fn keys_come_in_the_header_or_for_browsers_in_the_url() {
+        let (admission, _file) = admission("");
+        assert_eq!(try_with(&admission, &[("authorization", "Bearer server")], None).unwrap(), "shop");
+        assert_eq!(try_with(&admission, &[("authorization", "bearer  browser ")], None).unwrap(), "shop");
+        assert_eq!(try_with(&admission, &[], Some("a=b&key=browser")).unwrap(), "shop");
+        assert_eq!(try_with(&admission, &[], Some("key=server")), Err(Error::KeyInUrl));
+        assert_eq!(try_with(&admission, &[], None), Err(Error::NoKey));
+        assert_eq!(try_with(&admission, &[("authorization", "Basic server")], None), Err(Error::NoKey));
+        assert_eq!(try_with(&admission, &[("authorization", "Bearer guess")], None), Err(Error::UnknownKey));
+    }
+
+    #[test]
+    fn networks_and_origins_are_further_conditions() {
+        let (elsewhere, _file) = admission("\"10.0.0.0/8\"");
+        assert_eq!(try_with(&elsewhere, &[("authorization", "Bearer server")], None), Err(Error::Network));
+        let (admission, _file) = admission("\"127.0.0.0/8\"");
+        let from =
+            |origin| try_with(&admission, &[("authorization", "Bearer browser"), ("origin", origin)], None);
+        assert_eq!(from("https://shop").unwrap(), "shop");
+        assert_eq!(from("https://elsewhere"), Err(Error::Origin));
+    }
+
+    #[test]
+    fn a_broken_file_keeps_the_registry_and_a_reload_refills_no_bucket() {
+        let (admission, file) = admission("");
+        let shop = admission.admit(
+            &HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer server".parse().unwrap())]),
+            None,
+            [127, 0, 0, 1].into(),
+        );
+        shop.unwrap().take(20).unwrap();
+        let good = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, "[[app]]").unwrap();
+        admission.reload();
+        assert_eq!(admission.metrics.apps_loaded.get(), 0);
+        assert_eq!(try_with(&admission, &[("authorization", "Bearer server")], None).unwrap(), "shop");
+        std::fs::write(&file, format!("{good}\n[[app]]\nname = \"new\"\n")).unwrap();
+        admission.reload();
+        assert_eq!(admission.metrics.apps_loaded.get(), 1);
+        let beside = Arc::clone(&admission.current.load().beside[0]);
+        assert!(matches!(beside.take(20), Err(Error::Rate(1..=2))));
+        assert!(matches!(beside.take(21), Err(Error::Burst(21, 20))));
+    }
+}

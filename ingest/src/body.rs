@@ -1,0 +1,177 @@
+//! A body as it arrives: bounded in bytes, time and inflation.
+
+use std::io::{self, Read};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use crate::config::Limits;
+use crate::error::Error;
+use crate::slice::Form;
+
+/// Memory for bodies, shared by all requests.
+pub(crate) struct Bodies {
+    limits: Limits,
+    /// In KiB.
+    room: Semaphore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+    Brotli,
+    Deflate,
+}
+
+impl Bodies {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let room = Semaphore::new(limits.max_bodies_bytes / 1024);
+        Self { limits, room }
+    }
+
+    /// Reads and inflates a body. The permit stands for its memory: keep it as long as the bytes.
+    ///
+    /// # Errors
+    /// Too large, too slow, incomplete, of an unknown or a wrong encoding; no room at the moment.
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Bytes, SemaphorePermit<'_>), Error> {
+        let limit = self.limits.max_body_bytes;
+        let encoding = encoding(headers)?;
+        // What is not announced, or is inflated, may become as large as is allowed.
+        let announced = match (encoding, content_length(headers)) {
+            (_, Some(length)) if length > limit => return Err(Error::BodyTooLarge(limit)),
+            (Encoding::Identity, Some(length)) => length,
+            _ => limit,
+        };
+        let kibibytes = u32::try_from(announced.div_ceil(1024)).unwrap_or(u32::MAX);
+        let permit = self.room.try_acquire_many(kibibytes).map_err(|_| Error::Full(1))?;
+        let collected = timeout(self.limits.read, Limited::new(body, limit).collect()).await;
+        let sent = match collected {
+            Err(_) => return Err(Error::BodyTooSlow(self.limits.read.as_secs())),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(Error::BodyTooLarge(limit));
+            }
+            Ok(Err(_)) => return Err(Error::Incomplete),
+            Ok(Ok(sent)) => sent.to_bytes(),
+        };
+        Ok((inflate(encoding, sent, limit)?, permit))
+    }
+}
+
+/// How the events of a body follow one another.
+///
+/// # Errors
+/// A content type that is none of ours.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, Error> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Form::Json) };
+    let value = value.to_str().map_err(|_| Error::MediaType)?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    if is("application/json") || is("text/plain") {
+        Ok(Form::Json)
+    } else if is("application/x-ndjson") || is("application/ndjson") || is("application/jsonl") {
+        Ok(Form::Lines)
+    } else {
+        Err(Error::MediaType)
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
+    match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "zstd" => Ok(Encoding::Zstd),
+        "br" => Ok(Encoding::Brotli),
+        "deflate" => Ok(Encoding::Deflate),
+        _ => Err(Error::Encoding),
+    }
+}
+
+fn inflate(encoding: Encoding, sent: Bytes, limit: usize) -> Result<Bytes, Error> {
+    let inflated = match encoding {
+        Encoding::Identity => return Ok(sent),
+        Encoding::Gzip => take(flate2::read::MultiGzDecoder::new(&*sent), limit),
+        Encoding::Zstd => zstd::Decoder::new(&*sent).and_then(|decoder| take(decoder, limit)),
+        Encoding::Brotli => take(brotli::Decompressor::new(&*sent, 4096), limit),
+        // HTTP's deflate is zlib's format, but some senders leave its header out.
+        Encoding::Deflate if sent.first().is_some_and(|byte| byte & 0x0f == 8) => {
+            take(flate2::read::ZlibDecoder::new(&*sent), limit)
+        }
+        Encoding::Deflate => take(flate2::read::DeflateDecoder::new(&*sent), limit),
+    };
+    match inflated {
+        Ok(Some(bytes)) => Ok(bytes.into()),
+        Ok(None) => Err(Error::BodyTooLarge(limit)),
+        Err(error) => Err(Error::Inflate(error.to_string())),
+    }
+}
+
+/// All of a reader, or `None` if it has more than `limit` bytes.
+fn take(reader: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= limit).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+
+    fn packed(text: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
+        let level = flate2::Compression::default();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+        gzip.write_all(text).unwrap();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level);
+        zlib.write_all(text).unwrap();
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), level);
+        raw.write_all(text).unwrap();
+        let mut br = Vec::new();
+        brotli::CompressorWriter::new(&mut br, 4096, 5, 22).write_all(text).unwrap();
+        vec![
+            (Encoding::Identity, text.to_vec()),
+            (Encoding::Gzip, gzip.finish().unwrap()),
+            (Encoding::Deflate, zlib.finish().unwrap()),
+            (Encoding::Deflate, raw.finish().unwrap()),
+            (Encoding::Brotli, br),
+            (Encoding::Zstd, zstd::encode_all(text, 3).unwrap()),
+        ]
+    }
+
+    #[test]
+    fn every_encoding_inflates_to_what_was_packed() {
+        for (encoding, bytes) in packed(b"{\"a\":1}") {
+            assert_eq!(&*inflate(encoding, bytes.into(), 100).unwrap(), b"{\"a\":1}", "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        for (encoding, bytes) in packed(&vec![b' '; 10_000_000]).into_iter().skip(1) {
+            assert_eq!(inflate(encoding, bytes.into(), 1000), Err(Error::BodyTooLarge(1000)), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_packed_is_an_error() {
+        for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Brotli, Encoding::Zstd] {
+            let result = inflate(encoding, Bytes::from_static(b"{\"a\":\"plainly no archive\"}"), 1000);
+            assert!(matches!(result, Err(Error::Inflate(_))), "{encoding:?}: {result:?}");
+        }
+    }
+}

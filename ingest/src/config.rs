@@ -1,0 +1,112 @@
+//! What an operator can set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use infra::kafka::KafkaConfig;
+use infra::telemetry::TelemetryConfig;
+
+/// The gateway of The Eye: takes events by HTTP, appends them to the log, and acknowledges what the brokers have.
+#[derive(Debug, Parser)]
+#[command(name = "ingest", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Take events (what happens without a verb, too).
+    Run(Box<Config>),
+    /// Keys of applications.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key for an application: prints it, once, with the line to put into the registry.
+    New {
+        /// The application's name.
+        app: String,
+        /// The key will be in web pages, where anybody can read it: it can only write.
+        #[arg(long)]
+        browser: bool,
+        /// Days until it expires.
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Address and port to listen on.
+    #[arg(long, env = "EYE_INGEST_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The registry of applications and their keys (TOML). Read again when it changes, and on SIGHUP.
+    #[arg(long, env = "EYE_APPS", value_name = "FILE")]
+    pub apps: Option<PathBuf>,
+    /// Certificate chain (PEM): with --tls-key the gateway speaks HTTPS.
+    #[arg(long, env = "EYE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, env = "EYE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub log: LogConfig,
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// What a request may cost.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Bytes of a body, as sent and also inflated.
+    #[arg(long, env = "EYE_MAX_BODY_BYTES", default_value_t = 5 << 20, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+    /// Bytes of one event. The brokers' message.max.bytes must leave room for its headers.
+    #[arg(long, env = "EYE_MAX_EVENT_BYTES", default_value_t = 1_000_000, value_name = "BYTES")]
+    pub max_event_bytes: usize,
+    /// Events in one request.
+    #[arg(long, env = "EYE_MAX_EVENTS", default_value_t = 10_000, value_name = "EVENTS")]
+    pub max_events: usize,
+    /// Bytes of bodies that are held at once, over all requests.
+    #[arg(long, env = "EYE_MAX_BODIES_BYTES", default_value_t = 128 << 20, value_name = "BYTES")]
+    pub max_bodies_bytes: usize,
+    /// Connections at once; further ones wait in the kernel's queue.
+    #[arg(long, env = "EYE_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "CONNECTIONS")]
+    pub max_connections: usize,
+    /// Seconds a sender may take for its headers, and again for its body.
+    #[arg(long, env = "EYE_READ_SECONDS", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub read: Duration,
+}
+
+/// The log and how long to wait for it.
+#[derive(Debug, Clone, Args)]
+pub struct LogConfig {
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    /// Seconds after which a sender is told that the brokers are slow.
+    #[arg(long, env = "EYE_WAIT_SECONDS", default_value = "5", value_name = "SECONDS", value_parser = seconds)]
+    pub wait: Duration,
+    /// Events that may wait for the brokers at once.
+    #[arg(long, env = "EYE_QUEUE_EVENTS", default_value_t = 100_000, value_name = "EVENTS")]
+    pub queue_events: u32,
+    /// Bytes that may wait for the brokers at once.
+    #[arg(long, env = "EYE_QUEUE_BYTES", default_value_t = 128 << 20, value_name = "BYTES")]
+    pub queue_bytes: usize,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds between 0.1 and 3600 is needed".into()),
+    }
+}

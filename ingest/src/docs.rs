@@ -1,0 +1,102 @@
+//! The description of the API (OpenAPI 3.1) and a page to read it.
+
+use std::sync::Arc;
+
+use axum::response::Html;
+use serde::Serialize;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::receipts::Fault;
+use crate::server::{self, Gateway};
+
+/// One event, or several.
+#[derive(ToSchema)]
+#[schema(as = Events)]
+#[serde(untagged)]
+#[derive(Serialize)]
+#[expect(dead_code, reason = "only its schema is used: events are never deserialised here")]
+pub(crate) enum Events {
+    One(Event),
+    Several(Vec<Event>),
+}
+
+/// What somebody did. The gateway needs `session_id`; the rest is judged by the projector.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct Event {
+    /// The session, made by the application.
+    session_id: Uuid,
+    #[schema(min_length = 1, max_length = 255)]
+    category: String,
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    /// As the schema of the event type (category and name) says.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+    /// `2021-01-01 09:15:27.243860` (UTC) or RFC 3339.
+    timestamp: String,
+    /// The idempotency key: send the same one with every try.
+    event_id: Option<Uuid>,
+    /// The sender's clock when it sent.
+    sent_at: Option<String>,
+}
+
+/// The answer to each event, in input order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Receipts)]
+pub(crate) struct Receipts {
+    receipts: Vec<Receipt>,
+}
+
+/// An event's place in the log, or what is wrong with it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Receipt)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used: receipts are written by hand")]
+pub(crate) enum Receipt {
+    Appended { event_id: Uuid, partition: i32, offset: i64 },
+    Error { error: Fault },
+}
+
+/// RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    status: u16,
+    /// What a program branches on.
+    code: String,
+    title: String,
+    /// What to do.
+    detail: String,
+    field: Option<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "The Eye: gateway", description = "Takes events and appends them to the log."),
+    modifiers(&Keys)
+)]
+struct Api;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("application key", bearer);
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    let events = OpenApiRouter::with_openapi(Api::openapi()).routes(routes!(server::post_events));
+    events.route("/events", axum::routing::options(server::preflight))
+}
+
+pub(crate) fn page(openapi: &utoipa::openapi::OpenApi) -> Html<String> {
+    Html(infra::http::api_page("The Eye: gateway", &serde_json::to_string(openapi).unwrap_or_default()))
+}

@@ -1,0 +1,147 @@
+//! `POST /events`: from a request to receipts.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use uuid::Uuid;
+
+use crate::admit::Beside;
+use crate::append::{Common, Event, Failure, Outcome};
+use crate::body;
+use crate::error::Error;
+use crate::json;
+use crate::receipts::{Fault, Receipt, Receipts};
+use crate::server::Gateway;
+use crate::slice::{Item, slice};
+
+const RFC3339: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// Takes the events of a request.
+///
+/// # Errors
+/// What keeps the whole request from being taken.
+pub(crate) async fn take(
+    gateway: &Gateway,
+    peer: IpAddr,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let deadline = Instant::now() + gateway.config.log.wait;
+    let beside = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
+    let form = body::form(&parts.headers)?;
+    let (body, _room) = gateway.bodies.read(&parts.headers, body).await?;
+    gateway.metrics.body_bytes.inc_by(body.len() as u64);
+
+    let items = slice(&body, form);
+    let limits = &gateway.config.limits;
+    if items.is_empty() {
+        return Err(Error::NoEvents);
+    }
+    if items.len() > limits.max_events {
+        return Err(Error::TooManyEvents(items.len(), limits.max_events));
+    }
+    // One pass for all events; only in a body that is not UTF-8 it is asked for each.
+    let is_utf8 = std::str::from_utf8(&body).is_ok();
+    let prepared: Vec<Result<Prepared<'_>, Fault>> =
+        items.into_iter().map(|item| prepare(item, is_utf8, limits.max_event_bytes)).collect();
+    let events: Vec<Event<'_>> = prepared.iter().flatten().map(Prepared::event).collect();
+    let refused = prepared.len() - events.len();
+    beside.metrics.refused.inc_by(refused as u64);
+    if events.is_empty() {
+        let faults = prepared.into_iter().filter_map(|prepared| prepared.err().map(Receipt::Fault));
+        return Ok(answer(StatusCode::BAD_REQUEST, faults));
+    }
+    let bytes = events.iter().map(|event| event.value.len()).sum();
+    if !gateway.log.fits(events.len(), bytes) {
+        return Err(Error::BodyTooLarge(gateway.config.log.queue_bytes));
+    }
+    beside.take(events.len()).inspect_err(|_| beside.metrics.limited.inc_by(events.len() as u64))?;
+
+    let received_at = OffsetDateTime::now_utc().format(RFC3339).unwrap_or_default();
+    let traceparent = parts.headers.get("traceparent").map(HeaderValue::as_bytes);
+    let common = Common { app: &beside.name, received_at: &received_at, traceparent };
+    let outcomes = gateway.log.append(&common, &events, deadline).await;
+    count(&beside, &outcomes);
+    if outcomes.iter().all(Result::is_err) {
+        return Err(failure(&outcomes, gateway.log.retry_after()));
+    }
+    let mut outcomes = outcomes.into_iter();
+    let receipts = prepared.into_iter().map(|prepared| match prepared {
+        Err(fault) => Receipt::Fault(fault),
+        Ok(prepared) => match outcomes.next() {
+            Some(Ok(place)) => Receipt::Appended(prepared.event_id, place),
+            Some(Err(failure)) => Receipt::Fault(Fault::failed(failure, prepared.event_id)),
+            None => Receipt::Fault(Fault::failed(Failure::Slow, prepared.event_id)),
+        },
+    });
+    Ok(answer(StatusCode::ACCEPTED, receipts))
+}
+
+/// An event as it goes into the log.
+struct Prepared<'a> {
+    key: Cow<'a, str>,
+    value: &'a [u8],
+    event_id: Uuid,
+}
+
+impl Prepared<'_> {
+    fn event(&self) -> Event<'_> {
+        Event { key: &self.key, value: self.value, event_id: self.event_id }
+    }
+}
+
+/// Looks at what routing needs, and nothing else: the projector judges.
+fn prepare(item: Item<'_>, is_utf8: bool, max_bytes: usize) -> Result<Prepared<'_>, Fault> {
+    let scanned = item.map_err(|fault| Fault::syntax(&fault))?;
+    if !scanned.bytes.starts_with(b"{") {
+        return Err(Fault::not_an_object());
+    }
+    if scanned.bytes.len() > max_bytes {
+        return Err(Fault::too_large(scanned.bytes.len(), max_bytes));
+    }
+    if !is_utf8 && std::str::from_utf8(scanned.bytes).is_err() {
+        return Err(Fault::not_utf8());
+    }
+    let session = scanned.session_id.ok_or_else(Fault::no_session)?;
+    let session = json::text(session).filter(|text| !text.is_empty()).ok_or_else(Fault::no_session)?;
+    // The key is the canonical form, so that a session stays in its partition however it is written. What is no
+    // UUID is the projector's to reject, like anything else that is wrong with an event.
+    let key = match Uuid::try_parse(&session) {
+        Ok(session) => Cow::Owned(session.hyphenated().to_string()),
+        Err(_) => session,
+    };
+    let given = scanned.event_id.and_then(json::text).and_then(|text| Uuid::try_parse(&text).ok());
+    Ok(Prepared { key, value: scanned.bytes, event_id: given.unwrap_or_else(Uuid::now_v7) })
+}
+
+fn count(beside: &Beside, outcomes: &[Outcome]) {
+    let acknowledged = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    beside.metrics.acknowledged.inc_by(acknowledged as u64);
+    beside.metrics.failed.inc_by((outcomes.len() - acknowledged) as u64);
+}
+
+/// What to say when nothing of a request is known to be in the log: the worst is that some of it might be.
+fn failure(outcomes: &[Outcome], retry_after: u64) -> Error {
+    let failures = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    if failures().any(|failure| *failure == Failure::Slow) {
+        return Error::Slow(retry_after);
+    }
+    match failures().next() {
+        Some(Failure::Refused(code)) => Error::Refused(retry_after, format!("{code:?}")),
+        _ => Error::Full(retry_after),
+    }
+}
+
+fn answer(status: StatusCode, receipts: impl Iterator<Item = Receipt>) -> Response {
+    let body = Receipts::write(receipts);
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
