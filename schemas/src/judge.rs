@@ -15,6 +15,26 @@ use crate::{
 };
 
 /// Judges records. Cheap to make: make another one when the registry or the applications change.
+///
+/// # Rules
+///
+/// All faults of a record are told, not only the first; of a record that is not an event, only what
+/// is wrong with the record and its application. In detail:
+///
+/// - The newest version of an event type judges, whenever the event was sent.
+/// - Fields of the event that are not known are allowed: they stay in the log. A known field that
+///   occurs twice is an `invalid_field`, and a key that any object of `data` repeats is a
+///   `data_invalid`, because readers of JSON disagree on which of the two counts.
+/// - `null` counts as absent for `event_id` and `sent_at`, and as an `invalid_field` elsewhere.
+/// - UUIDs are taken in every common form: hyphenated or not, in either case, in braces or as a
+///   URN.
+/// - A leap second is the last microsecond of its minute; digits of a fraction beyond six are cut.
+/// - `sent_at` is the sender's clock: it may lie in the future. A timestamp is in the future by the
+///   time of receipt, which is the header's, or else the log's; never by the judge's own clock. A header that claims
+///   a receipt later than the log's time by more than the tolerance is not believed.
+/// - JSON that nests deeper than 127 levels, has a number beyond a double (`1e400`) or half a
+///   surrogate pair is `invalid_json`: not every reader of the log could read it. Integers beyond
+///   2^53 are allowed, and compared with a schema's bounds as exactly as `jsonschema` can.
 #[derive(Debug, Clone)]
 pub struct Judge {
     registry: Arc<Registry>,
@@ -62,7 +82,7 @@ pub struct Judgement<'a> {
     /// `None` only if rejected.
     pub timestamp: Option<i64>,
     pub sent_at: Option<i64>,
-    /// The header's, or else the log's time.
+    /// The header's if it is believable, or else the log's time.
     pub received_at: i64,
     /// The header's, if it is well-formed; otherwise empty.
     pub traceparent: &'a str,
@@ -102,7 +122,7 @@ impl Judge {
             data: "",
             timestamp: None,
             sent_at: None,
-            received_at: received_at(record),
+            received_at: self.received_at(record),
             traceparent: traceparent(record),
             schema_version: 0,
             reasons: Vec::new(),
@@ -169,6 +189,19 @@ impl Judge {
         }
     }
 
+    fn received_at(&self, record: &Record<'_>) -> i64 {
+        let log_time = record.log_time_ms.saturating_mul(1000).clamp(timestamp::MIN, timestamp::MAX);
+        // A log without times has -1 or 0.
+        let latest = if log_time > 0 {
+            log_time.saturating_add(self.settings.future_tolerance_us)
+        } else {
+            timestamp::MAX
+        };
+        let header = record.headers.received_at.and_then(|header| str::from_utf8(header).ok());
+        let header = header.and_then(|header| timestamp::parse(header).ok());
+        header.filter(|header| *header <= latest).unwrap_or(log_time)
+    }
+
     fn check_future(&self, judgement: &Judgement<'_>, reasons: &mut Reasons) {
         let Some(timestamp) = judgement.timestamp else { return };
         let (ahead, tolerance) = (timestamp - judgement.received_at, self.settings.future_tolerance_us);
@@ -216,13 +249,6 @@ fn check_repeated_keys(data: Value<'_, '_>, reasons: &mut Reasons) {
 
 fn header_id(record: &Record<'_>) -> Option<Uuid> {
     Uuid::try_parse_ascii(record.headers.event_id?).ok()
-}
-
-fn received_at(record: &Record<'_>) -> i64 {
-    let header = record.headers.received_at.and_then(|header| str::from_utf8(header).ok());
-    header
-        .and_then(|header| timestamp::parse(header).ok())
-        .unwrap_or_else(|| record.log_time_ms.saturating_mul(1000).clamp(timestamp::MIN, timestamp::MAX))
 }
 
 /// The header if it has the form of W3C trace context, version 00.

@@ -165,6 +165,11 @@ fn ids_and_times_come_from_the_first_that_knows() {
     assert_eq!(judgement.event_id.to_string(), "583d2b15-51c5-51af-8871-4d3d59932cfc");
     assert_eq!((judgement.received_at, judgement.traceparent), (1_767_225_600_000_000, ""));
 
+    direct.headers.received_at = Some(b"2026-01-01T00:00:59.9Z");
+    assert_eq!(verdict(&direct).received_at, 1_767_225_659_900_000, "clocks differ");
+    direct.headers.received_at = Some(b"2026-01-01T00:01:01Z");
+    assert_eq!(verdict(&direct).received_at, 1_767_225_600_000_000, "but not by more than the tolerance");
+
     for log_time_ms in [i64::MIN, -1, i64::MAX] {
         verdict(&Record { log_time_ms, ..direct });
     }
