@@ -1,0 +1,184 @@
+//! What is taken, how it stands in the log, and what is said of the rest.
+
+use std::io::{BufRead, BufReader, Write};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use crate::{Gateway, Options};
+
+const SESSION: &str = "e2085be5-9137-4e4e-80b5-f1ffddc25423";
+
+fn event(more: &str) -> String {
+    format!(r#"{{ "session_id": "{SESSION}", "category": "c", "name": "n", "data": {{}}{more}}}"#)
+}
+
+fn place(receipt: &Value) -> (i64, i64) {
+    let number = |key: &str| receipt[key].as_i64().unwrap_or_else(|| panic!("no {key} in {receipt}"));
+    (number("partition"), number("offset"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_the_very_bytes_of_the_demo_data() {
+    let gateway = Gateway::start(Options::default()).await;
+    let file = include_bytes!("../../../tests/data/ecom/events-ecom.ndjson.gz");
+    let events: Vec<String> =
+        BufReader::new(GzDecoder::new(&file[..])).lines().collect::<Result<_, _>>().unwrap();
+    let mut places = Vec::new();
+    for (index, batch) in events.chunks(1000).enumerate() {
+        let request = match index % 2 {
+            0 => gateway.post("application/x-ndjson", batch.join("\n")),
+            _ => gateway.post("application/json", format!("[{}]", batch.join(",\n "))),
+        };
+        let (status, answer) = gateway.answer(request).await;
+        assert_eq!(status, 202, "{answer}");
+        places.extend(answer["receipts"].as_array().unwrap().iter().map(place));
+    }
+    let log = gateway.log();
+    assert_eq!(log.len(), events.len());
+    for (event, place) in events.iter().zip(&places) {
+        let logged = &log[place];
+        assert_eq!(logged.value, event.as_bytes());
+        let parsed: Value = serde_json::from_str(event).unwrap();
+        assert_eq!(logged.key, parsed["session_id"].as_str().unwrap().as_bytes());
+        assert_eq!(logged.headers["event_id"], parsed["event_id"].as_str().unwrap().as_bytes());
+        assert_eq!(logged.headers["app"], b"shop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_in_input_order_and_a_bad_event_harms_no_neighbour() {
+    let gateway =
+        Gateway::start(Options { arguments: vec!["--max-event-bytes", "1000"], ..Options::default() }).await;
+    let lines = [
+        event(""),
+        "not json".into(),
+        r#"["a"]"#.into(),
+        r#"{"name": "n"}"#.into(),
+        event(&format!(r#", "x": "{}""#, "x".repeat(1000))),
+        event(r#", "event_id": "0B0B0B0B-0000-4000-8000-000000000001""#),
+        r#"{"session_id": "no uuid"}"#.into(),
+    ];
+    let (status, answer) = gateway.answer(gateway.post("application/x-ndjson", lines.join("\r\n"))).await;
+    assert_eq!(status, 202);
+    let said: Vec<&str> = answer["receipts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|receipt| receipt["error"]["code"].as_str().unwrap_or("appended"))
+        .collect();
+    let expected = [
+        "appended",
+        "invalid_json",
+        "not_an_object",
+        "missing_session_id",
+        "event_too_large",
+        "appended",
+        "appended",
+    ];
+    assert_eq!(said, expected, "{answer}");
+    assert_eq!(answer["receipts"][5]["event_id"], "0b0b0b0b-0000-4000-8000-000000000001");
+    let log = gateway.log();
+    assert_eq!(log[&place(&answer["receipts"][6])].value, lines[6].as_bytes());
+    assert_eq!(log.len(), 3);
+    // The session's key is canonical, whatever the id of the event.
+    assert_eq!(log[&place(&answer["receipts"][5])].key, SESSION.as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_taken_at_all_is_a_problem_that_says_what_to_do() {
+    let gateway = Gateway::start(Options {
+        arguments: vec!["--max-body-bytes", "10000", "--max-events", "50"],
+        apps: format!(
+            "[[app]]\nname = \"far\"\nnetworks = [\"10.0.0.0/8\"]\nkeys = [{{ sha256 = \"{}\" }}]\n",
+            schemas::apps::sha256_hex(b"far")
+        ),
+    })
+    .await;
+    let post = |body: &str| gateway.post("application/json", body.to_string());
+    let bare =
+        |key: &str| gateway.http.post(format!("{}/events", gateway.url)).bearer_auth(key).body(event(""));
+    let url = format!("{}/events", gateway.url);
+    for (request, status, code) in [
+        (gateway.http.post(&url).body(event("")), 401, "missing_key"),
+        (bare("guess"), 401, "unknown_key"),
+        (bare("far"), 403, "network_not_allowed"),
+        (gateway.http.post(format!("{url}?key=key")).body(event("")), 401, "key_in_url"),
+        (post(&event("")).header("origin", "https://elsewhere"), 403, "origin_not_allowed"),
+        (post(""), 400, ""),
+        (post("[]"), 400, "no_events"),
+        (post("{}"), 400, ""),
+        (post(&"x".repeat(10_001)), 413, "body_too_large"),
+        (post(&format!("[{}1]", "1,".repeat(50))), 413, "too_many_events"),
+        (gateway.post("application/xml", event("")), 415, "unsupported_media_type"),
+        (post(&event("")).header("content-encoding", "lzw"), 415, "unsupported_encoding"),
+        (post(&event("")).header("content-encoding", "gzip"), 400, "bad_encoding"),
+        (gateway.http.get(format!("{}/nowhere", gateway.url)), 404, "not_found"),
+        (gateway.http.get(&url), 405, "method_not_allowed"),
+    ] {
+        let (got, answer) = gateway.answer(request).await;
+        assert_eq!(got, status, "{code}: {answer}");
+        match code {
+            "" => assert!(answer["receipts"][0]["error"]["message"].is_string(), "{answer}"),
+            code => {
+                assert_eq!((&answer["code"], answer["detail"].is_string()), (&json!(code), true), "{answer}")
+            }
+        }
+    }
+    assert!(gateway.log().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_send_text_and_packed_bodies_inflate() {
+    let key = schemas::apps::sha256_hex(b"page");
+    let apps = format!(
+        "[[app]]\nname = \"page\"\norigins = [\"https://page\"]\nkeys = [{{ sha256 = \"{key}\", browser = true }}]\n"
+    );
+    let gateway = Gateway::start(Options { apps, ..Options::default() }).await;
+    let beacon = gateway.http.post(format!("{}/events?key=page", gateway.url));
+    let beacon = beacon.header("content-type", "text/plain;charset=UTF-8").header("origin", "https://page");
+    let (status, answer) = gateway.answer(beacon.body(event(""))).await;
+    assert_eq!(status, 202, "{answer}");
+    let ask = gateway.http.request(reqwest::Method::OPTIONS, format!("{}/events", gateway.url));
+    let asked = ask
+        .header("origin", "https://page")
+        .header("access-control-request-method", "POST")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(asked.headers()["access-control-allow-origin"], "https://page");
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(event("").as_bytes()).unwrap();
+    let packed = gateway.post("application/json", gzip.finish().unwrap()).header("content-encoding", "gzip");
+    let traced = packed.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let (status, answer) = gateway.answer(traced).await;
+    assert_eq!(status, 202, "{answer}");
+    let log = gateway.log();
+    let logged = &log[&place(&answer["receipts"][0])];
+    assert_eq!(logged.value, event("").as_bytes());
+    assert_eq!(logged.headers["traceparent"], b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert!(std::str::from_utf8(&logged.headers["received_at"]).unwrap().ends_with('Z'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_registry_is_in_force_without_a_restart() {
+    let gateway = Gateway::start(Options::default()).await;
+    let with = |key: &str| {
+        gateway.http.post(format!("{}/events", gateway.url)).bearer_auth(key.to_string()).body(event(""))
+    };
+    assert_eq!(gateway.answer(with("later")).await.0, 401);
+    let mut registry = std::fs::read_to_string(&gateway.apps).unwrap();
+    registry += &format!(
+        "[[app]]\nname = \"later\"\nkeys = [{{ sha256 = \"{}\" }}]\n",
+        schemas::apps::sha256_hex(b"later")
+    );
+    std::fs::write(&gateway.apps, registry).unwrap();
+    for _ in 0..600 {
+        if gateway.answer(with("later")).await.0 == 202 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the new key is never taken");
+}

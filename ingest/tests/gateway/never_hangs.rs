@@ -1,0 +1,167 @@
+//! Whatever the brokers, the senders or other applications do: an answer within the bound, nothing lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use crate::gateway::broker;
+use crate::{Gateway, Options};
+
+fn events(count: usize) -> (Vec<Uuid>, String) {
+    let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
+    let lines = ids
+        .iter()
+        .map(|id| format!(r#"{{"session_id":"{id}","event_id":"{id}","x":"{}"}}"#, "x".repeat(200)));
+    (ids.clone(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Senders go on while the broker is stopped and continued: each is answered, the queue has its bound, and
+/// every event that was acknowledged is in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_broker_costs_a_503_and_loses_nothing_acknowledged() {
+    let arguments = vec!["--wait", "1", "--queue-events", "500"];
+    let gateway =
+        Arc::new(Gateway::start_on(broker().await, Options { arguments, ..Options::default() }).await);
+    let enough = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..16)
+        .map(|_| {
+            let (gateway, enough) = (Arc::clone(&gateway), Arc::clone(&enough));
+            tokio::spawn(async move {
+                let (mut acknowledged, mut refused, mut slowest) = (Vec::new(), 0, Duration::ZERO);
+                while !enough.load(Ordering::Relaxed) {
+                    let (ids, body) = events(50);
+                    let began = Instant::now();
+                    let request = gateway.post("application/x-ndjson", body);
+                    let response = request.send().await.unwrap();
+                    slowest = slowest.max(began.elapsed());
+                    match response.status().as_u16() {
+                        202 => {
+                            let answer: serde_json::Value =
+                                serde_json::from_str(&response.text().await.unwrap()).unwrap();
+                            let receipts = answer["receipts"].as_array().unwrap();
+                            let taken =
+                                ids.iter().zip(receipts).filter(|(_, receipt)| receipt["offset"].is_i64());
+                            acknowledged.extend(taken.map(|(id, _)| *id));
+                        }
+                        503 => {
+                            refused += 1;
+                            assert!(
+                                response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
+                                    >= 1
+                            );
+                        }
+                        other => panic!("{other}: {}", response.text().await.unwrap()),
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                (acknowledged, refused, slowest)
+            })
+        })
+        .collect();
+    let queued = async || {
+        let metrics =
+            gateway.http.get(format!("{}/metrics", gateway.url)).send().await.unwrap().text().await.unwrap();
+        let line =
+            metrics.lines().find(|line| line.starts_with("eye_ingest_queue_events ")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gateway.kafka.process.pause();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(queued().await <= 500, "the queue has a bound");
+    gateway.kafka.process.resume();
+    // Taken again, without a restart.
+    let (_, body) = events(1);
+    let began = Instant::now();
+    while gateway.answer(gateway.post("application/x-ndjson", body.clone())).await.0 != 202 {
+        assert!(began.elapsed() < Duration::from_secs(60), "does not recover");
+    }
+    enough.store(true, Ordering::Relaxed);
+
+    let (mut acknowledged, mut refused, mut slowest) = (HashSet::new(), 0, Duration::ZERO);
+    for sender in senders {
+        let (theirs, refusals, longest) = sender.await.unwrap();
+        acknowledged.extend(theirs);
+        refused += refusals;
+        slowest = slowest.max(longest);
+    }
+    let log = gateway.log();
+    let in_log: HashSet<Uuid> =
+        log.values().map(|logged| Uuid::try_parse_ascii(&logged.headers["event_id"]).unwrap()).collect();
+    println!(
+        "{} acknowledged, {refused} requests refused, slowest answer {slowest:?}, {} records",
+        acknowledged.len(),
+        log.len()
+    );
+    assert!(refused > 0 && !acknowledged.is_empty());
+    assert!(acknowledged.is_subset(&in_log), "acknowledged, and not in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_over_its_rate_is_told_when_to_come_back_and_others_go_on() {
+    let key = schemas::apps::sha256_hex(b"noisy");
+    let apps =
+        format!("[[app]]\nname = \"noisy\"\nrate = 1\nburst = 10\nkeys = [{{ sha256 = \"{key}\" }}]\n");
+    let gateway = Gateway::start(Options { apps, ..Options::default() }).await;
+    let noisy = |count| {
+        let request = gateway.http.post(format!("{}/events", gateway.url)).bearer_auth("noisy");
+        request.header("content-type", "application/x-ndjson").body(events(count).1)
+    };
+    assert_eq!(gateway.answer(noisy(10)).await.0, 202);
+    let refused = noisy(10).send().await.unwrap();
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    assert_eq!(
+        gateway.answer(noisy(11)).await,
+        (413, gateway.answer(noisy(11)).await.1),
+        "more than ever fits"
+    );
+    assert_eq!(gateway.answer(gateway.post("application/x-ndjson", events(100).1)).await.0, 202);
+}
+
+/// Senders that never finish their headers or body are cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_sender_is_cut_off() {
+    let gateway = Gateway::start(Options { arguments: vec!["--read", "1"], ..Options::default() }).await;
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let mut headers = TcpStream::connect(address).await.unwrap();
+    headers.write_all(b"POST /events HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    let mut body = TcpStream::connect(address).await.unwrap();
+    body.write_all(
+        b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 100\r\n\r\n{",
+    )
+    .await
+    .unwrap();
+    let mut answer = String::new();
+    headers.read_to_string(&mut answer).await.unwrap();
+    let mut answer = vec![0; 12];
+    body.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_what_is_under_way() {
+    let mut gateway = Gateway::start(Options::default()).await;
+    let (_, body) = events(1000);
+    let request = gateway.post("application/x-ndjson", body);
+    let sending = tokio::spawn(request.send());
+    let probe = gateway.http.get(format!("{}/metrics", gateway.url));
+    // Under way: the request has been counted into the body bytes.
+    loop {
+        let metrics = probe.try_clone().unwrap().send().await.unwrap().text().await.unwrap();
+        if !metrics.contains("eye_ingest_body_bytes_total 0") {
+            break;
+        }
+    }
+    gateway.stop().await.unwrap();
+    let answer = sending.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 202);
+    assert_eq!(gateway.log().len(), 1000);
+    assert!(gateway.http.get(format!("{}/healthz", gateway.url)).send().await.is_err(), "no new connections");
+}
