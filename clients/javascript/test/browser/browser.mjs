@@ -1,32 +1,42 @@
-// Debian's Chromium, and pages for it that need no server.
+// Debian's Chromium, and pages for it.
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 
 /** One of the origins that the local registry of applications lists for the browser key. */
 export const ORIGIN = "http://localhost:3000";
+/** None of them. */
+export const OTHER_ORIGIN = "http://localhost:4567";
 
-export const launch = (args = []) =>
+/** With `origins` served from a port of this machine: a browser lets no other pages at an address of it. */
+export const launch = (port, ...origins) =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-      ...["--disable-background-networking", "--disable-component-update", ...args],
+      ...["--disable-background-networking", "--disable-component-update"],
+      `--host-resolver-rules=${origins.map((origin) => `MAP ${new URL(origin).host} 127.0.0.1:${port}`)}`,
     ],
   });
 
-const script = readFileSync(new URL("../../dist/eye.min.js", import.meta.url), "utf8");
+const script = readFileSync(new URL("../../dist/eye.min.js", import.meta.url));
 
-/** A context in which every page of `origin` is `html`, with the script started against `url`. */
-export async function site(browser, { url, key, html = "", spool = false, origin = ORIGIN }) {
-  const context = await browser.newContext();
-  await context.route(`${origin}/**`, (route) => {
-    if (route.request().url().endsWith("/eye.min.js")) {
-      return route.fulfill({ contentType: "text/javascript", body: script });
-    }
-    const tag = `<script src="/eye.min.js" data-url="${url}" data-key="${key}" ${spool ? "data-spool" : ""}></script>`;
-    return route.fulfill({ contentType: "text/html", body: `<!doctype html><title>t</title>${tag}${html}` });
+/** A site in which every page is `html`, with the script, whose attributes are the page's query. */
+export async function serve(html) {
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url, ORIGIN);
+    if (pathname === "/eye.min.js") return response.setHeader("Content-Type", "text/javascript").end(script);
+    const attributes = [...searchParams].map(([name, value]) => `data-${name}="${value}"`).join(" ");
+    response.setHeader("Content-Type", "text/html");
+    response.end(
+      `<!doctype html><title>t</title><link rel="icon" href="data:,">` +
+        `<script src="/eye.min.js" ${attributes}></script>${html}`,
+    );
   });
-  return context;
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
 }
 
 export const session = async (context) =>

@@ -3,13 +3,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { pipeline, timeline } from "../pipeline.mjs";
-import { ORIGIN, launch, session, site } from "./browser.mjs";
+import { ORIGIN, OTHER_ORIGIN, launch, serve, session } from "./browser.mjs";
 
 const { url, browserKey: key } = pipeline();
-let browser;
-before(async () => (browser = await launch()));
-after(() => browser?.close());
-
 const HTML = `
   <button id="bubble" data-eye-click="chat bubble"><b>chat</b></button>
   <button id="unmarked">other</button>
@@ -25,13 +21,26 @@ const HTML = `
   </form>
   <form id="unmarked-form" onsubmit="return false"><input name="x"><button>send</button></form>`;
 
+let server, browser;
+before(async () => {
+  server = await serve(HTML);
+  browser = await launch(server.address().port, ORIGIN, OTHER_ORIGIN);
+});
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+const address = (path, { origin = ORIGIN, ...more } = {}) =>
+  `${origin}${path}?${new URLSearchParams({ url, key, ...more })}`;
+
 const facts = (events) => events.map(({ category, name, data }) => [category, name, data]);
 const place = { host: "localhost:3000", path: "/" };
 
 test("views, marked clicks and submits are recorded, and form values only when asked for", async () => {
-  const context = await site(browser, { url, key, html: HTML });
+  const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto(`${ORIGIN}/`);
+  await page.goto(address("/"));
   await page.click("#bubble b");
   await page.click("#unmarked");
   await page.click("form[data-eye-submit='']  button");
@@ -70,10 +79,10 @@ test("views, marked clicks and submits are recorded, and form values only when a
 });
 
 test("what a page recorded last arrives when it is left at once", async () => {
-  const context = await site(browser, { url, key, html: HTML });
+  const context = await browser.newContext();
   const page = await context.newPage();
   for (const path of ["/1", "/2", "/3"]) {
-    await page.goto(ORIGIN + path);
+    await page.goto(address(path));
     await page.evaluate(() => document.querySelector("#bubble").click());
   }
   await page.goto("about:blank");
@@ -86,9 +95,9 @@ test("what a page recorded last arrives when it is left at once", async () => {
 });
 
 test("what a page recorded last arrives when its tab is closed", async () => {
-  const context = await site(browser, { url, key, html: HTML });
+  const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto(`${ORIGIN}/`);
+  await page.goto(address("/"));
   await page.evaluate(() => document.querySelector("#bubble").click());
   await page.close({ runBeforeUnload: true });
   const id = await session(context);
@@ -97,16 +106,17 @@ test("what a page recorded last arrives when its tab is closed", async () => {
 });
 
 test("a page that can't reach the gateway keeps its events for the next page, exactly once", async () => {
-  const context = await site(browser, { url, key, html: HTML, spool: true });
+  const context = await browser.newContext();
   const page = await context.newPage();
   const events = `${url}/events*`;
+  const spool = { spool: "" };
   // The gateway takes the events, but no answer comes back; then nothing goes through at all.
   let lost = 0;
   await context.route(events, async (route) => {
     if (route.request().method() === "POST") lost += (await route.fetch()).status() === 202;
     await route.abort("connectionreset");
   });
-  await page.goto(`${ORIGIN}/1`);
+  await page.goto(address("/1", spool));
   await page.evaluate(() => void eye.eye.flush());
   await page.waitForFunction(() => eye.eye.stats().retries > 0);
   await context.unroute(events);
@@ -114,7 +124,7 @@ test("a page that can't reach the gateway keeps its events for the next page, ex
   await page.evaluate(() => document.querySelector("#bubble").click());
   await page.goto("about:blank");
   await context.unroute(events);
-  await page.goto(`${ORIGIN}/2`);
+  await page.goto(address("/2", spool));
   assert.equal(await page.evaluate(() => eye.eye.flush()), true);
   const stats = await page.evaluate(() => eye.eye.stats());
   assert.equal(stats.recovered, 2);
@@ -130,9 +140,9 @@ test("a page that can't reach the gateway keeps its events for the next page, ex
 });
 
 test("a page of another origin is refused, and counts it", async () => {
-  const context = await site(browser, { url, key, origin: "http://localhost:4567" });
+  const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto("http://localhost:4567/");
+  await page.goto(address("/", { origin: OTHER_ORIGIN }));
   const stats = await page.evaluate(async () => (await eye.close(), eye.eye.stats()));
   assert.deepEqual([stats.delivered, stats.lost], [0, 1]);
   await context.close();

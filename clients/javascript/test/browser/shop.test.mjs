@@ -11,6 +11,8 @@ import { launch, session } from "./browser.mjs";
 
 const SHOP = fileURLToPath(new URL("../../../../examples/shop", import.meta.url));
 const { url, key, browserKey } = pipeline();
+/** What the registry of applications lists for the browser key; the shop of the test listens elsewhere. */
+const SHOP_ORIGIN = "http://localhost:8090";
 let shop, browser;
 
 before(async () => {
@@ -30,8 +32,7 @@ before(async () => {
     shop.stderr.on("data", read);
     shop.on("exit", (code) => reject(new Error(`the shop ended with ${code}:\n${said}`)));
   });
-  // The browser key is good for this origin; the shop of the test is elsewhere.
-  browser = await launch([`--host-resolver-rules=MAP localhost:8090 127.0.0.1:${port}`]);
+  browser = await launch(port, SHOP_ORIGIN);
 });
 after(async () => {
   await browser?.close();
@@ -47,7 +48,7 @@ test("a visit is one session, in its order", async () => {
   const errors = [];
   page.on("pageerror", (error) => errors.push(error));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  await page.goto("http://localhost:8090/");
+  await page.goto(`${SHOP_ORIGIN}/`);
   await page.getByRole("link", { name: "Chat with us" }).click();
   await page.getByRole("link", { name: "Contact" }).click();
   await page.getByLabel("First name").fill("John");

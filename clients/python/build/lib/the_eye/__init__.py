@@ -1,0 +1,23 @@
+"""Send user-interaction events to The Eye.
+
+An application calls :meth:`Client.track` (or one of its helpers) and goes on at once: the event is
+stamped, serialised and put into a bounded buffer; a daemon thread sends batches and retries them
+under the same event ids until the gateway has given a receipt for every event. Nothing here raises
+into the application or blocks it, and whatever could not be sent is counted in :meth:`Client.stats`.
+
+Layout, in reading order:
+
+- ``client``: what an application calls, and the accounts of what became of its events
+- ``sender``: the loop of the background thread: take a batch, post it, read the receipts, retry
+- ``transport``: one keep-alive connection to the gateway
+- ``buffer``, ``spool``: where events wait: in memory, or in files that outlive the process
+- ``visit``: the events of a web page, bound to one request's session, host and path
+- ``pages``: which responses are page views, and the session cookie; used by ``wsgi``, ``asgi``, ``django``
+"""
+
+from .client import Client
+from .stats import Stats
+from .visit import Visit
+
+__all__ = ["Client", "Stats", "Visit"]
+__version__ = "0.1.0"

@@ -1,0 +1,85 @@
+"""Events that wait in memory, already cut into the batches in which they will be sent."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+
+class Batch:
+    """Some events, each one line of JSON without its line end."""
+
+    __slots__ = ("born", "lines", "size")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.size = 0
+        self.born = time.monotonic()
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
+    def read(self) -> list[bytes]:
+        return self.lines
+
+
+class Buffer:
+    """A bounded queue of batches. Not locked: the client holds its lock around every call."""
+
+    survives = False
+    """Whether what is left at the end can be sent by a later process."""
+
+    def __init__(self, *, max_events: int, max_bytes: int, batch_events: int, batch_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._batch_events = batch_events
+        self._batch_bytes = batch_bytes
+        self._full: deque[Batch] = deque()
+        self._open: Batch | None = None
+        self._events = 0
+        self._bytes = 0
+
+    def put(self, line: bytes) -> str | None:
+        """Keep an event; the reason if it had to be dropped."""
+        size = len(line)
+        if self._events >= self._max_events or self._bytes + size > self._max_bytes:
+            return "buffer_full"
+        batch = self._open
+        if batch is not None and batch.size + size > self._batch_bytes:
+            self._full.append(batch)
+            batch = None
+        if batch is None:
+            batch = self._open = Batch()
+        batch.lines.append(line)
+        batch.size += size
+        self._events += 1
+        self._bytes += size
+        if len(batch.lines) >= self._batch_events:
+            self._full.append(batch)
+            self._open = None
+        return None
+
+    @property
+    def has_full(self) -> bool:
+        return bool(self._full)
+
+    @property
+    def open_since(self) -> float | None:
+        """When the batch that is being filled got its first event (``time.monotonic``)."""
+        return self._open.born if self._open else None
+
+    def take(self) -> Batch | None:
+        """The oldest batch, full or not. It counts against the bounds until :meth:`done`."""
+        if self._full:
+            return self._full.popleft()
+        batch, self._open = self._open, None
+        return batch
+
+    def done(self, batch: Batch) -> None:
+        """Every event of the batch has met its end: forget it."""
+        self._events -= batch.count
+        self._bytes -= batch.size
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,210 @@
+"""Events that wait on disk, so that a killed process loses none of those it accepted.
+
+The spool is a directory of batches: each ``<owner>-<number>.ndjson`` is the events of one request,
+appended as they are tracked and removed when the gateway has answered for all of them. ``<owner>.lock``
+is locked for as long as the owner lives; whoever can lock the file of another owner sends what that
+one left behind. Sending a batch twice does no harm: event ids are in the file.
+
+A line is in the kernel before ``track`` returns, so ``kill -9`` loses nothing; it is not synced to
+the disk, so a power cut may lose the last seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+
+
+class Segment:
+    """A batch in a file."""
+
+    __slots__ = ("born", "count", "owner", "path", "size")
+
+    def __init__(self, path: Path, owner: Orphan | None) -> None:
+        self.path = path
+        self.owner = owner
+        self.count = 0
+        self.size = 0
+        self.born = time.monotonic()
+
+    def read(self) -> list[bytes]:
+        """The whole lines of the file. A line cut short was never accepted."""
+        return [
+            line
+            for line in self.path.read_bytes().split(b"\n")
+            if line.startswith(b"{") and line.endswith(b"}")
+        ]
+
+
+class Orphan:
+    """An owner that died, locked by us until the last of its segments is done."""
+
+    def __init__(self, lock_path: Path, lock_fd: int) -> None:
+        self.lock_path = lock_path
+        self.lock_fd = lock_fd
+        self.segments: list[Segment] = []
+
+
+class Spool:
+    """The same interface as :class:`~the_eye.buffer.Buffer`, bounded by bytes, for one process."""
+
+    survives = True
+
+    def __init__(self, directory: str, *, max_bytes: int, batch_events: int, batch_bytes: int) -> None:
+        self._directory = Path(directory)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._max_bytes = max_bytes
+        self._batch_events = batch_events
+        self._batch_bytes = batch_bytes
+        self._owner = uuid.uuid4().hex
+        self._lock_path = self._directory / f"{self._owner}.lock"
+        self._lock_fd = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        self._number = 0
+        self._full: deque[Segment] = deque()
+        self._open: Segment | None = None
+        self._open_fd = -1
+        self._bytes = 0
+        self._orphans: list[Orphan] = []
+
+    def put(self, line: bytes) -> str | None:
+        """Append an event to the open segment; the reason if it had to be dropped."""
+        size = len(line) + 1
+        if self._bytes + size > self._max_bytes:
+            return "buffer_full"
+        try:
+            segment = self._segment_for(size)
+            try:
+                if os.write(self._open_fd, line + b"\n") != size:
+                    raise OSError("short write")
+            except OSError:
+                # The event is dropped, so no part of it may stay before the next one.
+                os.ftruncate(self._open_fd, segment.size)
+                raise
+        except OSError:
+            return "spool_error"
+        segment.count += 1
+        segment.size += size
+        self._bytes += size
+        if segment.count >= self._batch_events:
+            self._finish_open()
+        return None
+
+    @property
+    def has_full(self) -> bool:
+        return bool(self._full)
+
+    @property
+    def open_since(self) -> float | None:
+        return self._open.born if self._open else None
+
+    def take(self) -> Segment | None:
+        if not self._full:
+            self._finish_open()
+        return self._full.popleft() if self._full else None
+
+    def done(self, segment: Segment) -> None:
+        """Every event of the segment has met its end: remove the file."""
+        self._bytes -= segment.size
+        segment.path.unlink(missing_ok=True)
+        orphan = segment.owner
+        if orphan is not None:
+            orphan.segments.remove(segment)
+            if not orphan.segments:
+                self._orphans.remove(orphan)
+                _bury(orphan.lock_path, orphan.lock_fd)
+
+    def find_orphans(self) -> list[Orphan]:
+        """Lock what dead owners left in this directory. Reads files: call it without the client's lock."""
+        known = {self._lock_path, *(orphan.lock_path for orphan in self._orphans)}
+        orphans = []
+        for lock_path in sorted(self._directory.glob("*.lock")):
+            lock_fd = None if lock_path in known else _try_lock(lock_path)
+            if lock_fd is None:
+                continue
+            orphan = Orphan(lock_path, lock_fd)
+            for path in sorted(self._directory.glob(f"{lock_path.stem}-*.ndjson")):
+                segment = Segment(path, orphan)
+                segment.count = len(segment.read())
+                segment.size = path.stat().st_size
+                if segment.count:
+                    orphan.segments.append(segment)
+                else:
+                    path.unlink()
+            if orphan.segments:
+                orphans.append(orphan)
+            else:
+                _bury(lock_path, lock_fd)
+        return orphans
+
+    def adopt(self, orphans: list[Orphan]) -> int:
+        """Queue them before our own events, which are younger; how many events that is."""
+        segments = [segment for orphan in orphans for segment in orphan.segments]
+        self._orphans += orphans
+        self._full.extendleft(reversed(segments))
+        self._bytes += sum(segment.size for segment in segments)
+        return sum(segment.count for segment in segments)
+
+    def close(self) -> None:
+        """Let go of everything; what is left in the directory waits for a later process."""
+        self._finish_open()
+        for orphan in self._orphans:
+            os.close(orphan.lock_fd)
+        self._orphans.clear()
+        if any(self._directory.glob(f"{self._owner}-*.ndjson")):
+            os.close(self._lock_fd)
+        else:
+            _bury(self._lock_path, self._lock_fd)
+
+    def abandon_inherited(self) -> None:
+        """In a forked child: close the parent's descriptors and touch none of its files."""
+        for fd in [self._lock_fd, self._open_fd, *(o.lock_fd for o in self._orphans)]:
+            if fd >= 0:
+                os.close(fd)
+
+    def _segment_for(self, size: int) -> Segment:
+        if self._open is not None and self._open.size + size > self._batch_bytes:
+            self._finish_open()
+        if self._open is None:
+            self._number += 1
+            path = self._directory / f"{self._owner}-{self._number:012}.ndjson"
+            self._open_fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+            self._open = Segment(path, None)
+        return self._open
+
+    def _finish_open(self) -> None:
+        if self._open is not None:
+            os.close(self._open_fd)
+            self._open_fd = -1
+            if self._open.count:
+                self._full.append(self._open)
+            else:
+                self._open.path.unlink(missing_ok=True)
+            self._open = None
+
+
+def _try_lock(path: Path) -> int | None:
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    if os.fstat(fd).st_nlink == 0:
+        # Another process has sent the rest and removed the file between our open and our lock.
+        os.close(fd)
+        return None
+    return fd
+
+
+def _bury(lock_path: Path, lock_fd: int) -> None:
+    # Removed while still locked: nobody can adopt an owner that has nothing left.
+    lock_path.unlink(missing_ok=True)
+    os.close(lock_fd)
