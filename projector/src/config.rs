@@ -123,8 +123,11 @@ impl JudgeConfig {
     pub fn load(&self, topic: &str) -> anyhow::Result<Judge> {
         let registry = Registry::load(&self.event_types).context("event types")?;
         let apps = match &self.apps {
-            Some(path) => anyhow::bail!("{}: not read yet", path.display()),
-            None => Apps::from_iter(["demo"]),
+            Some(path) => Apps::load(path).context("applications")?,
+            None => {
+                tracing::warn!("no --apps: every record is rejected as unknown_application");
+                Apps::default()
+            }
         };
         let settings = Settings {
             topic: topic.into(),
