@@ -1,0 +1,13 @@
+//! The questions, asked over HTTP, on the real engine.
+//!
+//! - `world`: a log's tables and the API over them
+//! - `demo`, `reference`: the demo data gives the reference answers, however it arrives
+//! - `model`, `random`: small random logs give the answers of a plain implementation
+//! - `api`: parameters, cursors, streams, caching, limits, keys
+//! - `views`: what docs/sql.md says
+
+#![allow(unreachable_pub, reason = "a test binary: its modules speak to each other only")]
+
+mod demo;
+mod reference;
+mod world;
