@@ -83,6 +83,11 @@ impl Metrics {
             )?,
             registry,
         };
+        // There from the start, so that the first one is seen: what a lost broker gives.
+        for code in ["BrokerTransportFailure", "AllBrokersDown", "MessageTimedOut"] {
+            metrics.broker_errors.with_label_values(&[code]);
+        }
+        metrics.requests.with_label_values(&["503"]);
         Ok(metrics)
     }
 
