@@ -19,7 +19,11 @@ async fn the_demo_data_gives_the_reference_answers() {
     assert_eq!(usage(&features), answers["usage"], "usage");
 
     let transitions = pipeline.get("/v1/order/transitions?limit=10000").await;
-    assert_eq!(by_pair(&transitions["transitions"], ours), by_pair(&answers["transitions"], theirs), "transitions");
+    assert_eq!(
+        by_pair(&transitions["transitions"], ours),
+        by_pair(&answers["transitions"], theirs),
+        "transitions"
+    );
 
     for (session, wanted) in answers["timelines"].as_object().unwrap() {
         let timeline = pipeline.get(&format!("/v1/sessions/{session}")).await;
@@ -27,7 +31,9 @@ async fn the_demo_data_gives_the_reference_answers() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|event| json!([event["event_id"], plain_time(&event["timestamp"]), event["category"], event["name"]]))
+            .map(|event| {
+                json!([event["event_id"], plain_time(&event["timestamp"]), event["category"], event["name"]])
+            })
             .collect();
         assert_eq!(&Value::from(got), wanted, "timeline of {session}");
     }

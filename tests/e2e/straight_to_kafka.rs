@@ -27,10 +27,28 @@ async fn malformed_records_become_rejections_and_their_neighbours_events() {
         (deep.into_bytes(), "invalid_json"),
         (long_name.into_bytes(), "invalid_field"),
         (first.clone().into_bytes(), "duplicate"),
-        (valid("9b2f0f5e-3333-4333-8333-333333333333").replace("2024-05-01T10", "2199-05-01T10").into_bytes(), "future_timestamp"),
-        (valid("9b2f0f5e-4444-4444-8444-444444444444").replace("2024-05-01T10:00:00Z", "1066-10-14T09:00:00Z").into_bytes(), "timestamp_out_of_range"),
-        (valid("9b2f0f5e-5555-4555-8555-555555555555").replace("pageview", "no such thing").into_bytes(), "unknown_event_type"),
-        (valid("9b2f0f5e-6666-4666-8666-666666666666").replace(r#""path":"/""#, r#""path":1e400"#).into_bytes(), "data_invalid"),
+        (
+            valid("9b2f0f5e-3333-4333-8333-333333333333")
+                .replace("2024-05-01T10", "2199-05-01T10")
+                .into_bytes(),
+            "future_timestamp",
+        ),
+        (
+            valid("9b2f0f5e-4444-4444-8444-444444444444")
+                .replace("2024-05-01T10:00:00Z", "1066-10-14T09:00:00Z")
+                .into_bytes(),
+            "timestamp_out_of_range",
+        ),
+        (
+            valid("9b2f0f5e-5555-4555-8555-555555555555").replace("pageview", "no such thing").into_bytes(),
+            "unknown_event_type",
+        ),
+        (
+            valid("9b2f0f5e-6666-4666-8666-666666666666")
+                .replace(r#""path":"/""#, r#""path":9007199254740993"#)
+                .into_bytes(),
+            "data_invalid",
+        ),
         (valid("9b2f0f5e-7777-4777-8777-777777777777").into_bytes(), "accepted"),
     ];
     let mut places = Vec::new();
@@ -38,8 +56,9 @@ async fn malformed_records_become_rejections_and_their_neighbours_events() {
         places.push(pipeline.produce(KEY, Some(value), "demo").await);
     }
     let tombstone = pipeline.produce(KEY, None, "demo").await;
-    let stranger =
-        pipeline.produce(KEY, Some(valid("9b2f0f5e-8888-4888-8888-888888888888").as_bytes()), "stranger").await;
+    let stranger = pipeline
+        .produce(KEY, Some(valid("9b2f0f5e-8888-4888-8888-888888888888").as_bytes()), "stranger")
+        .await;
     pipeline.settled().await;
 
     let rows = pipeline.verdicts().await;
@@ -55,5 +74,5 @@ async fn malformed_records_become_rejections_and_their_neighbours_events() {
     // The raw bytes of a rejection are the record's, whatever they are.
     assert_eq!(pipeline.raw(places[5]).await, records[5].0);
     let audit = pipeline.get("/v1/audit").await;
-    assert_eq!(audit["clean"], true, "{audit}");
+    assert_eq!(audit["adds_up"], true, "{audit}");
 }

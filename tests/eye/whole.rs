@@ -75,7 +75,8 @@ impl Whole {
     }
 
     async fn replay(&self) -> anyhow::Result<()> {
-        let style = ProgressStyle::with_template("demo data  {bar:30} {human_pos}/{human_len} events, {eta} left")?;
+        let style =
+            ProgressStyle::with_template("demo data  {bar:30} {human_pos}/{human_len} events, {eta} left")?;
         let bar = ProgressBar::no_length().with_style(style);
         let last = demo::replay(&self.ingest.url(), KEY, &self.stack.data().join("demo-sent"), &bar).await?;
         bar.finish_and_clear();
@@ -111,9 +112,15 @@ impl Whole {
         println!("data, logs  {}", self.stack.data().display());
         println!();
         println!("send a first event and read it back:");
-        println!("  curl -s {ingest}/events -H 'Authorization: Bearer {KEY}' -H 'Content-Type: application/json' -d '");
-        println!("    {{\"session_id\": \"e2085be5-9137-4e4e-80b5-f1ffddc25423\", \"category\": \"page interaction\",");
-        println!("     \"name\": \"pageview\", \"data\": {{\"host\": \"www.example.com\", \"path\": \"/\"}},");
+        println!(
+            "  curl -s {ingest}/events -H 'Authorization: Bearer {KEY}' -H 'Content-Type: application/json' -d '"
+        );
+        println!(
+            "    {{\"session_id\": \"e2085be5-9137-4e4e-80b5-f1ffddc25423\", \"category\": \"page interaction\","
+        );
+        println!(
+            "     \"name\": \"pageview\", \"data\": {{\"host\": \"www.example.com\", \"path\": \"/\"}},"
+        );
         println!("     \"timestamp\": \"2021-01-01 09:15:27.243860\"}}'");
         println!("  curl -s {query}/v1/sessions/e2085be5-9137-4e4e-80b5-f1ffddc25423");
         if demo {

@@ -56,7 +56,12 @@ pub async fn send(ingest_url: &str, key: &str, events: &[String]) -> anyhow::Res
     let body = response.text().await?;
     ensure!(status == 202, "{ingest_url}/events answered {status}: {body}");
     let receipts: Receipts = serde_json::from_str(&body)?;
-    ensure!(receipts.receipts.len() == events.len(), "{} receipts for {} events", receipts.receipts.len(), events.len());
+    ensure!(
+        receipts.receipts.len() == events.len(),
+        "{} receipts for {} events",
+        receipts.receipts.len(),
+        events.len()
+    );
     Ok(receipts.receipts)
 }
 

@@ -9,10 +9,10 @@
 //!
 //! The program `eye` (`tests/eye`) is what `make run` starts.
 
-pub mod services;
-pub mod pipeline;
 pub mod demo;
-pub mod reference;
+pub mod pipeline;
 pub mod proxy;
+pub mod reference;
+pub mod services;
 
 pub use pipeline::{Pipeline, Verdict, eventually};

@@ -53,7 +53,8 @@ impl Pipeline {
     /// One projector, on the stack that all tests of the binary share.
     pub async fn start() -> Self {
         static SHARED: OnceCell<Arc<Stack>> = OnceCell::const_new();
-        let start = async || Arc::new(Stack::start(StackOptions::default()).await.expect("the local stack starts"));
+        let start =
+            async || Arc::new(Stack::start(StackOptions::default()).await.expect("the local stack starts"));
         let stack = SHARED.get_or_init(start).await;
         Self::start_on(Arc::clone(stack), 1, None).await
     }
@@ -76,10 +77,14 @@ impl Pipeline {
             on_event: options.on_event,
         };
         direct.projector_verb(&["migrate"]).await.expect("migrate");
-        let settings = Settings { clickhouse: clickhouse.unwrap_or_else(|| direct.clickhouse.clone()), ..direct.clone() };
+        let settings = Settings {
+            clickhouse: clickhouse.unwrap_or_else(|| direct.clickhouse.clone()),
+            ..direct.clone()
+        };
         let ingest = direct.ingest(0).expect("ingest starts");
-        let projectors: Vec<Service> =
-            (1..=projectors).map(|n| settings.projector(&format!("projector-{n}"), 0).expect("a projector starts")).collect();
+        let projectors: Vec<Service> = (1..=projectors)
+            .map(|n| settings.projector(&format!("projector-{n}"), 0).expect("a projector starts"))
+            .collect();
         let query_api = direct.query_api(0).expect("query-api starts");
         for service in projectors.iter().chain([&ingest, &query_api]) {
             service.ready().await.expect("a service gets ready");
@@ -90,17 +95,31 @@ impl Pipeline {
             .set("linger.ms", "0")
             .create()
             .expect("a producer");
-        Self { stack, settings: direct, ingest, projectors, query_api, producer, http: reqwest::Client::new() }
+        Self {
+            stack,
+            settings: direct,
+            ingest,
+            projectors,
+            query_api,
+            producer,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// `GET` on the query API, whatever the answer.
+    pub async fn ask(&self, path: &str) -> (u16, Value) {
+        let url = format!("{}{path}", self.query_api.url());
+        let response = self.http.get(&url).send().await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = response.status().as_u16();
+        let body = response.text().await.unwrap();
+        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}")))
     }
 
     /// `GET` on the query API; the answer must be 200.
     pub async fn get(&self, path: &str) -> Value {
-        let url = format!("{}{path}", self.query_api.url());
-        let response = self.http.get(&url).send().await.unwrap_or_else(|error| panic!("{url}: {error}"));
-        let status = response.status();
-        let body = response.text().await.unwrap();
-        assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}"))
+        let (status, answer) = self.ask(path).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
     }
 
     /// `POST /events`, whatever the answer.
@@ -122,7 +141,8 @@ impl Pipeline {
         let headers = OwnedHeaders::new().insert(Header { key: "app", value: Some(app) });
         let mut record = FutureRecord::to(&self.settings.topic).key(key).headers(headers);
         record.payload = value;
-        let delivery = self.producer.send(record, PATIENCE).await.map_err(|(error, _)| error).expect("delivered");
+        let delivery =
+            self.producer.send(record, PATIENCE).await.map_err(|(error, _)| error).expect("delivered");
         (delivery.partition as u16, delivery.offset as u64)
     }
 
@@ -133,7 +153,9 @@ impl Pipeline {
         let metadata = consumer.fetch_metadata(Some(&self.settings.topic), PATIENCE).expect("metadata");
         let partitions = metadata.topics()[0].partitions().iter().map(|partition| partition.id());
         partitions
-            .map(|id| (id, consumer.fetch_watermarks(&self.settings.topic, id, PATIENCE).expect("watermarks").1))
+            .map(|id| {
+                (id, consumer.fetch_watermarks(&self.settings.topic, id, PATIENCE).expect("watermarks").1)
+            })
             .collect()
     }
 
@@ -161,7 +183,8 @@ impl Pipeline {
         );
         let rows: Vec<Verdict> = self.clickhouse().query(&sql).fetch_all().await.expect("the ledger");
         let count = rows.len();
-        let map: BTreeMap<Place, Verdict> = rows.into_iter().map(|row| ((row.partition, row.offset), row)).collect();
+        let map: BTreeMap<Place, Verdict> =
+            rows.into_iter().map(|row| ((row.partition, row.offset), row)).collect();
         assert_eq!(map.len(), count, "an offset has more than one verdict");
         map
     }

@@ -4,5 +4,6 @@ use serde_json::Value;
 
 /// `answers-ecom.json`, whole.
 pub fn answers() -> Value {
-    serde_json::from_str(include_str!("../data/ecom/answers-ecom.json")).expect("the reference answers are JSON")
+    serde_json::from_str(include_str!("../data/ecom/answers-ecom.json"))
+        .expect("the reference answers are JSON")
 }

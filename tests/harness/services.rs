@@ -79,7 +79,12 @@ impl Settings {
         let output = command.args(arguments).kill_on_drop(true).output().await?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "projector {} failed ({}):\n{said}{errors}", arguments.join(" "), output.status);
+        ensure!(
+            output.status.success(),
+            "projector {} failed ({}):\n{said}{errors}",
+            arguments.join(" "),
+            output.status
+        );
         Ok(said)
     }
 

@@ -79,7 +79,8 @@ impl Faults {
     /// Until everything runs again.
     pub(crate) async fn repair(&self, pipeline: &Pipeline) {
         let parts = [&pipeline.stack.kafka.process, &pipeline.stack.clickhouse.process];
-        for process in parts.into_iter().chain(pipeline.projectors.iter().map(|projector| &projector.process)) {
+        for process in parts.into_iter().chain(pipeline.projectors.iter().map(|projector| &projector.process))
+        {
             process.start();
             process.ready(local_stack::START).await.expect("comes back without help");
         }

@@ -55,7 +55,11 @@ impl Sender {
     }
 }
 
-pub(crate) async fn by_http(pipeline: Arc<Pipeline>, enough: Arc<AtomicBool>, random: fastrand::Rng) -> Traffic {
+pub(crate) async fn by_http(
+    pipeline: Arc<Pipeline>,
+    enough: Arc<AtomicBool>,
+    random: fastrand::Rng,
+) -> Traffic {
     let mut sender = Sender::new(random);
     let mut traffic = Traffic::default();
     while !enough.load(Ordering::Relaxed) {
@@ -64,7 +68,11 @@ pub(crate) async fn by_http(pipeline: Arc<Pipeline>, enough: Arc<AtomicBool>, ra
         let body = batch.iter().map(|(.., event)| event.as_str()).collect::<Vec<_>>().join("\n");
         let receipts = loop {
             let (status, answer) = pipeline.post("application/x-ndjson", &body).await;
-            if status == 202 && answer["receipts"].as_array().is_some_and(|all| all.iter().all(|one| one["error"].is_null())) {
+            if status == 202
+                && answer["receipts"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().all(|one| one["error"].is_null()))
+            {
                 break answer;
             }
             traffic.refusals += 1;
