@@ -273,5 +273,9 @@ async fn columns(tables: &Tables, table: &str) -> anyhow::Result<String> {
         .param("table", table)
         .fetch_all()
         .await?;
-    Ok(columns.iter().map(|name| format!("assumeNotNull({name}), isNull({name})")).collect::<Vec<_>>().join(", "))
+    Ok(columns
+        .iter()
+        .map(|name| format!("assumeNotNull({name}), isNull({name})"))
+        .collect::<Vec<_>>()
+        .join(", "))
 }

@@ -1,0 +1,268 @@
+//! What the tests share: a stack, a topic and database a test, records, a projector in the process.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use clickhouse::Client;
+use infra::database;
+use infra::kafka::TopicConfig;
+use local_stack::{Stack, StackOptions};
+use projector::ProjectorConfig;
+use projector::cli::{Cli, Command};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Generous: no time decides a test.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `check` gives something; panics with what `what` says otherwise.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if let Some(found) = check().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+/// The stack that all tests share; it goes with the process.
+pub(crate) fn shared() -> Arc<Stack> {
+    static STACK: OnceLock<Arc<Stack>> = OnceLock::new();
+    STACK
+        .get_or_init(|| {
+            std::thread::spawn(|| {
+                let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
+                let mut options = StackOptions::default();
+                // A member that does not answer is out after two seconds, so that tests need not wait long.
+                options.kafka.properties = [
+                    ("group.consumer.min.session.timeout.ms", "1000"),
+                    ("group.consumer.session.timeout.ms", "2000"),
+                    ("group.consumer.min.heartbeat.interval.ms", "300"),
+                    ("group.consumer.heartbeat.interval.ms", "500"),
+                ]
+                .map(|(key, value)| (key.into(), value.into()))
+                .into();
+                Arc::new(runtime.block_on(Stack::start(options)).expect("the stack starts"))
+            })
+            .join()
+            .unwrap()
+        })
+        .clone()
+}
+
+/// A topic and a database of one test.
+pub(crate) struct Bed {
+    _stack: Arc<Stack>,
+    pub config: ProjectorConfig,
+    pub producer: FutureProducer,
+    _apps: tempfile::TempDir,
+}
+
+impl Bed {
+    /// On the shared stack, one partition, tables of generation 1 served.
+    pub(crate) async fn new(arguments: &[&str]) -> Self {
+        Self::on(tokio::task::spawn_blocking(shared).await.unwrap(), arguments).await
+    }
+
+    pub(crate) async fn on(stack: Arc<Stack>, arguments: &[&str]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (topic, database) = (format!("eye.events.{number}"), format!("eye_t{number}"));
+        let apps = tempfile::tempdir().unwrap();
+        let file = apps.path().join("apps.toml");
+        std::fs::write(&file, "[[app]]\nname = \"demo\"\n").unwrap();
+        let (brokers, url) = (stack.kafka.address(), stack.clickhouse.url());
+        let mut line = vec![
+            "projector",
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            "--kafka-brokers",
+            &brokers,
+            "--topic",
+            &topic,
+            "--clickhouse-url",
+            &url,
+            "--clickhouse-database",
+            &database,
+        ];
+        let apps_file = file.to_str().unwrap();
+        line.extend(["--apps", apps_file, "--group", &database]);
+        line.extend(arguments);
+        let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
+        let config = *config;
+        let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
+        infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
+        database::migrate(&config.clickhouse, 1).await.unwrap();
+        database::serve(&config.clickhouse, 1).await.unwrap();
+        let producer = config.kafka.client(&[("linger.ms", "1")]).create().unwrap();
+        Self { _stack: stack, config, producer, _apps: apps }
+    }
+
+    /// The client of generation 1.
+    pub(crate) fn tables(&self) -> Client {
+        self.config.clickhouse.client().with_database(self.config.clickhouse.generation(1))
+    }
+
+    /// The program itself, with this bed's settings.
+    pub(crate) fn program(&self, arguments: &[&str]) -> std::process::Command {
+        let config = &self.config;
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_projector"));
+        command
+            .args(arguments)
+            .env("EYE_KAFKA_BROKERS", &config.kafka.brokers)
+            .env("EYE_TOPIC", &config.kafka.topic)
+            .env("EYE_CLICKHOUSE_URL", &config.clickhouse.url)
+            .env("EYE_CLICKHOUSE_DATABASE", &config.clickhouse.database)
+            .env("EYE_PROJECTOR_GROUP", &config.group.group)
+            .env("EYE_APPS", config.judge.apps.as_ref().unwrap());
+        command
+    }
+
+    /// Runs a verb to its end: whether it succeeded, and what it printed.
+    pub(crate) async fn verb(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = tokio::process::Command::from(self.program(arguments));
+        let output =
+            tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!("{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), said)
+    }
+
+    /// A projector in this process.
+    pub(crate) async fn projector(&self) -> Running {
+        self.projector_with(self.config.clone()).await
+    }
+
+    pub(crate) async fn projector_with(&self, config: ProjectorConfig) -> Running {
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(projector::serve(config, listener, shutdown));
+        Running { stop, task, url }
+    }
+
+    /// Writes one record to partition 0 and returns its offset.
+    pub(crate) async fn send(&self, value: &[u8]) -> u64 {
+        self.send_with(Some(value), OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") }))
+            .await
+    }
+
+    pub(crate) async fn send_with(&self, value: Option<&[u8]>, headers: OwnedHeaders) -> u64 {
+        let mut record =
+            FutureRecord::<[u8], [u8]>::to(&self.config.kafka.topic).partition(0).headers(headers);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        let delivery = self.producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+        delivery.offset as u64
+    }
+
+    /// `count` valid events with ids of their own.
+    pub(crate) async fn send_events(&self, count: usize) {
+        let values: Vec<String> = (0..count).map(|_| event(uuid::Uuid::new_v4())).collect();
+        let sends = values.iter().map(|value| self.send(value.as_bytes()));
+        futures::future::join_all(sends).await;
+    }
+
+    /// Waits until the ledger has a verdict for every offset below `end`, and returns them in order, one
+    /// text an offset: the verdict, and for a rejection its reasons.
+    pub(crate) async fn verdicts(&self, end: u64) -> Vec<String> {
+        let tables = self.tables();
+        eventually(&format!("a verdict for each of {end} offsets"), || async {
+            let found: u64 =
+                tables.query("SELECT uniqExact(offset) FROM ledger").fetch_one().await.unwrap_or(0);
+            (found >= end).then_some(())
+        })
+        .await;
+        eventually("the rejections", || async {
+            let rows: Vec<String> = tables
+                .query(
+                    "SELECT concat(toString(l.verdict), if(l.verdict = 'duplicate', concat(' of ', toString(l.first_offset)), ''), \
+                     if(empty(r.codes), '', concat(' ', r.codes))) \
+                     FROM ledger AS l LEFT JOIN \
+                     (SELECT offset, arrayStringConcat(reasons.code, ',') AS codes FROM rejections) AS r USING offset \
+                     ORDER BY l.offset",
+                )
+                .fetch_all()
+                .await
+                .ok()?;
+            rows.iter().all(|row| row != "rejected").then_some(rows)
+        })
+        .await
+    }
+
+    /// Waits until everything below `end` is settled: the group has committed it without an intent.
+    pub(crate) async fn settled(&self, end: u64) {
+        eventually(&format!("offset {end} committed"), || async {
+            (self.committed().await? == (end as i64, String::new())).then_some(())
+        })
+        .await;
+    }
+
+    /// What the group has committed of partition 0.
+    pub(crate) async fn committed(&self) -> Option<(i64, String)> {
+        use rdkafka::consumer::{BaseConsumer, Consumer};
+        let config = self.config.clone();
+        tokio::task::spawn_blocking(move || {
+            let group = config.group_of(1);
+            let consumer: BaseConsumer = config.kafka.client(&[("group.id", &group)]).create().ok()?;
+            let mut list = rdkafka::TopicPartitionList::new();
+            list.add_partition(&config.kafka.topic, 0);
+            let found = consumer.committed_offsets(list, Duration::from_secs(10)).ok()?;
+            let element = &found.elements()[0];
+            Some((element.offset().to_raw()?, element.metadata().to_owned()))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Rows of each of the three tables, and how many offsets they have.
+    pub(crate) async fn counts(&self) -> [(u64, u64); 3] {
+        let mut counts = [(0, 0); 3];
+        for (count, table) in counts.iter_mut().zip(["ledger", "events", "rejections"]) {
+            let sql = format!("SELECT count(), uniqExact(offset) FROM {table}");
+            *count = self.tables().query(&sql).fetch_one().await.unwrap();
+        }
+        counts
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.tables().query(sql).with_setting("mutations_sync", "2").execute().await.expect(sql);
+    }
+}
+
+/// A valid event.
+pub(crate) fn event(event_id: uuid::Uuid) -> String {
+    format!(
+        r#"{{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"page interaction","name":"pageview","data":{{"host":"www.example.com","path":"/"}},"timestamp":"2021-01-01 09:15:27.243860","event_id":"{event_id}"}}"#
+    )
+}
+
+/// A projector that runs in this process.
+pub(crate) struct Running {
+    stop: oneshot::Sender<()>,
+    pub task: JoinHandle<anyhow::Result<()>>,
+    pub url: String,
+}
+
+impl Running {
+    /// The orderly end.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.unwrap().unwrap();
+    }
+}

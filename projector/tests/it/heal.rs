@@ -1,0 +1,128 @@
+//! ClickHouse may lose anything: the log brings it back.
+
+use crate::bed::{Bed, event, eventually};
+
+/// Forty records: accepted, rejected, duplicates; projected and settled.
+async fn projected() -> Bed {
+    let bed = Bed::new(&["--chunk-rows", "10"]).await;
+    let id = uuid::Uuid::new_v4();
+    for n in 0..40 {
+        match n % 4 {
+            0 => bed.send(b"{").await,
+            1 => bed.send(event(id).as_bytes()).await,
+            _ => bed.send(event(uuid::Uuid::new_v4()).as_bytes()).await,
+        };
+    }
+    let running = bed.projector().await;
+    bed.settled(40).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(40, 40), (21, 21), (10, 10)]);
+    bed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_finds_what_is_lost_or_doubled_and_heals_it() {
+    let bed = projected().await;
+    let (clean, said) = bed.verb(&["audit"]).await;
+    assert!(clean && said.contains("40 offsets, each has one verdict"), "{said}");
+
+    bed.execute("ALTER TABLE ledger DELETE WHERE offset BETWEEN 12 AND 17").await;
+    bed.execute("ALTER TABLE events DELETE WHERE offset IN (2, 3, 30)").await;
+    bed.execute("ALTER TABLE rejections DELETE WHERE offset = 8").await;
+    bed.execute("INSERT INTO rejections SELECT * FROM rejections WHERE offset = 20").await;
+    bed.execute("INSERT INTO ledger SELECT * FROM ledger WHERE offset = 25").await;
+    let (clean, said) = bed.verb(&["audit"]).await;
+    assert!(!clean);
+    // Of offsets 12 to 17 one is rejected and four are accepted: their rows are surplus without a verdict.
+    let found = "6 without verdict, 2 doubled, 3 events and 1 rejections missing";
+    assert!(said.contains(found), "{said}");
+
+    let (clean, said) = bed.verb(&["audit", "--heal"]).await;
+    assert!(clean && said.contains("; 0 after healing"), "{said}");
+    assert_eq!(bed.counts().await, [(40, 40), (21, 21), (10, 10)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_is_judged_again_from_its_gap() {
+    let bed = projected().await;
+    bed.execute("ALTER TABLE ledger DELETE WHERE offset >= 15").await;
+    bed.execute("ALTER TABLE events DELETE WHERE offset = 22").await;
+    let running = bed.projector().await;
+    bed.settled(40).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(40, 40), (21, 21), (10, 10)]);
+
+    bed.execute("TRUNCATE TABLE ledger").await;
+    bed.send_events(2).await;
+    let running = bed.projector().await;
+    bed.settled(42).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(42, 42), (23, 23), (10, 10)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_commit_goes_on_after_the_ledger() {
+    let bed = projected().await;
+    bed.send_events(3).await;
+    let mut config = bed.config.clone();
+    config.group.group += "-other";
+    let running = bed.projector_with(config).await;
+    assert_eq!(bed.verdicts(43).await[40..], ["accepted"; 3]);
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(43, 43), (24, 24), (10, 10)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_under_the_same_name_is_refused() {
+    let bed = projected().await;
+    // As if the topic had been made anew: the ledger knows offsets that the log does not have.
+    bed.execute(
+        "INSERT INTO ledger SELECT partition, offset + 100 AS offset, verdict, event_id, session_id, timestamp, \
+         received_at, log_time, schema_version, first_offset FROM ledger",
+    )
+    .await;
+    let running = bed.projector().await;
+    let url = format!("{}/readyz", running.url);
+    eventually("not ready", || async {
+        let answer = reqwest::get(&url).await.ok()?.text().await.ok()?;
+        answer.contains("1 partitions are not running yet").then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(bed.counts().await[0].0, 80, "nothing was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_generation_is_equal_row_for_row_and_then_serves() {
+    let bed = projected().await;
+    let running = bed.projector().await;
+    let (built, said) = bed.verb(&["reproject"]).await;
+    assert!(built && said.contains("generation 2 serves now"), "{said}");
+    // The running projector has followed: it writes to the new generation.
+    let end = bed.send(event(uuid::Uuid::new_v4()).as_bytes()).await + 1;
+    let second = bed.config.clickhouse.client().with_database(bed.config.clickhouse.generation(2));
+    eventually("the new generation goes on", || async {
+        let rows: u64 = second.query("SELECT count() FROM ledger").fetch_one().await.ok()?;
+        (rows == end).then_some(())
+    })
+    .await;
+    running.stop().await;
+    let (equal, said) = bed.verb(&["compare", "1", "2"]).await;
+    assert!(equal && said.contains("are equal: 71 rows of 40 offsets"), "{said}");
+
+    let drop = "ALTER TABLE {database:Identifier}.events DELETE WHERE offset = 2";
+    let database = bed.config.clickhouse.generation(2);
+    second
+        .query(drop)
+        .param("database", &database)
+        .with_setting("mutations_sync", "2")
+        .execute()
+        .await
+        .unwrap();
+    let (equal, said) = bed.verb(&["compare", "1", "2"]).await;
+    assert!(!equal && said.contains("they differ at [2]"), "{said}");
+    let (dropped, said) = bed.verb(&["generations", "--drop", "1"]).await;
+    assert!(dropped && said.contains("serves") && !said.contains("\n         1 "), "{said}");
+}

@@ -1,0 +1,163 @@
+//! Whatever stands in the log gets its verdict.
+
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::bed::{Bed, event};
+
+fn demo() -> OwnedHeaders {
+    OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_gets_one_verdict_whatever_its_bytes() {
+    let bed = Bed::new(&[]).await;
+    let id = Uuid::new_v4();
+    bed.send(event(id).as_bytes()).await;
+    bed.send(event(id).as_bytes()).await;
+    bed.send(b"{").await;
+    bed.send(b"").await;
+    bed.send_with(None, demo()).await;
+    bed.send(b"\xff\xfe\x00").await;
+    bed.send(&[b'['; 100_000]).await;
+    bed.send(event(Uuid::new_v4()).replace("2021-", "2899-").as_bytes()).await;
+    bed.send(event(Uuid::new_v4()).replace("2021-", "1900-").as_bytes()).await;
+    bed.send(event(Uuid::new_v4()).replace("pageview", "\\u0000 \u{1f441}/").as_bytes()).await;
+    bed.send_with(Some(event(Uuid::new_v4()).as_bytes()), OwnedHeaders::new()).await;
+    bed.send(event(Uuid::new_v4()).replace(r#""path":"/""#, r#""path":1"#).as_bytes()).await;
+    bed.send(event(id).as_bytes()).await;
+    let running = bed.projector().await;
+    assert_eq!(
+        bed.verdicts(13).await,
+        [
+            "accepted",
+            "duplicate of 0",
+            "rejected invalid_json",
+            "rejected empty_record",
+            "rejected empty_record",
+            "rejected invalid_json",
+            "rejected invalid_json",
+            "rejected timestamp_out_of_range",
+            "accepted",
+            "rejected unknown_event_type",
+            "rejected unknown_application",
+            "rejected data_invalid",
+            "duplicate of 0",
+        ]
+    );
+    let raw: Vec<String> = bed
+        .tables()
+        .query("SELECT hex(raw) FROM rejections WHERE offset IN (2, 3, 5) ORDER BY offset")
+        .fetch_all()
+        .await
+        .unwrap();
+    assert_eq!(raw, ["7B", "", "FFFE00"], "the bytes are kept as they came");
+    running.stop().await;
+    bed.settled(13).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_arrives_in_its_columns() {
+    let bed = Bed::new(&[]).await;
+    let id = Uuid::new_v4();
+    let value = event(id).replace(r#","event_id""#, r#","sent_at":"2021-01-01T09:15:28Z","event_id""#);
+    let headers =
+        demo().insert(Header { key: "received_at", value: Some("2021-01-01T09:15:29.5Z") }).insert(Header {
+            key: "traceparent",
+            value: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        });
+    bed.send_with(Some(value.as_bytes()), headers).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(1).await, ["accepted"]);
+    let row: String = crate::bed::eventually("the event", || async {
+        bed.tables()
+            .query(
+                "SELECT concat(toString(session_id), '|', toString(timestamp), '|', toString(partition), '|', \
+                 toString(offset), '|', toString(event_id), '|', app, '|', category, '|', name, '|', data, '|', \
+                 toString(assumeNotNull(sent_at)), '|', toString(received_at), '|', toString(schema_version), '|', traceparent) FROM events",
+            )
+            .fetch_one()
+            .await
+            .ok()
+    })
+    .await;
+    assert_eq!(
+        row,
+        format!(
+            "e2085be5-9137-4e4e-80b5-f1ffddc25423|2021-01-01 09:15:27.243860|0|0|{id}|demo|page interaction|pageview|\
+             {{\"host\":\"www.example.com\",\"path\":\"/\"}}|2021-01-01 09:15:28.000000|2021-01-01 09:15:29.500000|1|\
+             00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        )
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn markers_and_aborted_records_are_absent() {
+    let bed = Bed::new(&[]).await;
+    let topic = bed.config.kafka.topic.clone();
+    let producer: BaseProducer = bed.config.kafka.client(&[("transactional.id", &topic)]).create().unwrap();
+    let values: Vec<String> = (0..4).map(|_| event(Uuid::new_v4())).collect();
+    tokio::task::spawn_blocking(move || {
+        let wait = Duration::from_secs(30);
+        let send = |value: &str| {
+            let record = BaseRecord::<(), str>::to(&topic).partition(0).payload(value).headers(demo());
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        };
+        producer.init_transactions(wait).unwrap();
+        producer.begin_transaction().unwrap();
+        send(&values[0]);
+        producer.commit_transaction(wait).unwrap();
+        producer.begin_transaction().unwrap();
+        send(&values[1]);
+        send(&values[2]);
+        producer.flush(wait).unwrap();
+        producer.abort_transaction(wait).unwrap();
+        producer.begin_transaction().unwrap();
+        send(&values[3]);
+        producer.commit_transaction(wait).unwrap();
+    })
+    .await
+    .unwrap();
+    let running = bed.projector().await;
+    // The last marker has no record after it.
+    let expected = ["accepted", "absent", "absent", "absent", "absent", "accepted", "absent"];
+    assert_eq!(bed.verdicts(7).await, expected);
+    running.stop().await;
+    bed.settled(7).await;
+
+    // And again after a restart, also behind a marker at the end.
+    bed.send(event(Uuid::new_v4()).as_bytes()).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(8).await[7], "accepted");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_are_known_across_restarts() {
+    let bed = Bed::new(&[]).await;
+    let (first, derived) =
+        (Uuid::new_v4(), event(Uuid::nil()).replace(&format!(r#","event_id":"{}""#, Uuid::nil()), ""));
+    bed.send(event(first).as_bytes()).await;
+    bed.send(derived.as_bytes()).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(2).await, ["accepted", "accepted"]);
+    running.stop().await;
+    bed.send(derived.as_bytes()).await;
+    bed.send(event(first).as_bytes()).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(4).await[2..], ["accepted", "duplicate of 0"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_classic_protocol_works_as_well() {
+    let bed = Bed::new(&["--group-protocol", "classic"]).await;
+    bed.send_events(3).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(3).await, ["accepted"; 3]);
+    running.stop().await;
+    bed.settled(3).await;
+}

@@ -1,0 +1,214 @@
+//! What dies, sleeps, comes back, and must not write twice or lose anything.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bed::{Bed, eventually};
+
+fn one(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    let mut element = list.add_partition(topic, partition);
+    element.set_offset(Offset::Offset(offset)).unwrap();
+    element.set_metadata(metadata);
+    list
+}
+
+/// A commit by hand, to an empty group.
+async fn commit(bed: &Bed, offset: i64, metadata: &str) {
+    let (config, metadata) = (bed.config.clone(), metadata.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let group = config.group_of(1);
+        let consumer: BaseConsumer = config.kafka.client(&[("group.id", &group)]).create().unwrap();
+        consumer.commit(&one(&config.kafka.topic, 0, offset, &metadata), CommitMode::Sync).unwrap();
+    })
+    .await
+    .unwrap();
+}
+
+/// A metric of a projector process.
+async fn metric(url: &str, name: &str) -> Option<f64> {
+    let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_past_its_session_with_an_open_chunk() {
+    // Chunks stay open for long, so that the process is stopped with one in its memory.
+    let bed = Bed::new(&["--quick-ms", "3000"]).await;
+    bed.send_events(10).await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let port = local_stack::Port::claim(0, "", "").unwrap().number();
+    let mut zombie = bed
+        .program(&["run", "--quick-ms", "3000", "--listen", &format!("127.0.0.1:{port}")])
+        .stderr(log.reopen().unwrap())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&zombie);
+    let url = format!("http://127.0.0.1:{port}");
+    eventually("an open chunk", || async {
+        metric(&url, "eye_projector_chunk_bytes").await.filter(|bytes| *bytes > 0.0)
+    })
+    .await;
+    kill_process(pid, Signal::STOP).unwrap();
+
+    let successor = bed.projector().await;
+    assert_eq!(bed.verdicts(10).await, ["accepted"; 10]);
+    bed.send_events(5).await;
+    bed.verdicts(15).await;
+
+    kill_process(pid, Signal::CONT).unwrap();
+    eventually("the zombie's intent is refused", || async {
+        std::fs::read_to_string(log.path()).unwrap().contains("refused").then_some(())
+    })
+    .await;
+    bed.send_events(5).await;
+    bed.verdicts(20).await;
+    successor.stop().await;
+    kill_process(pid, Signal::TERM).unwrap();
+    tokio::task::spawn_blocking(move || zombie.wait()).await.unwrap().unwrap();
+    assert_eq!(bed.counts().await, [(20, 20), (20, 20), (0, 0)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// Why the loop forgets a revoked partition before it commits anything: the broker would not mind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_lets_a_member_commit_what_it_does_not_own() {
+    let bed = Bed::new(&[]).await;
+    let config = bed.config.clone();
+    tokio::task::spawn_blocking(move || {
+        let member = || -> BaseConsumer {
+            let options = [("group.id", "trap"), ("group.protocol", "consumer")];
+            let consumer: BaseConsumer = config.kafka.client(&options).create().unwrap();
+            consumer.subscribe(&[&config.kafka.topic]).unwrap();
+            consumer
+        };
+        let (one_member, other) = (member(), member());
+        let owns = |consumer: &BaseConsumer| consumer.assignment().unwrap().count() == 1;
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while !(owns(&one_member) || owns(&other)) {
+            assert!(std::time::Instant::now() < end, "no assignment");
+            one_member.poll(Duration::from_millis(50));
+            other.poll(Duration::from_millis(50));
+        }
+        let bystander = if owns(&one_member) { &other } else { &one_member };
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        // It has to have joined; then nothing stops it.
+        loop {
+            bystander.poll(Duration::from_millis(50));
+            let list = one(&config.kafka.topic, 0, 0, "not mine");
+            match bystander.commit(&list, CommitMode::Sync) {
+                Ok(()) => break,
+                Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
+            }
+        }
+        assert_eq!(bystander.assignment().unwrap().count(), 0);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebalance_takes_partitions_with_open_chunks() {
+    let bed = Bed::new(&["--quick-ms", "2000"]).await;
+    let topic = infra::kafka::TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
+    infra::kafka::create_topic(&bed.config.kafka, &topic).await.unwrap();
+    let first = bed.projector().await;
+    let mut others = Vec::new();
+    let mut sent = 0;
+    // Members come and go while chunks are open; with one partition each change may take it.
+    for round in 0..6 {
+        bed.send_events(20).await;
+        sent += 20;
+        if round % 2 == 0 {
+            others.push(bed.projector().await);
+        } else if let Some(other) = others.pop() {
+            other.stop().await;
+        }
+    }
+    bed.verdicts(sent).await;
+    first.stop().await;
+    bed.settled(sent).await;
+    for other in others {
+        other.stop().await;
+    }
+    assert_eq!(bed.counts().await, [(sent, sent), (sent, sent), (0, 0)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// All rows of the chunk [0, 10) again, under its own id, as a process that slept would send them.
+async fn late_insert(bed: &Bed) {
+    let id = format!("{}:{}:0:0-10", bed.config.clickhouse.generation(1), bed.config.kafka.topic);
+    bed.tables()
+        .query(
+            "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
+             timestamp, received_at, log_time, schema_version) \
+             SELECT 3, partition, offset, 'accepted', event_id, session_id, app, category, name, data, timestamp, \
+             received_at, received_at, schema_version FROM events WHERE offset < 10 ORDER BY offset",
+        )
+        .with_setting("insert_deduplication_token", &id)
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+        .with_setting("async_insert", "0")
+        .execute()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_that_comes_after_the_deduplication_window() {
+    let bed = Bed::new(&["--chunk-rows", "10"]).await;
+    for table in ["ledger", "events", "rejections"] {
+        bed.execute(&format!("ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 3"))
+            .await;
+    }
+    bed.send_events(10).await;
+    let running = bed.projector().await;
+    bed.settled(10).await;
+    late_insert(&bed).await;
+    assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)], "inside the window it is dropped");
+
+    bed.send_events(100).await;
+    bed.settled(110).await;
+    running.stop().await;
+    late_insert(&bed).await;
+    assert_eq!(bed.counts().await, [(120, 110), (120, 110), (0, 0)], "outside the window it doubles rows");
+    let (clean, said) = bed.verb(&["audit", "--heal"]).await;
+    assert!(clean && said.contains("20 doubled"), "{said}");
+    assert_eq!(bed.counts().await, [(110, 110), (110, 110), (0, 0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_its_rows() {
+    let bed = Bed::new(&["--chunk-rows", "10"]).await;
+    bed.send_events(10).await;
+    let running = bed.projector().await;
+    bed.settled(10).await;
+    running.stop().await;
+    // What a kill between the deduplication log and the rename of the part leaves: the intent is open, the
+    // token is known to the tables, the rows are not there. In one table, and then in all.
+    for lost in [&["ledger"][..], &["events"], &["ledger", "events"]] {
+        commit(&bed, 0, "1:10").await;
+        for table in lost {
+            bed.execute(&format!("ALTER TABLE {table} DELETE WHERE offset < 10")).await;
+        }
+        let running = bed.projector().await;
+        bed.settled(10).await;
+        running.stop().await;
+        assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)], "lost in {lost:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_whose_insert_never_came() {
+    let bed = Bed::new(&[]).await;
+    bed.send_events(30).await;
+    commit(&bed, 0, "1:20").await;
+    let running = bed.projector().await;
+    bed.verdicts(30).await;
+    bed.settled(30).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(30, 30), (30, 30), (0, 0)]);
+}
