@@ -17,6 +17,7 @@ mod request;
 mod running;
 mod statement;
 mod users;
+mod dedup;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -59,13 +60,14 @@ pub struct ServerConfig {
     /// Statements at once; more wait for a moment and are then refused (Code 202).
     #[arg(long, default_value_t = 32)]
     pub max_statements: usize,
+    /// How long a statement waits for its turn, in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub max_wait_seconds: u64,
     /// Open connections; more wait to be accepted.
     #[arg(long, default_value_t = 512)]
     pub max_connections: usize,
 }
 
-/// How long a statement waits for its turn.
-const TURN: Duration = Duration::from_secs(10);
 /// Sessions that are kept between requests.
 const MOST_SESSIONS: usize = 64;
 
@@ -116,7 +118,8 @@ impl Server {
 
     /// A turn to run a statement.
     async fn slot(&self) -> Result<OwnedSemaphorePermit, Exception> {
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.slots).acquire_owned()).await;
+        let wait = Duration::from_secs(self.config.max_wait_seconds);
+        let turn = tokio::time::timeout(wait, Arc::clone(&self.slots).acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| {
             let message = format!("Too many simultaneous queries. Maximum: {}", self.config.max_statements);
             Exception::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, message)

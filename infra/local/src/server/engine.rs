@@ -36,6 +36,10 @@ impl Engine {
     ) -> anyhow::Result<Self> {
         let data = directory.join("data");
         fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        let dropped = super::dedup::repair(&data).context("cannot repair the deduplication logs")?;
+        if dropped > 0 {
+            eprintln!("dropped {dropped} entries of deduplication logs whose parts were never committed");
+        }
         let users_file = directory.join("users.xml");
         fs::write(&users_file, users.engine_configuration(limits))?;
         let config = directory.join("config.xml");

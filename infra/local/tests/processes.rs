@@ -1,0 +1,124 @@
+//! Supervision: restarts with backoff, no orphans, clear words.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use local_stack::supervise::{Event, Restart, Spec, State};
+use local_stack::{KafkaAlone, Ready, StackOptions, Supervised};
+
+use crate::support::eventually;
+
+fn spawn(script: &str, restart: Restart) -> (Supervised, Arc<Mutex<Vec<String>>>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let spec = Spec {
+        name: "it".into(),
+        command,
+        log: dir.path().join("it.log"),
+        ready: Ready::Started,
+        restart,
+        grace: Duration::from_secs(2),
+        on_event: Arc::new(move |event: &Event| heard.lock().unwrap().push(event.to_string())),
+    };
+    (Supervised::spawn(spec).unwrap(), events, dir)
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn what_dies_is_started_again_and_the_terminal_says_so() {
+    let (it, events, _dir) = spawn("exec sleep 1000", Restart::Backoff);
+    it.ready(PATIENCE).await.unwrap();
+    let first = it.pid().unwrap();
+    it.crash();
+    eventually("a new process", || async { it.pid().is_some_and(|pid| pid != first) }).await;
+    let died = events.lock().unwrap().iter().any(|line| {
+        line.starts_with("it died (signal: 9 (SIGKILL)): starting it again in 200.0ms") && line.contains("it.log")
+    });
+    assert!(died, "{:?}", events.lock().unwrap());
+    it.kill().await;
+    assert_eq!(it.state(), State::Down);
+    it.start();
+    it.ready(PATIENCE).await.unwrap();
+    it.stop().await;
+    assert_eq!(it.state(), State::Down);
+}
+
+#[tokio::test]
+async fn what_may_not_come_back_stays_down_and_its_last_words_are_told() {
+    let (it, _, _dir) = spawn("echo these are the last words; exit 3", Restart::Never);
+    eventually("it ends", || async { it.state() == State::Down }).await;
+    let error = format!("{:#}", it.ready(PATIENCE).await.unwrap_err());
+    assert!(error.contains("exit status: 3") && error.contains("these are the last words"), "{error}");
+}
+
+#[tokio::test]
+async fn what_ignores_sigterm_is_killed() {
+    let (it, _, _dir) = spawn("trap '' TERM; while true; do sleep 0.1; done", Restart::Never);
+    it.ready(PATIENCE).await.unwrap();
+    it.stop().await;
+    assert_eq!(it.state(), State::Down);
+}
+
+#[tokio::test]
+async fn a_paused_process_can_be_stopped() {
+    let (it, _, _dir) = spawn("exec sleep 1000", Restart::Never);
+    it.ready(PATIENCE).await.unwrap();
+    it.pause();
+    let status = format!("/proc/{}/status", it.pid().unwrap());
+    eventually("it stands still", || async { std::fs::read_to_string(&status).unwrap().contains("State:\tT") }).await;
+    it.stop().await;
+    assert_eq!(it.state(), State::Down);
+}
+
+/// The whole stack as a program: its parent is killed with SIGKILL, and nothing is left.
+#[tokio::test]
+async fn a_killed_parent_leaves_no_orphan() {
+    let mut parent = Command::new(env!("CARGO_BIN_EXE_local-stack"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let data = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("data ").map(str::to_owned)).unwrap();
+    let children = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(&data)).count()
+    };
+    assert_eq!(children(), 2, "Kafka and ClickHouse run");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    eventually("both are gone", || async { children() == 0 }).await;
+}
+
+#[tokio::test]
+async fn kafka_survives_kill_dash_nine_on_its_port() {
+    let kafka = KafkaAlone::start(StackOptions::default()).await.unwrap();
+    let address = kafka.address();
+    kafka.process.kill().await;
+    kafka.process.start();
+    kafka.process.ready(local_stack::START).await.unwrap();
+    assert_eq!(kafka.address(), address);
+}
+
+#[test]
+fn an_occupied_port_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (program, option) in [
+        (env!("CARGO_BIN_EXE_local-stack"), ["--kafka-port".to_owned(), port.clone()]),
+        (env!("CARGO_BIN_EXE_clickhouse-local-server"), ["--listen".to_owned(), format!("127.0.0.1:{port}")]),
+    ] {
+        let output = Command::new(program).args(&option).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        let line = error.lines().find(|line| line.contains("is occupied")).unwrap_or_else(|| panic!("{error}"));
+        assert!(line.contains(&port) && line.contains(&option[0]), "{line}");
+    }
+}
