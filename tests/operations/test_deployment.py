@@ -163,7 +163,7 @@ def test_autoscalers_scale_what_exists():
 
 def settings(program, *verbs):
     """The environment variables that a program says it reads."""
-    return set(re.findall(r"\[env: (\w+)=", tools.run(binary(program), *verbs, "--help")))
+    return set(re.findall(r"\[env:\s+(\w+)", tools.run(binary(program), *verbs, "--help")))
 
 
 def test_every_setting_is_one_that_a_service_reads():

@@ -101,7 +101,23 @@ def engine():
 
 
 def kafka():
-    """The jars of the Kafka that the local stack has fetched."""
-    found = sorted(CACHE.glob("kafka-*/lib"))
-    assert found, f"no Kafka below {CACHE}: the local stack fetches it at its first start"
-    return found[-1]
+    """The jars of Kafka with its command-line tools."""
+    pom = HERE / "kafka" / "pom.xml"
+
+    def make(directory):
+        run("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={directory}")
+
+    return cached("kafka-" + run("sha256sum", pom)[:8], make)
+
+
+def kafka_scripts(directory):
+    """Kafka's command-line tools under the names that its distribution gives them; Maven has only the classes."""
+    for name, main in {
+        "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
+        "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
+        "kafka-configs.sh": "org.apache.kafka.tools.ConfigCommand",
+        "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    }.items():
+        script = directory / name
+        script.write_text(f'#!/bin/sh\nexec java -Xmx128m -XX:TieredStopAtLevel=1 -cp "{kafka()}/*" {main} "$@"\n')
+        script.chmod(0o755)
