@@ -38,4 +38,12 @@ prerequisites:
 $(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
 	cd $(CONSOLE) && npm ci --no-audit --no-fund && npm run build
 
-.PHONY: help run test lint schemas prerequisites
+bench-projector: prerequisites ## a full log, and freshness at two rates; EVENTS=1000000
+	cargo build --release -p projector -p local-stack -p benches --bins
+	target/release/bench-projector
+
+bench-query: prerequisites ## every question on EVENTS=10000000 events, and the peers' SQL on the same
+	cargo build --release -p local-stack -p benches --bins
+	EVENTS=$(EVENTS) target/release/bench-query
+
+.PHONY: bench-query help run test lint schemas prerequisites

@@ -8,6 +8,10 @@
 
 #![allow(unreachable_pub, reason = "a test binary: its modules speak to each other only")]
 
+mod api;
 mod demo;
+mod model;
+mod random;
 mod reference;
+mod views;
 mod world;

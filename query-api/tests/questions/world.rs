@@ -198,6 +198,11 @@ impl World {
         insert.end().await.unwrap();
     }
 
+    /// Says that a partition was filled up to `end` by other means.
+    pub fn skip_to(&mut self, partition: u16, end: u64) {
+        self.ends.insert(partition, end);
+    }
+
     /// Brings the sequences up to the end of the log.
     pub async fn refresh(&self) {
         let ends = self.ends.clone();

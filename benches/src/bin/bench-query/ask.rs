@@ -1,0 +1,100 @@
+//! How long an answer takes, and how much memory.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use benches::process;
+use clickhouse::Client;
+use serde_json::Value;
+
+pub struct Question {
+    pub name: &'static str,
+    pub path: String,
+    pub body: Option<Value>,
+    /// The same question to `peer_events`.
+    pub peer: Option<&'static str>,
+    pub runs: usize,
+}
+
+pub struct Asker {
+    url: String,
+    http: reqwest::Client,
+    tables: Client,
+    server: u32,
+}
+
+/// What a peer's statement may take before it counts as one that does not finish.
+const PATIENCE: u64 = 120;
+
+impl Asker {
+    pub fn new(url: String, tables: Client, server: u32) -> Self {
+        Self { url, http: reqwest::Client::new(), tables, server }
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.ask(path, None).await?)?)
+    }
+
+    async fn ask(&self, path: &str, body: Option<&Value>) -> anyhow::Result<String> {
+        let url = format!("{}{path}", self.url);
+        let request = match body {
+            Some(body) => self.http.post(url).json(body),
+            None => self.http.get(url),
+        };
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "{path}: {status} {text}");
+        Ok(text)
+    }
+
+    /// Prints the figures of a question.
+    pub async fn measure(&self, question: &Question, with_peer: bool) -> anyhow::Result<()> {
+        let Question { name, path, body, .. } = question;
+        // Once to warm up, and for the memory it takes beyond what the server holds anyway.
+        let before = process::rss_mb(self.server)?;
+        process::forget_peak(self.server)?;
+        if let Err(error) = self.ask(path, body.as_ref()).await {
+            println!("{name}: no answer: {error:#}");
+            return Ok(());
+        }
+        let peak = (process::peak_mb(self.server)? - before).max(0.0) / 1.048_576;
+        let mut times = Vec::new();
+        for _ in 0..question.runs {
+            let began = Instant::now();
+            self.ask(path, body.as_ref()).await?;
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        println!("figure query.{name}.p50_ms {:.1} ms", ms(at(0.5)));
+        println!("figure query.{name}.p99_ms {:.1} ms", ms(at(0.99)));
+        println!("figure query.{name}.peak_mib {peak:.0} MiB");
+        let Some(peer) = question.peer.filter(|_| with_peer) else { return Ok(()) };
+        let began = Instant::now();
+        let statement = self
+            .tables
+            .query_raw(peer)
+            .with_setting("max_execution_time", PATIENCE.to_string())
+            .with_setting("max_memory_usage", "8000000000");
+        let asked = async { statement.fetch_bytes("JSONEachRow")?.collect().await };
+        match asked.await {
+            Ok(_) => {
+                let took = began.elapsed();
+                println!("figure query.{name}.peer_ms {:.0} ms", ms(took));
+                println!(
+                    "figure query.{name}.peer_ratio {:.1} x",
+                    took.as_secs_f64() / at(0.5).as_secs_f64()
+                );
+            }
+            Err(error) => {
+                let error: String = error.to_string().chars().take(160).collect();
+                println!("{name}: the peer's statement does not finish: {error}");
+                let at_least = began.elapsed().as_secs_f64() / at(0.5).as_secs_f64();
+                println!("figure query.{name}.peer_ratio_at_least {at_least:.1} x");
+            }
+        }
+        Ok(())
+    }
+}

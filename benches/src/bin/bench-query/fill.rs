@@ -1,0 +1,161 @@
+//! Events straight into the tables, as a projector would have written them.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Context;
+use benches::load::Load;
+use benches::process;
+use clickhouse::{Client, Row};
+use query_api::values::Time;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::macros::datetime;
+use uuid::Uuid;
+
+const PARTITIONS: u128 = 16;
+const BATCH: usize = 200_000;
+/// The last part of the log is included in small passes, as it is while events arrive.
+const TAIL: u64 = 200_000;
+const PASS: usize = 2_000;
+
+#[derive(Serialize, Row)]
+struct Landing<'a> {
+    targets: u8,
+    partition: u16,
+    offset: u64,
+    verdict: i8,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    session_id: Uuid,
+    app: &'a str,
+    category: &'a str,
+    name: &'a str,
+    data: &'a str,
+    timestamp: i64,
+    sent_at: Option<i64>,
+    received_at: i64,
+    log_time: i64,
+    schema_version: u16,
+    first_offset: u64,
+    reasons: Vec<(String, String, String, String)>,
+    reasons_total: u16,
+    raw: &'a str,
+    traceparent: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Sent<'a> {
+    category: &'a str,
+    name: &'a str,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    timestamp: &'a str,
+}
+
+/// Fills empty tables with `events`, prints what it took, and copies them for the peers.
+pub async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::Result<()> {
+    let there: u64 = tables.query("SELECT count() FROM events").fetch_one().await?;
+    if there > 0 {
+        println!("{there} events are there");
+        return Ok(());
+    }
+    let mut load = Load::new(1, datetime!(2026-01-01 0:00 UTC));
+    let mut ends: BTreeMap<u16, u64> = BTreeMap::new();
+    let bulk = events - TAIL.min(events / 10);
+    let (began, cpu) = (Instant::now(), process::cpu(server)?);
+    insert(tables, &mut load, &mut ends, bulk, BATCH).await?;
+    let inserted = process::cpu(server)?;
+    println!("figure query.fill.seconds {:.1} s", began.elapsed().as_secs_f64());
+    println!("figure query.fill.cpu_s_per_1m {:.2} s", (inserted - cpu).as_secs_f64() * 1e6 / bulk as f64);
+    let began = Instant::now();
+    while projector::sequences::refresh(tables, &ends).await?.behind > 0 {}
+    let sequenced = process::cpu(server)?;
+    println!("figure query.sequences.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
+    let per_million = (sequenced - inserted).as_secs_f64() * 1e6 / bulk as f64;
+    println!("figure query.sequences.catch_up_cpu_s_per_1m {per_million:.2} s");
+
+    // As it goes on: small batches, and a pass after each.
+    let (mut inserting, mut refreshing, mut passes) = (0.0, 0.0, 0);
+    let mut left = events - bulk;
+    while left > 0 {
+        let before = process::cpu(server)?;
+        let part = left.min(PASS as u64);
+        insert(tables, &mut load, &mut ends, part, PASS).await?;
+        let between = process::cpu(server)?;
+        projector::sequences::refresh(tables, &ends).await?;
+        inserting += (between - before).as_secs_f64();
+        refreshing += (process::cpu(server)? - between).as_secs_f64();
+        passes += 1;
+        left -= part;
+    }
+    println!("figure query.sequences.pass_cpu_ms {:.0} ms", refreshing * 1000.0 / f64::from(passes.max(1)));
+    println!("figure query.sequences.cost_of_inserts {:.2} x", refreshing / inserting);
+
+    // What the peers read: the same events, ordered by time.
+    tables.query("DROP TABLE IF EXISTS peer_events").execute().await?;
+    tables
+        .query(
+            "CREATE TABLE peer_events (session_id UUID, timestamp DateTime64(6, 'UTC'), \
+             category LowCardinality(String), name LowCardinality(String), app LowCardinality(String), data String) \
+             ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (toDate(timestamp), category, name, timestamp)",
+        )
+        .execute()
+        .await?;
+    tables
+        .query("INSERT INTO peer_events SELECT session_id, timestamp, category, name, app, data FROM events")
+        .execute()
+        .await?;
+    Ok(())
+}
+
+async fn insert(
+    tables: &Client,
+    load: &mut Load,
+    ends: &mut BTreeMap<u16, u64>,
+    events: u64,
+    batch: usize,
+) -> anyhow::Result<()> {
+    let mut left = events as usize;
+    while left > 0 {
+        let rows = left.min(batch);
+        let mut insert = tables.insert::<Landing<'_>>("landing").await?.with_setting("async_insert", "0");
+        for event in load.by_ref().take(rows) {
+            let sent: Sent<'_> = serde_json::from_str(&event.value)?;
+            let partition = (event.session_id.as_u128() % PARTITIONS) as u16;
+            let end = ends.entry(partition).or_default();
+            let timestamp = Time::parse(sent.timestamp).map_err(anyhow::Error::msg)?.micros();
+            let row = Landing {
+                targets: 3,
+                partition,
+                offset: *end,
+                verdict: 1,
+                event_id: event.event_id,
+                session_id: event.session_id,
+                app: ["web", "ios", "android"][(event.session_id.as_u128() >> 8) as usize % 3],
+                category: sent.category,
+                name: sent.name,
+                data: sent.data.get(),
+                timestamp,
+                sent_at: None,
+                received_at: timestamp,
+                log_time: timestamp / 1000,
+                schema_version: 1,
+                first_offset: 0,
+                reasons: Vec::new(),
+                reasons_total: 0,
+                raw: "",
+                traceparent: "",
+            };
+            *end += 1;
+            insert.write(&row).await?;
+        }
+        insert.end().await.context("landing")?;
+        left -= rows;
+        if left.is_multiple_of(5 * BATCH) {
+            eprintln!("{} events to go", left);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What answers cost: `make bench-query EVENTS=10000000`.
+//!
+//! Realistic events are written straight into the tables, sequences are built by the projector's code, and
+//! every question is asked over HTTP, as a reader would. In the same run, on the same events, the SQL of the
+//! peers' design: window functions, `groupArray` and `windowFunnel` over an event table ordered by time.
+//!
+//! # Layout
+//! - [`fill`]: events into the tables
+//! - [`ask`]: times and memory of a question
+//! - `peer/*.sql`: the same questions as Umami, PostHog and OpenPanel would ask them
+
+mod ask;
+mod fill;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use infra::database::{self, ClickHouseConfig};
+use local_stack::{ClickHouseAlone, StackOptions};
+use query_api::{Config, Service};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use ask::{Asker, Question};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the answers.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Events in the tables.
+    #[arg(long, env = "EVENTS", default_value_t = 10_000_000)]
+    events: u64,
+    /// Keep the tables in this directory, and use them again if they are there.
+    #[arg(long, env = "DATA_DIR")]
+    data: Option<PathBuf>,
+    /// Only questions whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Without the peers' SQL.
+    #[arg(long)]
+    no_peers: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let stack =
+        ClickHouseAlone::start(StackOptions { data: cli.data.clone(), ..StackOptions::default() }).await?;
+    let config =
+        Config::parse_from(["query-api", "--clickhouse-url", &stack.url(), "--kafka-brokers", "127.0.0.1:1"]);
+    let clickhouse: ClickHouseConfig = config.clickhouse.clone();
+    database::migrate(&clickhouse, 1).await?;
+    database::serve(&clickhouse, 1).await?;
+    let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);
+    let server = stack.process.pid().context("the server runs")?;
+    fill::fill(&tables, server, cli.events).await?;
+
+    let service = Service::connect(config).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(service.run(listener, std::future::pending()));
+    let asker = Asker::new(url, tables, server);
+    for question in questions(&asker).await? {
+        if question.name.contains(&cli.only) {
+            asker.measure(&question, !cli.no_peers).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Every question over the whole range: the hardest form of each.
+async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
+    let features = asker.get("/v1/features?limit=12").await?;
+    let features: Vec<Value> = features["features"].as_array().context("features")?.clone();
+    let feature = |place: usize| {
+        let feature = &features[place % features.len()];
+        json!({"category": feature["category"], "name": feature["name"]})
+    };
+    let newest = asker.get("/v1/events?limit=1").await?["events"][0].clone();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let session = text(&newest["session_id"]);
+    let rare = asker.get("/v1/features?order=least&limit=1").await?["features"][0].clone();
+    let rare =
+        format!("category={}&name={}", text(&rare["category"]), text(&rare["name"]).replace(' ', "%20"));
+    let funnel = |steps: usize| json!({"steps": (0..steps).map(feature).collect::<Vec<_>>(), "window": "1d"});
+    let get = |name: &'static str, path: String| Question { name, path, body: None, peer: None, runs: 20 };
+    let heavy = |name: &'static str, path: &str, body: Option<Value>, peer: Option<&'static str>| Question {
+        name,
+        path: path.into(),
+        body,
+        peer,
+        runs: 5,
+    };
+    Ok(vec![
+        Question { peer: Some(include_str!("peer/features.sql")), ..get("features", "/v1/features".into()) },
+        Question {
+            peer: Some(include_str!("peer/usage.sql")),
+            ..get("usage", "/v1/usage?interval=day".into())
+        },
+        Question {
+            peer: Some(include_str!("peer/timeline.sql")),
+            ..get("timeline", format!("/v1/sessions/{session}"))
+        },
+        get("events_newest", "/v1/events?limit=100".into()),
+        get("events_in_range", "/v1/events?limit=100&to=2026-01-20".into()),
+        get("events_of_rare_feature", format!("/v1/events?limit=100&{rare}")),
+        get("event_by_id", format!("/v1/events/{}", text(&newest["event_id"]))),
+        heavy("transitions", "/v1/order/transitions", None, Some(include_str!("peer/transitions.sql"))),
+        heavy("precedence", "/v1/order/precedence", None, Some(include_str!("peer/precedence.sql"))),
+        heavy("paths", "/v1/order/paths", Some(json!({"length": 3})), Some(include_str!("peer/paths.sql"))),
+        heavy("paths_of_5", "/v1/order/paths", Some(json!({"length": 5})), None),
+        heavy("paths_of_10", "/v1/order/paths", Some(json!({"length": 10})), None),
+        heavy("funnel", "/v1/order/funnel", Some(funnel(5)), Some(include_str!("peer/funnel.sql"))),
+        heavy("funnel_of_20", "/v1/order/funnel", Some(funnel(20)), None),
+        heavy("entries", "/v1/order/entries", None, None),
+        heavy("retention", "/v1/retention?interval=week", None, None),
+    ])
+}

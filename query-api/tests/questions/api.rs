@@ -1,0 +1,316 @@
+//! Parameters, pages, streams, caching, limits and keys.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::{Sent, World};
+
+const SECOND: i64 = 1_000_000;
+/// 2025-01-01.
+const START: i64 = 1_735_689_600 * SECOND;
+
+fn event(session: u128, number: i64) -> Sent {
+    Sent {
+        event_id: Uuid::from_u128((session << 64) | number as u128),
+        session_id: Uuid::from_u128(session),
+        app: if number % 2 == 0 { "web" } else { "app" }.into(),
+        category: "browse".into(),
+        name: if number % 3 == 0 { "home" } else { "search" }.into(),
+        data: format!("{{\"n\": {number}, \"text\": \"é,\\\"\\n\"}}"),
+        time: START + number * SECOND,
+    }
+}
+
+async fn pages(world: &World, path: &str, mut meanwhile: impl AsyncFnMut(usize)) -> Vec<Value> {
+    let (mut rows, mut cursor, mut page) = (Vec::new(), String::new(), 0);
+    loop {
+        let answer = world.get(&format!("{path}{cursor}")).await;
+        rows.extend(answer["events"].as_array().unwrap().iter().cloned());
+        let Some(next) = answer["next_cursor"].as_str() else { return rows };
+        cursor = format!("&cursor={next}");
+        page += 1;
+        meanwhile(page).await;
+    }
+}
+
+fn numbers(rows: &[Value]) -> Vec<i64> {
+    rows.iter().map(|row| row["data"]["n"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_stay_right_while_events_arrive() {
+    let mut world = World::new().await;
+    // Tied times: three events a second in two sessions.
+    let events: Vec<Sent> =
+        (0..60).map(|n| Sent { time: START + n / 3 * SECOND, ..event(1 + n as u128 % 2, n) }).collect();
+    world.append(&events, 7).await;
+    let all: BTreeSet<i64> = (0..60).collect();
+    for order in ["newest", "oldest"] {
+        let rows = pages(&world, &format!("/v1/events?limit=7&order={order}"), async |_| ()).await;
+        assert_eq!(rows.len(), 60, "{order}");
+        assert_eq!(numbers(&rows).into_iter().collect::<BTreeSet<_>>(), all);
+        let times: Vec<&str> = rows.iter().map(|row| row["timestamp"].as_str().unwrap()).collect();
+        assert!(
+            if order == "newest" { times.is_sorted_by(|a, b| a >= b) } else { times.is_sorted() },
+            "{times:?}"
+        );
+    }
+    let mut first = world.get("/v1/events?limit=10").await;
+    let cursor = first["next_cursor"].as_str().unwrap().to_owned();
+    // Newer ones, older ones, and none of them may come twice or push one out.
+    let late: Vec<Sent> = [(1000, 5), (1001, 100_000), (1002, -1000)]
+        .map(|(n, at)| Sent { time: START + at * SECOND, ..event(3, n) })
+        .into();
+    world.append(&late, 1).await;
+    let rest = pages(&world, &format!("/v1/events?limit=10&cursor={cursor}"), async |_| ()).await;
+    let mut seen = numbers(first["events"].as_array_mut().unwrap());
+    seen.extend(numbers(&rest));
+    assert_eq!(seen.iter().filter(|n| **n < 1000).count(), 60);
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
+    assert!(seen.contains(&1002) && seen.contains(&1000) && !seen.contains(&1001), "{seen:?}");
+
+    let session = pages(&world, &format!("/v1/sessions/{}?limit=4", Uuid::from_u128(1)), async |_| ()).await;
+    assert_eq!(numbers(&session), (0..60).filter(|n| n % 2 == 0).collect::<Vec<_>>());
+    let one = world.get(&format!("/v1/events?session_id={}&name=home&app=web", Uuid::from_u128(1))).await;
+    assert_eq!(one["events"].as_array().unwrap().len(), 10);
+
+    // A cursor of other filters, a damaged one, and one with a limit that is none.
+    for (query, field) in [
+        (format!("limit=10&name=home&cursor={cursor}"), "cursor"),
+        (format!("cursor={}", &cursor[1..]), "cursor"),
+        ("cursor=..%2F".into(), "cursor"),
+        ("limit=0".into(), "limit"),
+        ("limit=1001".into(), "limit"),
+    ] {
+        let problem = world.problem(world.request(&format!("/v1/events?{query}"))).await;
+        assert_eq!(problem, (400, "invalid_parameter".into(), field.into()), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_have_every_row() {
+    let mut world = World::new().await;
+    let events: Vec<Sent> = (0..500).map(|n| event(1 + n as u128 % 7, n)).collect();
+    world.append(&events, 100).await;
+    let stream = async |accept: &str| {
+        let response = world.request("/v1/events?app=web").header("accept", accept).send().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
+            (200, accept)
+        );
+        let as_of: Value = serde_json::from_slice(response.headers()["x-eye-as-of"].as_bytes()).unwrap();
+        assert_eq!(as_of["positions"].as_object().unwrap().len(), 4);
+        response.bytes().await.unwrap()
+    };
+    let ndjson = stream("application/x-ndjson").await;
+    let rows: Vec<Value> = ndjson
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 250);
+    let one = rows.iter().find(|row| row["timestamp"] == "2025-01-01T00:00:04.000000Z").unwrap();
+    assert_eq!((&one["app"], &one["offset"].is_u64()), (&json!("web"), &true));
+    let data: Value = serde_json::from_str(one["data"].as_str().unwrap()).unwrap();
+    assert_eq!(data, json!({"n": 4, "text": "é,\"\n"}));
+    let csv = String::from_utf8(stream("text/csv").await.to_vec()).unwrap();
+    assert!(csv.starts_with("\"event_id\",\"session_id\",\"timestamp\",\"app\""), "{csv}");
+    let parquet = stream("application/vnd.apache.parquet").await;
+    assert_eq!((&parquet[..4], &parquet[parquet.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+    let refused = world.request("/v1/events?limit=5").header("accept", "text/csv");
+    assert_eq!(world.problem(refused).await, (400, "invalid_parameter".into(), "limit".into()));
+    let refused = world.request("/v1/events").header("accept", "image/png");
+    assert_eq!(world.problem(refused).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_answer_is_not_computed_again() {
+    let mut world = World::new().await;
+    world.append(&(0..20).map(|n| event(1, n)).collect::<Vec<_>>(), 20).await;
+    world.refresh().await;
+    for path in ["/v1/features", "/v1/order/transitions", "/v1/events?limit=5", "/v1/event-types"] {
+        let tag = async |known: Option<&str>| {
+            let mut request = world.request(path);
+            if let Some(known) = known {
+                request = request.header("if-none-match", known);
+            }
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.headers()["etag"].to_str().unwrap().to_owned())
+        };
+        let (status, etag) = tag(None).await;
+        assert_eq!(status, 200);
+        assert_eq!(tag(Some(&etag)).await, (304, etag.clone()), "{path}");
+        assert_eq!(tag(Some(&format!("\"x\", W/{etag}"))).await.0, 304);
+        assert_eq!(tag(Some("\"x\"")).await.0, 200);
+    }
+    let etag = async |world: &World| {
+        let response = world.request("/v1/features").send().await.unwrap();
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let before = etag(&world).await;
+    world.append(&[event(2, 100)], 1).await;
+    world.refresh().await;
+    assert_ne!(etag(&world).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_is_refused() {
+    let world = World::new().await;
+    for (path, field) in [
+        ("/v1/features?sort=most", "sort"),
+        ("/v1/features?order=best", "order"),
+        ("/v1/features?from=yesterday", "from"),
+        ("/v1/features?from=2025-01-02&to=2025-01-01", "to"),
+        ("/v1/features?category=", "category"),
+        ("/v1/usage?interval=year", "interval"),
+        ("/v1/usage?interval=minute&from=1900-01-01&to=2000-01-01", "interval"),
+        ("/v1/order/entries?step=0", "step"),
+        ("/v1/retention?periods=401", "periods"),
+        ("/v1/sessions/alice", "id"),
+        ("/v1/events/42", "id"),
+        ("/v1/events?session_id=42", "session_id"),
+        ("/v1/rejections?reason=bad_mood", "reason"),
+        ("/v1/audit?partition=1", "partition"),
+    ] {
+        let problem = world.problem(world.request(path)).await;
+        assert_eq!(problem, (400, "invalid_parameter".into(), field.into()), "{path}");
+    }
+    for (path, body, field) in [
+        ("/v1/order/paths", "{\"length\": 13}", "length"),
+        ("/v1/order/paths", "{\"lenght\": 3}", "lenght"),
+        ("/v1/order/paths", "{\"start\": {\"category\": \"a\"}}", "start"),
+        ("/v1/order/paths", "[", "?"),
+        ("/v1/order/funnel", "{\"steps\": []}", "steps"),
+        (
+            "/v1/order/funnel",
+            "{\"steps\": [{\"category\": \"a\", \"name\": \"b\"}], \"window\": \"soon\"}",
+            "window",
+        ),
+        (
+            "/v1/order/funnel",
+            "{\"steps\": [{\"category\": \"a\", \"name\": \"b\"}], \"exclude\": [{\"category\": \"a\", \"name\": \"b\"}]}",
+            "exclude",
+        ),
+    ] {
+        let (status, code, found) = world.problem(world.post_request(path, body)).await;
+        assert_eq!((status, code.as_str()), (400, "invalid_parameter"), "{body}");
+        assert!(field == "?" || found == field, "{body}: {found}");
+    }
+    // A funnel of features that nobody used yet is empty, not wrong.
+    let steps = json!({"steps": [{"category": "no", "name": "such"}, {"category": "no", "name": "such"}]});
+    let funnel = world.post("/v1/order/funnel", &steps).await;
+    assert_eq!(funnel["steps"][1]["sessions"], 0);
+    assert_eq!(funnel["steps"][1]["median_time_ms"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fate_of_an_event_and_the_audit() {
+    let mut world = World::new().await;
+    world.append(&[event(1, 0), event(1, 1), event(1, 0)], 3).await;
+    world.reject(&event(1, 2), "data_invalid", "/data/n", "{\"n\": \"é").await;
+    let fate = async |n: i64| world.get(&format!("/v1/events/{}", event(1, n).event_id)).await;
+    let accepted = fate(0).await;
+    assert_eq!(
+        (&accepted["verdict"], &accepted["offset"], &accepted["app"]),
+        (&json!("accepted"), &json!(0), &json!("web"))
+    );
+    assert_eq!(accepted["others"][0]["verdict"], "duplicate");
+    assert_eq!(accepted["data"]["n"], 0);
+    let rejected = fate(2).await;
+    assert_eq!((&rejected["verdict"], &rejected["raw"]), (&json!("rejected"), &json!("{\"n\": \"é")));
+    assert_eq!(
+        rejected["reasons"][0],
+        json!({"code": "data_invalid", "pointer": "/data/n", "keyword": "type", "message": "says why"})
+    );
+    assert_eq!(world.problem(world.request(&format!("/v1/events/{}", Uuid::nil()))).await.0, 404);
+    assert_eq!(world.problem(world.request(&format!("/v1/sessions/{}", Uuid::nil()))).await.0, 404);
+
+    let found = world.get("/v1/rejections?reason=data_invalid&app=web").await;
+    assert_eq!(found["rejections"].as_array().unwrap().len(), 1);
+    assert_eq!(world.get("/v1/rejections?reason=invalid_json").await["rejections"], json!([]));
+    let summary = world.get("/v1/rejections/summary").await;
+    assert_eq!(
+        (&summary["summary"][0]["reason"], &summary["summary"][0]["records"]),
+        (&json!("data_invalid"), &json!(1))
+    );
+
+    let audit = world.get("/v1/audit").await;
+    assert_eq!(audit["verdicts"], json!({"accepted": 2, "rejected": 1, "duplicate": 1, "absent": 0}));
+    assert_eq!((&audit["adds_up"], &audit["log_compared"]), (&json!(true), &json!(false)), "{audit}");
+    // A verdict gone, its event still there: no longer.
+    let lose = "ALTER TABLE ledger DELETE WHERE offset = 1 SETTINGS mutations_sync = 1";
+    world.tables.query(lose).execute().await.unwrap();
+    let audit = world.get("/v1/audit").await;
+    assert_eq!(
+        (&audit["adds_up"], &audit["partitions"][0]["gaps"]),
+        (&json!(false), &json!([[1, 2]])),
+        "{audit}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_over_its_limit_says_how_to_narrow_it() {
+    let mut world = World::with(|config| config.limits.memory_mib = 4).await;
+    let events: Vec<Sent> = (0..40_000).map(|n| event(1 + n as u128 % 5000, n)).collect();
+    world.append(&events, 10_000).await;
+    world.refresh().await;
+    let (status, code, _) = world.problem(world.request("/v1/order/transitions")).await;
+    assert_eq!((status, code.as_str()), (422, "too_large"));
+    // The service goes on.
+    assert_eq!(world.request("/readyz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_need_their_key() {
+    let file = std::env::temp_dir().join(format!("readers-{}.toml", Uuid::new_v4()));
+    let hash = schemas::apps::sha256_hex(b"reader-key");
+    std::fs::write(&file, format!("[[reader]]\nname = \"analytics\"\nkeys = [{{ sha256 = \"{hash}\" }}]\n"))
+        .unwrap();
+    let world = World::with(|config| config.apps = Some(file.clone())).await;
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(world.problem(world.request("/v1/features")).await.0, 401);
+    assert_eq!(world.problem(world.request("/v1/features").bearer_auth("guess")).await.0, 401);
+    assert_eq!(world.request("/v1/features").bearer_auth("reader-key").send().await.unwrap().status(), 200);
+    for open in ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"] {
+        assert_eq!(world.request(open).send().await.unwrap().status(), 200, "{open}");
+    }
+    let metrics = world.request("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("eye_query_answers_total{question=\"/v1/features\",status=\"200\"} 1"),
+        "{metrics}"
+    );
+    let api: Value = world.request("/openapi.json").send().await.unwrap().json().await.unwrap();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
+    let names: Vec<&str> = api["paths"]["/v1/features"]["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| parameter["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["from", "to", "app", "category", "name", "order", "by", "limit"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_very_long_session_breaks_nothing() {
+    let mut world = World::new().await;
+    let table = "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
+        timestamp, received_at, log_time, schema_version) SELECT 3, 1, number, 'accepted', generateUUIDv4(), \
+        toUUID('00000000-0000-0000-0000-000000000001'), 'app', 'browse', ['home', 'search', 'cart'][1 + number % 3], '{}', \
+        fromUnixTimestamp64Micro(toInt64(1735689600000000 + number * 1000000)), now64(6), now64(3), 1 FROM numbers(200000)";
+    world.tables.query(table).execute().await.unwrap();
+    world.skip_to(1, 200_000);
+    world.refresh().await;
+    let transitions = world.get("/v1/order/transitions").await;
+    assert_eq!(transitions["transitions"][0]["count"], 66667);
+    let paths = world.post("/v1/order/paths", &json!({"length": 10})).await;
+    assert_eq!(paths["paths"].as_array().unwrap().len(), 3);
+    let step = |name: &str| json!({"category": "browse", "name": name});
+    let steps: Vec<Value> = (0..20).map(|n| step(["home", "search", "cart"][n % 3])).collect();
+    let funnel = world.post("/v1/order/funnel", &json!({"steps": steps, "window": "19s"})).await;
+    assert_eq!(
+        (&funnel["steps"][19]["sessions"], &funnel["steps"][19]["median_time_ms"]),
+        (&json!(1), &json!(19000.0))
+    );
+}

@@ -1,0 +1,265 @@
+//! The questions answered by plain loops over plain lists: slow, and obviously right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use query_api::values::Time;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::Sent;
+
+/// (category, name)
+pub type Feature = (String, String);
+
+/// What a question is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    pub app: Option<String>,
+    pub category: Option<String>,
+    pub name: Option<String>,
+}
+
+/// A session's events that pass the filter, in order: time and feature.
+pub type Session = Vec<(i64, Feature)>;
+
+pub fn sessions(log: &[Sent], filter: &Filter) -> Vec<Session> {
+    let mut seen = BTreeSet::new();
+    let mut sessions: BTreeMap<Uuid, Session> = BTreeMap::new();
+    for event in log {
+        if !seen.insert(event.event_id) {
+            continue;
+        }
+        let is = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| asked == is);
+        if filter.from.is_none_or(|from| event.time >= from)
+            && filter.to.is_none_or(|to| event.time < to)
+            && is(&filter.app, &event.app)
+            && is(&filter.category, &event.category)
+            && is(&filter.name, &event.name)
+        {
+            let feature = (event.category.clone(), event.name.clone());
+            sessions.entry(event.session_id).or_default().push((event.time, feature));
+        }
+    }
+    let mut sessions: Vec<Session> = sessions.into_values().collect();
+    for session in &mut sessions {
+        // Stable: equal times stay in order of arrival.
+        session.sort_by_key(|(time, _)| *time);
+    }
+    sessions
+}
+
+pub fn feature(feature: &Feature) -> Value {
+    json!({"category": feature.0, "name": feature.1})
+}
+
+/// The mean of the middle two of an even number, in milliseconds.
+fn median_ms(mut micros: Vec<i64>) -> Option<f64> {
+    micros.sort_unstable();
+    let middle = micros.len() / 2;
+    match micros.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(micros[middle] as f64 / 1000.0),
+        _ => Some((micros[middle - 1] as f64 + micros[middle] as f64) / 2.0 / 1000.0),
+    }
+}
+
+pub fn features(sessions: &[Session], least: bool, by_sessions: bool) -> Value {
+    let mut used: BTreeMap<Feature, (u64, u64, i64, i64)> = BTreeMap::new();
+    for session in sessions {
+        let mut once = BTreeSet::new();
+        for (time, feature) in session {
+            let entry = used.entry(feature.clone()).or_insert((0, 0, i64::MAX, i64::MIN));
+            entry.0 += 1;
+            entry.1 += u64::from(once.insert(feature));
+            (entry.2, entry.3) = (entry.2.min(*time), entry.3.max(*time));
+        }
+    }
+    let mut used: Vec<_> = used.into_iter().collect();
+    used.sort_by_key(|(feature, (events, sessions, ..))| {
+        let count = if by_sessions { *sessions } else { *events } as i64;
+        (if least { count } else { -count }, feature.clone())
+    });
+    let line = |(feature, (events, sessions, first, last)): (Feature, (u64, u64, i64, i64))| {
+        json!({"category": feature.0, "name": feature.1, "events": events, "sessions": sessions,
+            "first_seen": Time::from_micros(first).to_string(), "last_seen": Time::from_micros(last).to_string()})
+    };
+    used.into_iter().map(line).collect()
+}
+
+/// By buckets of `micros` that start at 1970; empty ones included.
+pub fn usage(sessions: &[Session], micros: i64) -> Value {
+    let mut buckets: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+    for session in sessions {
+        let mut once = BTreeSet::new();
+        for (time, _) in session {
+            let bucket = time.div_euclid(micros);
+            let entry = buckets.entry(bucket).or_default();
+            entry.0 += 1;
+            entry.1 += u64::from(once.insert(bucket));
+        }
+    }
+    let (Some(first), Some(last)) = (buckets.keys().next().copied(), buckets.keys().last().copied()) else {
+        return json!([]);
+    };
+    let line = |bucket: i64| {
+        let (events, sessions) = buckets.get(&bucket).copied().unwrap_or_default();
+        json!({"start": Time::from_micros(bucket * micros).to_string(), "events": events, "sessions": sessions})
+    };
+    (first..=last).map(line).collect()
+}
+
+pub fn transitions(sessions: &[Session]) -> Value {
+    let mut found: BTreeMap<(Feature, Feature), (Vec<i64>, u64)> = BTreeMap::new();
+    for session in sessions {
+        let mut once = BTreeSet::new();
+        for pair in session.windows(2) {
+            let key = (pair[0].1.clone(), pair[1].1.clone());
+            let entry = found.entry(key.clone()).or_default();
+            entry.0.push(pair[1].0 - pair[0].0);
+            entry.1 += u64::from(once.insert(key));
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(pair, (gaps, _))| (std::cmp::Reverse(gaps.len()), pair.clone()));
+    let line = |((from, to), (gaps, sessions)): ((Feature, Feature), (Vec<i64>, u64))| {
+        json!({"from": feature(&from), "to": feature(&to), "count": gaps.len(), "sessions": sessions,
+            "median_gap_ms": median_ms(gaps)})
+    };
+    found.into_iter().map(line).collect()
+}
+
+pub fn precedence(sessions: &[Session]) -> Value {
+    let mut before: BTreeMap<(Feature, Feature), u64> = BTreeMap::new();
+    for session in sessions {
+        let mut firsts: Vec<&Feature> = Vec::new();
+        for (_, feature) in session {
+            if !firsts.contains(&feature) {
+                firsts.push(feature);
+            }
+        }
+        for (place, first) in firsts.iter().enumerate() {
+            for then in &firsts[place + 1..] {
+                *before.entry(((*first).clone(), (*then).clone())).or_default() += 1;
+            }
+        }
+    }
+    let mut pairs: Vec<_> = before.iter().collect();
+    pairs.sort_by_key(|(pair, sessions)| (std::cmp::Reverse(**sessions), (*pair).clone()));
+    let line = |(pair, sessions): (&(Feature, Feature), &u64)| {
+        let back = before.get(&(pair.1.clone(), pair.0.clone())).copied().unwrap_or(0);
+        json!({"first": feature(&pair.0), "then": feature(&pair.1), "sessions": sessions, "both": sessions + back})
+    };
+    pairs.into_iter().map(line).collect()
+}
+
+/// Windows of `length`, or whole sessions without one.
+pub fn paths(
+    sessions: &[Session],
+    length: Option<usize>,
+    start: Option<&Feature>,
+    through: Option<&Feature>,
+    end: Option<&Feature>,
+    limit: usize,
+) -> Value {
+    let mut found: BTreeMap<Vec<Feature>, (u64, u64)> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| !session.is_empty()) {
+        let steps: Vec<Feature> = session.iter().map(|(_, feature)| feature.clone()).collect();
+        let mut once = BTreeSet::new();
+        for path in steps.windows(length.unwrap_or(steps.len())) {
+            let chosen = start.is_none_or(|start| path.first() == Some(start))
+                && end.is_none_or(|end| path.last() == Some(end))
+                && through.is_none_or(|through| path.contains(through));
+            if chosen {
+                let entry = found.entry(path.to_vec()).or_default();
+                entry.0 += 1;
+                entry.1 += u64::from(once.insert(path.to_vec()));
+            }
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(path, (count, _))| (std::cmp::Reverse(*count), path.clone()));
+    found.truncate(limit);
+    let line = |(path, (count, sessions)): (Vec<Feature>, (u64, u64))| json!({"steps": path.iter().map(feature).collect::<Vec<_>>(), "count": count, "sessions": sessions});
+    found.into_iter().map(line).collect()
+}
+
+pub fn ends(sessions: &[Session], step: usize, from_end: bool) -> Value {
+    let mut found: BTreeMap<Feature, u64> = BTreeMap::new();
+    for session in sessions {
+        let place = if from_end { session.len().checked_sub(step) } else { Some(step - 1) };
+        if let Some((_, feature)) = place.and_then(|place| session.get(place)) {
+            *found.entry(feature.clone()).or_default() += 1;
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(feature, sessions)| (std::cmp::Reverse(*sessions), feature.clone()));
+    let line = |(feature, sessions): (Feature, u64)| json!({"category": feature.0, "name": feature.1, "sessions": sessions});
+    found.into_iter().map(line).collect()
+}
+
+/// Every start tried, each step taken as early as possible after the one before.
+pub fn funnel(
+    sessions: &[Session],
+    steps: &[Feature],
+    window: Option<i64>,
+    first: bool,
+    exclude: &[Feature],
+) -> Value {
+    let mut times: Vec<Vec<i64>> = vec![Vec::new(); steps.len()];
+    let mut shortest: Vec<Vec<i64>> = vec![Vec::new(); steps.len()];
+    for session in sessions {
+        let starts = (0..session.len()).filter(|place| session[*place].1 == steps[0]);
+        let starts: Vec<usize> = starts.take(if first { 1 } else { usize::MAX }).collect();
+        let mut reached: Vec<Vec<i64>> = vec![Vec::new(); steps.len()];
+        for start in starts {
+            let mut place = start;
+            reached[0].push(0);
+            for (step, feature) in steps.iter().enumerate().skip(1) {
+                let Some(next) = (place + 1..session.len()).find(|next| session[*next].1 == *feature) else {
+                    break;
+                };
+                let broken = session[start + 1..next].iter().any(|(_, feature)| exclude.contains(feature));
+                let took = session[next].0 - session[start].0;
+                if broken || window.is_some_and(|window| took > window) {
+                    break;
+                }
+                reached[step].push(took);
+                place = next;
+            }
+        }
+        for (step, took) in reached.iter().enumerate() {
+            times[step].extend(took.first());
+            shortest[step].extend(took.iter().min());
+        }
+    }
+    let line = |(step, feature): (usize, &Feature)| {
+        json!({"category": feature.0, "name": feature.1, "sessions": times[step].len(),
+            "median_time_ms": median_ms(times[step].clone()), "median_shortest_ms": median_ms(shortest[step].clone())})
+    };
+    steps.iter().enumerate().map(line).collect()
+}
+
+pub fn retention(sessions: &[Session], days: i64, periods: usize) -> Value {
+    let length = days * 86_400_000_000;
+    // 1970-01-05 was a Monday.
+    let origin = if days == 7 { 4 * 86_400_000_000 } else { 0 };
+    let mut cohorts: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| !session.is_empty()) {
+        let bucket = |time: i64| (time - origin).div_euclid(length);
+        let first = bucket(session[0].0);
+        let later: BTreeSet<i64> = session.iter().map(|(time, _)| bucket(*time) - first).collect();
+        let returned = cohorts.entry(first).or_insert_with(|| vec![0; periods + 1]);
+        for later in later {
+            if let Some(returned) = returned.get_mut(later as usize) {
+                *returned += 1;
+            }
+        }
+    }
+    let line = |(bucket, returned): (i64, Vec<u64>)| {
+        json!({"start": Time::from_micros(bucket * length + origin).to_string(), "sessions": returned[0],
+            "returned": returned})
+    };
+    cohorts.into_iter().map(line).collect()
+}

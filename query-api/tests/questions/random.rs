@@ -1,0 +1,184 @@
+//! Small random logs, growing: after each part every question gives the answer of the plain implementation.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::demo::Random;
+use crate::model::{self, Feature, Filter};
+use crate::world::{Sent, World};
+
+const DAY: i64 = 86_400_000_000;
+/// 2025-12-29, a Monday.
+const START: i64 = 1_766_966_400_000_000;
+
+/// Names that SQL, JSON, URLs or a careless join of category and name could trip over.
+fn catalogue() -> Vec<Feature> {
+    [
+        ("a", "bc"),
+        ("ab", "c"),
+        ("page/view", "it's \"quoted\" \\ back\tslash"),
+        ("Ünï/😀", "{from:UInt8}"),
+        ("a", "b"),
+        ("%", "?&=+"),
+    ]
+    .map(|(category, name)| (category.into(), name.into()))
+    .into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_as_the_model_answers_it() {
+    for seed in 1..=3 {
+        let mut random = Random(seed);
+        let mut world = World::new().await;
+        let mut log: Vec<Sent> = Vec::new();
+        for round in 0..4 {
+            let part = part(&mut random, &log);
+            world.append(&part, 1 + random.below(40) as usize).await;
+            world.refresh().await;
+            log.extend(part);
+            for question in 0..4 {
+                check(&world, &log, &mut random, &format!("seed {seed}, round {round}, question {question}"))
+                    .await;
+            }
+        }
+    }
+}
+
+/// Few sessions, few times: many ties, repeats and late events; sessions of months; some ids sent again.
+fn part(random: &mut Random, log: &[Sent]) -> Vec<Sent> {
+    let catalogue = catalogue();
+    let mut part: Vec<Sent> = Vec::new();
+    for _ in 0..random.below(60) {
+        if random.below(10) == 0
+            && let Some(earlier) = log.get(random.below(1 + log.len() as u64) as usize)
+        {
+            part.push(earlier.clone());
+            continue;
+        }
+        let (category, name) = catalogue[random.below(catalogue.len() as u64) as usize].clone();
+        let time = match random.below(3) {
+            0 => START + random.below(4) as i64 * 1_000_000,
+            1 => START + random.below(3600) as i64 * 1_000_000 + random.below(3) as i64,
+            _ => START + random.below(40) as i64 * DAY + random.below(5) as i64 * 999_999,
+        };
+        part.push(Sent {
+            event_id: Uuid::from_u128(u128::from(random.next()) << 64 | u128::from(random.next())),
+            session_id: Uuid::from_u128(
+                u128::from(random.below(8)) * 0x1234_5678_9abc_def0_1234_5678_9abc_def1,
+            ),
+            app: ["web", "app"][random.below(2) as usize].into(),
+            category,
+            name,
+            data: "{}".into(),
+            time,
+        });
+    }
+    part
+}
+
+async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
+    let catalogue = catalogue();
+    let any = |random: &mut Random| catalogue[random.below(catalogue.len() as u64) as usize].clone();
+    let maybe = |random: &mut Random, chance: u64| (random.below(chance) == 0).then(|| any(random));
+    let filter = Filter {
+        from: (random.below(3) == 0).then(|| START + random.below(3) as i64 * 1_000_000),
+        to: (random.below(3) == 0).then(|| START + random.below(20) as i64 * DAY + 1_000_001),
+        app: (random.below(4) == 0).then(|| "web".into()),
+        category: maybe(random, 6).map(|feature| feature.0),
+        name: maybe(random, 8).map(|feature| feature.1),
+    };
+    let sessions = model::sessions(log, &filter);
+    let time = |micros: i64| query_api::values::Time::from_micros(micros).to_string();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let mut body = json!({});
+    let values = [
+        ("from", filter.from.map(time)),
+        ("to", filter.to.map(time)),
+        ("app", filter.app.clone()),
+        ("category", filter.category.clone()),
+        ("name", filter.name.clone()),
+    ];
+    for (key, value) in values {
+        if let Some(value) = value {
+            query.append_pair(key, &value);
+            body[key] = json!(value);
+        }
+    }
+    let query = query.finish();
+    let get = async |path: &str, key: &str| world.get(&format!("{path}&{query}")).await[key].clone();
+    let post = async |path: &str, key: &str, more: Value| {
+        let mut body = body.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        (world.post(path, &body).await[key].clone(), body)
+    };
+    let what = format!("{what}, {query}");
+
+    let (least, by_sessions) = (random.below(2) == 0, random.below(2) == 0);
+    let order = if least { "least" } else { "most" };
+    let by = if by_sessions { "sessions" } else { "events" };
+    let found = get(&format!("/v1/features?order={order}&by={by}"), "features").await;
+    assert_eq!(found, model::features(&sessions, least, by_sessions), "features, {what}");
+
+    if filter.from.is_none() && filter.to.is_none() {
+        let found = get("/v1/usage?interval=hour", "series").await;
+        assert_eq!(found, model::usage(&sessions, 3_600_000_000), "hours, {what}");
+        let found = get("/v1/usage?interval=day", "series").await;
+        assert_eq!(found, model::usage(&sessions, DAY), "days, {what}");
+    }
+    let found = get("/v1/order/transitions?limit=10000", "transitions").await;
+    assert_eq!(found, model::transitions(&sessions), "transitions, {what}");
+    let found = get("/v1/order/precedence?limit=10000", "pairs").await;
+    assert_eq!(found, model::precedence(&sessions), "precedence, {what}");
+    let step = 1 + random.below(3) as usize;
+    let found = get(&format!("/v1/order/entries?step={step}"), "entries").await;
+    assert_eq!(found, model::ends(&sessions, step, false), "entries, {what}");
+    let found = get(&format!("/v1/order/exits?step={step}"), "exits").await;
+    assert_eq!(found, model::ends(&sessions, step, true), "exits, {what}");
+    for (interval, days) in [("day", 1), ("week", 7)] {
+        let found = get(&format!("/v1/retention?interval={interval}&periods=9"), "cohorts").await;
+        assert_eq!(found, model::retention(&sessions, days, 9), "retention by {interval}, {what}");
+    }
+
+    let (start, through, end) = (maybe(random, 4), maybe(random, 4), maybe(random, 4));
+    let length = 1 + random.below(12) as usize;
+    let limit = 1 + random.below(30) as usize;
+    for length in [None, Some(length), Some(2), Some(4), Some(5), Some(10)] {
+        let mut more = json!({"limit": limit});
+        match length {
+            Some(length) => more["length"] = json!(length),
+            None => more["whole_session"] = json!(true),
+        }
+        for (key, feature) in [("start", &start), ("through", &through), ("end", &end)] {
+            if let Some(feature) = feature {
+                more[key] = model::feature(feature);
+            }
+        }
+        let (found, body) = post("/v1/order/paths", "paths", more).await;
+        let expected = model::paths(&sessions, length, start.as_ref(), through.as_ref(), end.as_ref(), limit);
+        assert_eq!(found, expected, "paths, {what}, {body}");
+    }
+
+    for steps in [1 + random.below(4), 1 + random.below(3), 20] {
+        let steps: Vec<Feature> = (0..steps).map(|_| any(random)).collect();
+        let exclude: Vec<Feature> =
+            maybe(random, 2).into_iter().filter(|excluded| !steps.contains(excluded)).collect();
+        let window = match random.below(4) {
+            0 => None,
+            1 => Some((0, "0s")),
+            2 => Some((2_000_000, "2s")),
+            _ => Some((DAY, "1d")),
+        };
+        let first = random.below(2) == 0;
+        let mut more = json!({
+            "steps": steps.iter().map(model::feature).collect::<Vec<_>>(),
+            "exclude": exclude.iter().map(model::feature).collect::<Vec<_>>(),
+            "start": if first { "first" } else { "any" },
+        });
+        if let Some((_, window)) = window {
+            more["window"] = json!(window);
+        }
+        let (found, body) = post("/v1/order/funnel", "steps", more).await;
+        let expected = model::funnel(&sessions, &steps, window.map(|(micros, _)| micros), first, &exclude);
+        assert_eq!(found, expected, "funnel, {what}, {body}");
+    }
+}
