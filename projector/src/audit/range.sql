@@ -1,8 +1,8 @@
 -- Exact, for a range of one partition: how often each offset is in each table, against its verdict.
--- An offset without any row does not show up here: those are the gaps, (to - from) - offsets_in_ledger.
+-- An offset without any row does not show up among them, so gaps are what is left of the range.
 SELECT
-    countIf(ledger > 0) AS offsets_in_ledger,
-    sum(greatest(ledger, 1) - 1 + greatest(events, 1) - 1 + greatest(rejections, 1) - 1) AS doubled,
+    toUInt64({to:UInt64} - {from:UInt64} - countIf(ledger > 0)) AS gaps,
+    toUInt64(sum(greatest(ledger, 1) - 1 + greatest(events, 1) - 1 + greatest(rejections, 1) - 1)) AS doubled,
     countIf(verdict = 1 AND events = 0) AS events_missing,
     countIf(verdict = 2 AND rejections = 0) AS rejections_missing,
     countIf(verdict != 1 AND events > 0) + countIf(verdict != 2 AND rejections > 0) AS surplus

@@ -1,4 +1,4 @@
--- Does it all add up? One row a partition, from the projections: a few rows a part are read.
+-- Whether it all adds up: one row a partition, from the projections: a few rows a part are read.
 -- A sum over offsets differs from what it should be if one is missing, or is there twice.
 SELECT
     partition,

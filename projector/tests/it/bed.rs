@@ -240,6 +240,12 @@ impl Bed {
         counts
     }
 
+    /// Waits for these counts.
+    pub(crate) async fn has(&self, expected: [(u64, u64); 3]) {
+        eventually(&format!("{expected:?}"), || async { (self.counts().await == expected).then_some(()) })
+            .await;
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         self.tables().query(sql).with_setting("mutations_sync", "2").execute().await.expect(sql);
     }

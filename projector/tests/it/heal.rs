@@ -48,17 +48,16 @@ async fn a_lost_ledger_is_judged_again_from_its_gap() {
     let bed = projected().await;
     bed.execute("ALTER TABLE ledger DELETE WHERE offset >= 15").await;
     bed.execute("ALTER TABLE events DELETE WHERE offset = 22").await;
+    // The commit stays as it is while the rows come back.
     let running = bed.projector().await;
-    bed.settled(40).await;
+    bed.has([(40, 40), (21, 21), (10, 10)]).await;
     running.stop().await;
-    assert_eq!(bed.counts().await, [(40, 40), (21, 21), (10, 10)]);
 
     bed.execute("TRUNCATE TABLE ledger").await;
     bed.send_events(2).await;
     let running = bed.projector().await;
-    bed.settled(42).await;
+    bed.has([(42, 42), (23, 23), (10, 10)]).await;
     running.stop().await;
-    assert_eq!(bed.counts().await, [(42, 42), (23, 23), (10, 10)]);
     assert!(bed.verb(&["audit"]).await.0);
 }
 

@@ -1,0 +1,121 @@
+//! From the broker's acknowledgement of an event to its being in `events`, while events come at random times.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use benches::load::Load;
+use benches::process;
+use fastrand::Rng;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use time::macros::datetime;
+
+use crate::{Bench, figure};
+
+/// Between two looks at the table: counts as waiting time, so the figures are up to this much too high.
+const LOOK: Duration = Duration::from_millis(10);
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// By partition and offset: when it was acknowledged.
+type Appended = Arc<Mutex<BTreeMap<(i32, i64), Instant>>>;
+
+pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow::Result<()> {
+    let topic = format!("fresh{rate}");
+    bench.migrate(&topic)?;
+    let (projector, url) = bench.projector(&topic).await?;
+    let pid = projector.pid().context("the projector died")?;
+    let appended = Appended::default();
+    let sender = tokio::spawn(send(bench.kafka(&topic), rate, WARM_UP + time, Arc::clone(&appended)));
+
+    let tables = bench.tables(&topic);
+    let mut waits = Vec::new();
+    let begin = Instant::now() + WARM_UP;
+    let end = begin + time;
+    let mut at_begin = None;
+    while Instant::now() < end {
+        let visible: Vec<(u16, u64)> =
+            tables.query("SELECT partition, max(offset) FROM events GROUP BY partition").fetch_all().await?;
+        let now = Instant::now();
+        if now >= begin && at_begin.is_none() {
+            let clickhouse = process::cpu(bench.clickhouse_pid()?)?;
+            at_begin = Some((inserts(&url).await?, process::cpu(pid)?, clickhouse, now));
+        }
+        let mut appended = appended.lock().expect("no panic under the lock");
+        for (partition, last) in visible {
+            let partition = i32::from(partition);
+            let mut later = appended.split_off(&(partition, last as i64 + 1));
+            // What is left of this partition is visible now.
+            let mine = appended.split_off(&(partition, 0));
+            waits.extend(mine.values().filter(|at| **at >= begin).map(|at| now - *at));
+            appended.append(&mut later);
+        }
+        drop(appended);
+        tokio::time::sleep(LOOK).await;
+    }
+    let (inserts_before, cpu_before, clickhouse_before, since) = at_begin.context("too short")?;
+    let seconds = since.elapsed().as_secs_f64();
+    let inserts = (inserts(&url).await? - inserts_before) / seconds / 16.0;
+    let cpu = (process::cpu(pid)? - cpu_before).as_secs_f64() / seconds;
+    let clickhouse = (process::cpu(bench.clickhouse_pid()?)? - clickhouse_before).as_secs_f64() / seconds;
+    sender.await??;
+    projector.stop().await;
+
+    waits.sort_unstable();
+    let percentile = |share: f64| {
+        let index = ((waits.len() as f64 * share) as usize).min(waits.len().saturating_sub(1));
+        waits.get(index).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1000.0)
+    };
+    println!("{} events at {rate} a second", waits.len());
+    let name = |figure: &str| match rate {
+        100 => format!("freshness.{figure}"),
+        _ => format!("freshness_{rate}.{figure}"),
+    };
+    figure(&name("p50_ms"), percentile(0.5), "ms");
+    figure(&name("p99_ms"), percentile(0.99), "ms");
+    figure(&name("inserts_per_s_and_partition"), inserts, "1/s");
+    figure(&name("projector_cores"), cpu, "cores");
+    figure(&name("clickhouse_cores"), clickhouse, "cores");
+    Ok(())
+}
+
+/// Inserts that the projector has made so far.
+async fn inserts(url: &str) -> anyhow::Result<f64> {
+    let text = reqwest::get(format!("{url}/metrics")).await?.text().await?;
+    let count = text.lines().find_map(|line| line.strip_prefix("eye_projector_chunk_rows_count "));
+    Ok(count.context("no count of chunks")?.parse()?)
+}
+
+/// Sends at random times, `rate` a second on average.
+async fn send(
+    kafka: infra::kafka::KafkaConfig,
+    rate: u64,
+    time: Duration,
+    appended: Appended,
+) -> anyhow::Result<()> {
+    let options =
+        [("partitioner", infra::kafka::PARTITIONER), ("linger.ms", "1"), ("compression.type", "lz4")];
+    let producer: FutureProducer = kafka.client(&options).create()?;
+    let headers = OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") });
+    let mut rng = Rng::with_seed(rate);
+    let mut load = Load::new(rate, datetime!(2025-01-01 00:00 UTC));
+    let end = Instant::now() + time;
+    let mut next = Instant::now();
+    while next < end {
+        tokio::time::sleep_until(next.into()).await;
+        next += Duration::from_secs_f64(-(1.0 - rng.f64()).ln() / rate as f64);
+        let event = load.next().context("the load is endless")?;
+        let key = event.session_id.to_string();
+        let record = FutureRecord::to(&kafka.topic).key(&key).payload(&event.value).headers(headers.clone());
+        let delivery = producer.send_result(record).map_err(|(error, _)| error)?;
+        let appended = Arc::clone(&appended);
+        tokio::spawn(async move {
+            if let Ok(Ok(delivery)) = delivery.await {
+                let place = (delivery.partition, delivery.offset);
+                appended.lock().expect("no panic under the lock").insert(place, Instant::now());
+            }
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What projecting costs: `make bench-projector`.
+//!
+//! A log of realistic events is projected by the program as it is deployed, with validation on and exactly
+//! once, into the real engine. In the same run ClickHouse's own Kafka engine, tuned, at least once and
+//! without validation, takes the same log: the reference. Then the freshness at two rates.
+//!
+//! # Layout
+//! - [`full_log`]: a million events from a full log: the projector, and the Kafka engine
+//! - [`freshness`]: from append to queryable
+
+mod freshness;
+mod full_log;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use benches::load::Load;
+use clap::Parser;
+use infra::kafka::KafkaConfig;
+use local_stack::supervise::{Restart, Spec};
+use local_stack::{KafkaOptions, Port, Ready, START, Stack, StackOptions, Supervised};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the projector.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Events in the full log.
+    #[arg(long, env = "EVENTS", default_value_t = 1_000_000)]
+    events: usize,
+    /// Seconds at each rate of the freshness.
+    #[arg(long, default_value_t = 40)]
+    seconds: u64,
+    /// Only the parts whose name contains this: projector, kafka_engine, freshness.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let wanted = |part: &str| part.contains(&cli.only);
+    let options = StackOptions {
+        kafka: KafkaOptions { fast: true, ..KafkaOptions::default() },
+        ..StackOptions::default()
+    };
+    let bench = Bench { stack: Stack::start(options).await?, dir: tempfile::tempdir()? };
+    Load::write_event_types(&bench.event_types())?;
+    std::fs::write(bench.apps(), "[[app]]\nname = \"demo\"\n")?;
+    if wanted("projector") || wanted("kafka_engine") {
+        full_log::fill(&bench, "full", cli.events)?;
+    }
+    if wanted("projector") {
+        full_log::projector(&bench, "full", cli.events).await?;
+    }
+    if wanted("kafka_engine") {
+        full_log::kafka_engine(&bench, "full", cli.events).await?;
+    }
+    if wanted("freshness") {
+        for rate in [100, 1_000] {
+            freshness::measure(&bench, rate, Duration::from_secs(cli.seconds)).await?;
+        }
+    }
+    bench.stack.stop().await;
+    Ok(())
+}
+
+fn figure(name: &str, value: f64, unit: &str) {
+    println!("figure {name} {value:.2} {unit}");
+}
+
+struct Bench {
+    stack: Stack,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn event_types(&self) -> PathBuf {
+        self.dir.path().join("event-types")
+    }
+
+    fn apps(&self) -> PathBuf {
+        self.dir.path().join("apps.toml")
+    }
+
+    fn kafka(&self, topic: &str) -> KafkaConfig {
+        KafkaConfig { brokers: self.stack.kafka.address(), topic: topic.into(), options: vec![] }
+    }
+
+    /// The database of the views that belong to a topic.
+    fn database(topic: &str) -> String {
+        format!("bench_{topic}")
+    }
+
+    fn tables(&self, topic: &str) -> clickhouse::Client {
+        clickhouse::Client::default()
+            .with_url(self.stack.clickhouse.url())
+            .with_user("default")
+            .with_database(format!("{}_g1", Self::database(topic)))
+    }
+
+    fn clickhouse_pid(&self) -> anyhow::Result<u32> {
+        self.stack.clickhouse.process.pid().context("ClickHouse does not run")
+    }
+
+    /// The program, as `cargo build --release` made it.
+    fn program(&self, topic: &str, verb: &str) -> anyhow::Result<Command> {
+        let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("projector");
+        ensure!(path.exists(), "{} is not built: run `make bench-projector`", path.display());
+        let mut command = Command::new(path);
+        command
+            .arg(verb)
+            .env("EYE_KAFKA_BROKERS", self.stack.kafka.address())
+            .env("EYE_TOPIC", topic)
+            .env("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url())
+            .env("EYE_CLICKHOUSE_DATABASE", Self::database(topic))
+            .env("EYE_PROJECTOR_GROUP", topic)
+            .env("EYE_EVENT_TYPES", self.event_types())
+            .env("EYE_APPS", self.apps());
+        Ok(command)
+    }
+
+    fn migrate(&self, topic: &str) -> anyhow::Result<()> {
+        let output = self.program(topic, "migrate")?.output()?;
+        ensure!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// A running projector and the address of its metrics.
+    async fn projector(&self, topic: &str) -> anyhow::Result<(Supervised, String)> {
+        let port = Port::claim(0, "the projector", "")?;
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.number()));
+        let mut command = self.program(topic, "run")?;
+        command.arg("--listen").arg(address.to_string());
+        let process = Supervised::spawn(Spec {
+            name: "projector".into(),
+            command,
+            log: self.dir.path().join("projector.log"),
+            ready: Ready::Http(address, "/healthz".into()),
+            restart: Restart::Never,
+            grace: Duration::from_secs(15),
+            on_event: Arc::new(|event| {
+                if let local_stack::supervise::Event::Died { .. } = event {
+                    eprintln!("{event}");
+                }
+            }),
+        })?;
+        process.ready(START).await?;
+        Ok((process, format!("http://{address}")))
+    }
+}
