@@ -6,6 +6,7 @@ SHELL := /bin/bash
 DEMO ?= 1
 DATA ?= .eye
 EVENTS ?= 10000000
+FAULTS ?= 200
 CONSOLE := query-api/console
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
@@ -18,9 +19,28 @@ run: prerequisites $(CONSOLE)/dist/index.html ## start the whole pipeline with d
 	exec target/release/eye run --demo $(DEMO) --data "$(DATA)" $(if $(EVENT_TYPES),--event-types "$(EVENT_TYPES)")
 
 test: prerequisites $(CONSOLE)/dist/index.html ## every test, on the real Kafka and the real ClickHouse engine
+	tests/tools/debian chromium chromium
 	cargo build --workspace --bins
-	cargo test --workspace
-	target/debug/eye with -- $(MAKE) test-clients test-console
+	cargo test --workspace --exclude the-eye-client
+	target/debug/eye with -- $(MAKE) test-pipeline
+
+# What other languages and a browser say to a running pipeline: `target/debug/eye with -- make test-pipeline`.
+test-pipeline: test-clients test-console
+	tests/openapi/run
+	tests/docs/run
+	tests/operations/run
+
+test-console: tests/console/node_modules/ready
+	cd tests/console && npm run --silent check && npm run --silent test
+
+tests/console/node_modules/ready: tests/console/package-lock.json
+	cd tests/console && npm ci --no-audit --no-fund --loglevel error
+	touch $@
+
+chaos: prerequisites $(CONSOLE)/dist/index.html ## the long form of the tests of faults: FAULTS=200
+	cargo build --workspace --bins
+	EYE_CHAOS_FAULTS=$(FAULTS) cargo test -p e2e --test e2e -- chaos --nocapture
+	EYE_KILLS=50 cargo test -p local-stack -- kill --nocapture
 
 lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and sources of dependencies
 	cargo fmt --all --check
@@ -46,4 +66,4 @@ bench-query: prerequisites ## every question on EVENTS=10000000 events, and the 
 	cargo build --release -p local-stack -p benches --bins
 	EVENTS=$(EVENTS) target/release/bench-query
 
-.PHONY: bench-query help run test lint schemas prerequisites
+.PHONY: bench-projector bench-query chaos help run test test-pipeline test-console lint schemas prerequisites
