@@ -15,7 +15,7 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         // Two files for a first paint, the shell with all shared parts and the page, rather than a dozen small ones.
-        advancedChunks: { groups: [{ name: 'console', test: /node_modules\/preact|src\/(ui|style|charts\/chart|[a-z-]+\.tsx?)/ }] },
+        codeSplitting: { groups: [{ name: 'console', test: /node_modules\/preact|src\/(ui|style|charts\/chart|[a-z-]+\.tsx?)/ }] },
       },
     },
   },

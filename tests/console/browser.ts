@@ -28,6 +28,7 @@ export class Console {
   static async open(browser: Browser, address: string, options: BrowserContextOptions = {}): Promise<Console> {
     const context = await browser.newContext({ viewport: WIDE, colorScheme: 'light', ...options })
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: QUERY })
+    context.setDefaultTimeout(20_000)
     const opened = new Console(await context.newPage())
     await opened.visit(address)
     return opened
@@ -41,7 +42,8 @@ export class Console {
   /** Everything asked is answered and drawn. */
   async settled(): Promise<void> {
     await this.page.locator('main > *').first().waitFor()
-    await this.page.waitForLoadState('networkidle')
+    // The stream of the live page never ends.
+    if (!this.page.url().includes('#/live')) await this.page.waitForLoadState('networkidle')
     await this.page.waitForFunction(() => !document.querySelector('.loading, [aria-busy="true"]'))
   }
 
@@ -59,8 +61,12 @@ export class Console {
     return this.page.getByRole('region', { name: title }).filter({ has: this.page.locator('header') }).first()
   }
 
+  select(label: string) {
+    return this.page.getByRole('combobox', { name: label, exact: true })
+  }
+
   async choose(label: string, value: string): Promise<void> {
-    await this.page.getByLabel(label, { exact: true }).selectOption(value)
+    await this.select(label).selectOption(value)
     await this.settled()
   }
 
@@ -83,7 +89,7 @@ export class Console {
     const dialog = this.page.getByRole('dialog')
     const text = await dialog.locator('pre').innerText()
     await dialog.getByRole('button', { name: 'Copy' }).click()
-    await dialog.getByText('Copied').waitFor()
+    await dialog.getByRole('button', { name: 'Copied' }).waitFor()
     assert.equal(await this.page.evaluate(() => navigator.clipboard.readText()), text)
     await dialog.getByRole('button', { name: 'Close' }).click()
     return text

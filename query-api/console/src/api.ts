@@ -43,6 +43,15 @@ export interface Bucket {
 }
 export const usage = (scope: Scope, interval: Interval) => get<Fresh & { series: Bucket[] }>('/v1/usage', { interval, ...scope })
 
+export interface AppUse {
+  app: string
+  events: number
+  sessions: number
+  first_seen: string
+  last_seen: string
+}
+export const apps = (scope: Scope) => get<Fresh & { apps: AppUse[] }>('/v1/apps', { ...scope })
+
 // Order
 
 export interface Transition {

@@ -1,6 +1,6 @@
-import { ask, type Question } from './ask'
+import { ask } from './ask'
 import * as api from './api'
-import { encodeFeature, type Feature } from './feature'
+import type { Feature } from './feature'
 import { store } from './store'
 
 /** What the filters offer, and when the data begins and ends: asked once, over all time. */
@@ -16,20 +16,16 @@ export interface Catalogue {
 export const catalogue = store<Catalogue | null>(null)
 
 export async function loadCatalogue(): Promise<void> {
-  const [seen, never] = await Promise.all([ask(api.features({}, 'most', 'events')), ask(api.unused({}))])
+  const [seen, never, { apps }] = await Promise.all([ask(api.features({}, 'most', 'events')), ask(api.unused({})), ask(api.apps({}))])
   const features: Feature[] = [...seen.features, ...never.features].map(({ category, name }) => ({ category, name }))
   const times = seen.features.flatMap(({ first_seen, last_seen }) => [first_seen, last_seen]).sort()
   catalogue.set({
     features,
     categories: [...new Set(features.map(({ category }) => category))].sort(),
-    apps: await apps().catch(() => []),
+    apps: apps.map(({ app }) => app),
     first: times[0] ?? null,
     last: times.at(-1) ?? null,
   })
-}
-
-async function apps(): Promise<string[]> {
-  return []
 }
 
 /** Which of the eight colours a category has: the same on every page. */
@@ -37,6 +33,3 @@ export function categoryColour(category: string): number {
   const place = catalogue.get()?.categories.indexOf(category) ?? -1
   return place < 0 ? 7 : place % 8
 }
-
-export const featureKey = encodeFeature
-export type { Question }

@@ -27,7 +27,7 @@ FROM eye.events${where(scope)}
 GROUP BY category, name
 ORDER BY ${by} ${order === 'most' ? 'DESC' : 'ASC'}, category, name${limit ? `\nLIMIT ${limit}` : ''}`
 
-export const byApp = (scope: Scope) =>
+export const apps = (scope: Scope) =>
   `SELECT app, count() AS events, uniqExact(session_id) AS sessions, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM eye.events${where(scope)}
 GROUP BY app

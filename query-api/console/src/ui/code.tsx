@@ -43,8 +43,13 @@ export function Copy({ text, label = 'Copy' }: { text: string; label?: string })
     setTimeout(() => setSaid(''), 2000)
   }
   return (
-    <button type="button" onClick={copy}>
-      <span role="status">{said || label}</span>
-    </button>
+    <>
+      <button type="button" onClick={copy}>
+        {said || label}
+      </button>
+      <span class="visually-hidden" role="status">
+        {said}
+      </span>
+    </>
   )
 }

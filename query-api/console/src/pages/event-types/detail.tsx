@@ -55,7 +55,7 @@ export function TypeDetail({ type }: { type: EventType }) {
         <div>
           <h3 class="sub">Examples</h3>
           {type.examples.length === 0 && <p class="muted">None.</p>}
-          {type.examples.map((example, index) => (
+          {[...type.examples].sort((a, b) => Number(b.valid) - Number(a.valid)).map((example, index) => (
             <div key={index} class="example">
               <p>
                 <span class={`badge ${example.valid ? 'accepted' : 'rejected'}`}>{example.valid ? 'valid' : 'refused'}</span>{' '}

@@ -36,7 +36,7 @@ export default function FlowPage() {
     return flowOf(anchor!, features[0]?.events ?? 0, paths.map(({ paths }) => paths), backwards)
   })
   // Without a first feature there is no event at all.
-  const answer: Answer<Flow> = anchor || entries.loading ? flow : { ...entries, value: { uses: 0, links: [], leftOut: 0 } }
+  const answer: Answer<Flow> = anchor ? flow : { ...entries, value: entries.value && { uses: 0, links: [], leftOut: 0 } }
 
   const pick = (feature: string | null) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })
   const body = anchor && { length: steps, [backwards ? 'end' : 'start']: anchor, limit: PATHS }
