@@ -9,8 +9,9 @@
 //! Why a chunk can't be announced by a process that lost its partition: the coordinator refuses the
 //! commit of a member that it has put out of the group; one that was put out, noticed and joined again has
 //! polled its revocation, and the loop forgets a partition's state before it does anything else.
-//! An insert is tried again only after its intent was committed again, so what a process that slept still
-//! sends is one insert at most, under the id that the new owner uses as well.
+//! An insert is sent only right after its intent was committed, and tried again only after that was
+//! committed again. So what a process that slept still sends is one insert at most, and only if it fell
+//! asleep while sending; it goes under the id that the new owner uses as well.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,7 +31,7 @@ use crate::log::{self, Change, GroupConsumer};
 use crate::partition::{Partition, Stage};
 use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
-use crate::settle::{Healed, settle};
+use crate::settle::{Announced, Healed, settle};
 use crate::work::{Work, backoff};
 
 /// Records between two looks at everything else.
@@ -73,7 +74,7 @@ struct Report {
 }
 
 enum Outcome {
-    Resumed(Result<(Plan, Projection, Range<u64>)>),
+    Resumed(Result<Box<(Plan, Projection, Range<u64>)>>),
     Inserted(Result<Healed>),
 }
 
@@ -206,7 +207,8 @@ impl Loop {
         let Report { partition: number, epoch, outcome } = report;
         let Some(slot) = self.slots.get_mut(&number).filter(|slot| slot.epoch == epoch) else { return };
         match (outcome, &mut slot.state) {
-            (Outcome::Resumed(Ok((plan, projection, log))), State::Resuming) => {
+            (Outcome::Resumed(Ok(resumed)), State::Resuming) => {
+                let (plan, projection, log) = *resumed;
                 tracing::info!(partition = number, start = plan.start, verify_to = plan.verify_to, "running");
                 slot.attempts = 0;
                 if plan.verify_to <= plan.start {
@@ -275,7 +277,7 @@ impl Loop {
                     let commit = commit.as_ref();
                     let (plan, projection) =
                         resume(&work.tables, &judge, number, &log, commit, window, longest).await?;
-                    Ok((plan, projection, log))
+                    Ok(Box::new((plan, projection, log)))
                 };
                 let outcome = Outcome::Resumed(resumed.await);
                 let _ = reports.send(Report { partition: number, epoch, outcome });
@@ -364,16 +366,20 @@ impl Loop {
             tracing::warn!(partition = number, ?range, %error, "intent refused: the chunk is dropped");
             return self.restart(number);
         }
+        let announced = Announced::now();
         in_flight.stage = Stage::AtWork;
         let (chunk, verify) = (Arc::clone(&in_flight.chunk), in_flight.verify);
         let (work, reports, epoch) = (Arc::clone(&self.work), self.reports.0.clone(), slot.epoch);
         self.runtime.spawn(async move {
             let result = if verify {
-                settle(&work.tables, number, &chunk).await
+                settle(&work.tables, number, &chunk, announced).await
             } else {
                 let id = work.tables.insert_id(number, &chunk.range());
                 let _timer = work.metrics.insert_seconds.start_timer();
-                work.tables.insert(&id, &id, chunk.bytes()).await.map(|()| Healed::default())
+                match announced.check() {
+                    Ok(()) => work.tables.insert(&id, &id, chunk.bytes()).await.map(|()| Healed::default()),
+                    Err(late) => Err(late),
+                }
             };
             let _ = reports.send(Report { partition: number, epoch, outcome: Outcome::Inserted(result) });
         });

@@ -10,6 +10,9 @@ pub enum Error {
     /// A statement with this query id is at work. Fate: wait for it.
     #[error("the same insert is still running")]
     Running,
+    /// Too long ago that the intent was committed. Fate: it is committed again, if the partition is still ours.
+    #[error("too late after the intent")]
+    Late,
     /// ClickHouse answered with an error, or did not answer. Fate: what was inserted is compared with
     /// what should be, and completed.
     #[error("clickhouse: {0}")]

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::projection::Projection;
 use crate::resume;
-use crate::settle::{Healed, settle};
+use crate::settle::{Announced, Healed, settle};
 use crate::tables::Tables;
 
 /// Heals `range` of a partition, which must lie below everything that is still being inserted and
@@ -50,7 +50,7 @@ pub(crate) async fn heal(
         })
         .await
         .map_err(|_| Error::Stopped)?;
-        let found = settle(tables, partition, &chunk?).await?;
+        let found = settle(tables, partition, &chunk?, Announced::not_needed()).await?;
         healed.missing += found.missing;
         healed.wrong += found.wrong;
     }

@@ -20,7 +20,7 @@ use crate::config::GroupProtocol;
 pub(crate) const BROKER: Duration = Duration::from_secs(10);
 
 /// What both kinds of consumer hold an opinion on.
-const READING: [(&str, &str); 9] = [
+const READING: [(&str, &str); 10] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // An offset that the log does not have is for us to decide on, never to be jumped over.
@@ -32,6 +32,8 @@ const READING: [(&str, &str); 9] = [
     // Answer as soon as there is a byte, look again soon when there is none.
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "100"),
+    // How long a partition whose queue was full rests; the default of a second starves the catching up.
+    ("fetch.queue.backoff.ms", "5"),
     // Records that wait in librdkafka, over all partitions: a bound on memory.
     ("queued.max.messages.kbytes", "32768"),
     ("queued.min.messages", "20000"),

@@ -4,7 +4,7 @@
 //! next, a table that lost rows. The deduplication token is no proof: the engine writes it down before it
 //! renames the part, so a crash in between leaves a token without rows. What counts is a look at the rows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::chunk::ClosedChunk;
 use crate::error::{Error, Result};
@@ -15,8 +15,33 @@ use crate::tables::{TARGETS, Tables};
 const ATTEMPTS: u32 = 5;
 /// Between two looks at whether an insert of before is still running.
 const STILL_RUNNING: Duration = Duration::from_millis(100);
-/// So many looks, half an hour: ClickHouse ends an insert itself before that.
-const PATIENCE: u32 = 18_000;
+/// So many looks; then the partition backs off and announces its chunk again.
+const PATIENCE: u32 = 50;
+/// An insert is sent only so soon after its intent was committed. A process that slept in between has to
+/// commit the intent again first, and is refused if its partition is another's by now.
+const LATE: Duration = Duration::from_secs(5);
+
+/// When the intent for what is inserted was committed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Announced(Option<Instant>);
+
+impl Announced {
+    pub(crate) fn now() -> Self {
+        Self(Some(Instant::now()))
+    }
+
+    /// For a range below everything that is being inserted: nobody else inserts there.
+    pub(crate) fn not_needed() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn check(self) -> Result<()> {
+        match self.0 {
+            Some(at) if at.elapsed() > LATE => Err(Error::Late),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// What had to be done to make the chunk complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +81,12 @@ impl Comparison {
 ///
 /// The caller must own the partition (an intent for this range committed just now), or the range must
 /// lie below everything that is still being inserted.
-pub(crate) async fn settle(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Healed> {
+pub(crate) async fn settle(
+    tables: &Tables,
+    partition: i32,
+    chunk: &ClosedChunk,
+    announced: Announced,
+) -> Result<Healed> {
     let id = tables.insert_id(partition, &chunk.range());
     let mut healed = Healed::default();
     for attempt in 0..ATTEMPTS {
@@ -67,8 +97,10 @@ pub(crate) async fn settle(tables: &Tables, partition: i32, chunk: &ClosedChunk)
         }
         healed.missing = healed.missing.max(found.rows_missing());
         healed.wrong = healed.wrong.max(found.rows_wrong());
+        announced.check()?;
         let missing = remove_wrong(tables, partition, chunk, &found).await?;
 
+        announced.check()?;
         // Nothing there at all: perhaps the insert never arrived, and may still arrive, sent by a process
         // that slept. With its own token again, whichever comes second is dropped. Otherwise it has come
         // and gone: only the missing rows are inserted, under a token that names them.

@@ -59,6 +59,27 @@ async fn every_record_gets_one_verdict_whatever_its_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_beyond_the_limit_is_rejected_with_its_beginning() {
+    let bed = Bed::new(&["--max-record-bytes", "50000", "--chunk-bytes", "300000"]).await;
+    let large =
+        event(Uuid::new_v4()).replace(r#""path":"/""#, &format!(r#""path":"{}""#, "x".repeat(900_000)));
+    for _ in 0..5 {
+        bed.send(large.as_bytes()).await;
+        bed.send(event(Uuid::new_v4()).as_bytes()).await;
+    }
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(10).await, ["rejected record_too_large", "accepted"].repeat(5));
+    let raw: (u64, String) = bed
+        .tables()
+        .query("SELECT length(raw), substring(raw, 1, 12) FROM rejections LIMIT 1")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(raw, (65_536, r#"{"session_id"#.into()));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_arrives_in_its_columns() {
     let bed = Bed::new(&[]).await;
     let id = Uuid::new_v4();
@@ -132,6 +153,23 @@ async fn markers_and_aborted_records_are_absent() {
     bed.send(event(Uuid::new_v4()).as_bytes()).await;
     let running = bed.projector().await;
     assert_eq!(bed.verdicts(8).await[7], "accepted");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_name_that_is_no_text_harms_nothing() {
+    let bed = Bed::new(&[]).await;
+    let kafka = bed.config.kafka.clone();
+    let value = event(Uuid::new_v4());
+    let headers: [(&[u8], &[u8]); 2] = [(b"\xff\xfe", b"x"), (b"app", b"demo")];
+    tokio::task::spawn_blocking(move || {
+        crate::raw::produce(&kafka.brokers, &kafka.topic, value.as_bytes(), &headers);
+    })
+    .await
+    .unwrap();
+    bed.send(event(Uuid::new_v4()).as_bytes()).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(2).await, ["accepted", "accepted"]);
     running.stop().await;
 }
 
