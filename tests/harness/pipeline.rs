@@ -162,15 +162,26 @@ impl Pipeline {
     /// Waits until the answers, also those on order, include everything that is in the log now.
     pub async fn settled(&self) {
         let ends = self.log_ends();
-        eventually(PATIENCE, async || {
+        let start = Instant::now();
+        loop {
             let answer = self.get("/v1/order/transitions?limit=1").await;
-            let positions = answer["as_of"]["positions"].clone();
-            let reached = |(id, end): (&i32, &i64)| {
-                *end == 0 || positions[id.to_string()].as_i64().is_some_and(|position| position >= *end)
-            };
-            ends.iter().all(reached).then_some(())
-        })
-        .await;
+            let positions = &answer["as_of"]["positions"];
+            let position = |id: &i32| positions[id.to_string()].as_i64().unwrap_or(0);
+            let behind: Vec<_> = ends
+                .iter()
+                .map(|(id, end)| (*id, position(id), *end))
+                .filter(|(_, at, end)| at < end)
+                .collect();
+            if behind.is_empty() {
+                return;
+            }
+            if start.elapsed() > PATIENCE {
+                let logs: Vec<String> =
+                    self.projectors.iter().map(|projector| projector.log_end(30)).collect();
+                panic!("behind (partition, position, log end): {behind:?}\n{}", logs.join("\n---\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Every verdict there is, by place. Two for one offset fail the test.

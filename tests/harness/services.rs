@@ -29,11 +29,19 @@ pub struct Settings {
 pub struct Service {
     pub process: Supervised,
     port: Port,
+    log: PathBuf,
 }
 
 impl Service {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port.number())
+    }
+
+    /// The last lines of its log.
+    pub fn log_end(&self, lines: usize) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
     }
 
     /// # Errors
@@ -111,16 +119,17 @@ impl Settings {
     fn spawn(&self, name: &str, mut command: Command, port: Port, ready: &str) -> anyhow::Result<Service> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
         command.arg("--listen").arg(address.to_string());
+        let log = self.logs.join(format!("{name}.log"));
         let process = Supervised::spawn(Spec {
             name: name.into(),
             command,
-            log: self.logs.join(format!("{name}.log")),
+            log: log.clone(),
             ready: Ready::Http(address, ready.into()),
             restart: self.restart,
             grace: Duration::from_secs(15),
             on_event: self.on_event.clone(),
         })?;
-        Ok(Service { process, port })
+        Ok(Service { process, port, log })
     }
 }
 
