@@ -48,8 +48,8 @@ pub struct Rejection {
     pub category: String,
     pub name: String,
     pub received_at: Time,
-    /// The broker's time, in milliseconds since 1970.
-    pub log_time: i64,
+    /// The broker's time.
+    pub log_time: Time,
     pub schema_version: u16,
     /// The reasons, at most 16.
     pub reasons: Vec<Reason>,

@@ -7,7 +7,7 @@ SELECT
     category,
     name,
     received_at,
-    toInt64(toUnixTimestamp64Milli(log_time)) AS log_time,
+    toDateTime64(log_time, 6, 'UTC') AS log_time,
     schema_version,
     arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), rejections.reasons)
         AS reasons,
