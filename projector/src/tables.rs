@@ -22,6 +22,8 @@ pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 /// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
+/// A delete rewrites parts.
+const DELETE: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct Tables {
@@ -97,7 +99,7 @@ impl Tables {
     /// Whether a statement with this id is at work. ClickHouse refuses a second one with its id, whatever it says.
     pub(crate) async fn is_running(&self, query_id: &str) -> Result<bool> {
         let probe = self.client.query("SELECT 1").with_setting("query_id", query_id).fetch_one::<u8>();
-        match probe.await.map_err(Error::from_insert) {
+        match within(ANSWER, async { probe.await.map_err(Error::from_insert) }).await {
             Ok(_) => Ok(false),
             Err(Error::Running) => Ok(true),
             Err(error) => Err(error),
@@ -120,12 +122,15 @@ impl Tables {
             .param("to", range.end)
             .fetch_bytes("RowBinary")?;
         let mut rest = Vec::new();
-        while let Some(piece) = cursor.next().await? {
+        while let Some(piece) = within(ANSWER, async { Ok(cursor.next().await?) }).await? {
             rest.extend_from_slice(&piece);
             let (rows, _) = rest.as_chunks::<WIDTH>();
             rows.iter().for_each(&mut row);
             let used = rows.len() * WIDTH;
             rest.drain(..used);
+        }
+        if !rest.is_empty() {
+            return Err(clickhouse::error::Error::NotEnoughData.into());
         }
         Ok(())
     }
@@ -133,13 +138,15 @@ impl Tables {
     /// What the ledger holds of a partition.
     pub(crate) async fn extent(&self, partition: i32) -> Result<Extent> {
         let sql = include_str!("tables/extent.sql").replace("{database}", &self.database);
-        Ok(self.client.query(&sql).param("partition", partition).fetch_one().await?)
+        let query = self.client.query(&sql).param("partition", partition);
+        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
     }
 
     /// The first offset at or after `from` that the ledger lacks.
     pub(crate) async fn first_gap(&self, partition: i32, from: u64) -> Result<u64> {
         let sql = include_str!("tables/first_gap.sql").replace("{database}", &self.database);
-        Ok(self.client.query(&sql).param("partition", partition).param("from", from).fetch_one().await?)
+        let query = self.client.query(&sql).param("partition", partition).param("from", from);
+        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
     }
 
     /// The log time of the last row before `offset`, the largest until there; 0 if there is none.
@@ -147,7 +154,8 @@ impl Tables {
         let sql = "SELECT toUnixTimestamp64Milli(max(log_time)) FROM {database}.ledger \
                    WHERE partition = {partition:UInt16} AND offset = {offset:UInt64}";
         let query = self.client.query(&sql.replace("{database}", &self.database));
-        Ok(query.param("partition", partition).param("offset", offset.saturating_sub(1)).fetch_one().await?)
+        let query = query.param("partition", partition).param("offset", offset.saturating_sub(1));
+        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
     }
 
     /// Deletes the rows of `range` from one target, and waits until they are gone.
@@ -158,12 +166,18 @@ impl Tables {
             range.start,
             range.end
         );
-        Ok(self.client.query(&sql).with_setting("mutations_sync", "2").execute().await?)
+        let delete = self.client.query(&sql).with_setting("mutations_sync", "2");
+        within(DELETE, async { Ok(delete.execute().await?) }).await
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+}
+
+/// A ClickHouse that hangs must not hold up a partition for ever.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(clickhouse::error::Error::TimedOut.into()))
 }
 
 #[cfg(test)]
