@@ -6,6 +6,7 @@ SHELL := /bin/bash
 DEMO ?= 1
 DATA ?= .eye
 EVENTS ?= 10000000
+CASES ?= 10000000
 FAULTS ?= 200
 CONSOLE := query-api/console
 export CARGO_TERM_PROGRESS_WHEN ?= auto
@@ -47,6 +48,13 @@ lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and 
 	cargo clippy --workspace --all-targets -- -D warnings
 	tests/tools/cargo-deny check bans licenses sources
 
+# New finds go to target/; `cargo-fuzz cmin` into corpus/ keeps the best of them.
+fuzz: ## hostile bytes against the gateway's slicing and the judge: CASES=10000000 each
+	mkdir -p target/fuzz/slice target/fuzz/judge
+	cd ingest/fuzz && for target in slice judge; do \
+	  ../../tests/tools/cargo-fuzz run --sanitizer none $$target ../../target/fuzz/$$target corpus/$$target \
+	    -- -runs=$(CASES) -max_len=512 -print_final_stats=1 -verbosity=0 || exit 1; done
+
 schemas: ## write the JSON Schemas that are derived from Rust types (schemas/generated/)
 	cargo run -q -p schemas --example generate
 
@@ -58,6 +66,11 @@ prerequisites:
 $(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
 	cd $(CONSOLE) && npm ci --no-audit --no-fund && npm run build
 
+bench-ingest: prerequisites ## the gateway against its limits, and with the broker stopped (needs wrk)
+	tests/tools/debian wrk wrk
+	cargo build --release -p ingest -p benches --bins
+	target/release/bench-ingest
+
 bench-projector: prerequisites ## a full log, and freshness at two rates; EVENTS=1000000
 	cargo build --release -p projector -p local-stack -p benches --bins
 	target/release/bench-projector
@@ -66,4 +79,4 @@ bench-query: prerequisites ## every question on EVENTS=10000000 events, and the 
 	cargo build --release -p local-stack -p benches --bins
 	EVENTS=$(EVENTS) target/release/bench-query
 
-.PHONY: bench-projector bench-query chaos help run test test-pipeline test-console lint schemas prerequisites
+.PHONY: bench-ingest fuzz bench-projector bench-query chaos help run test test-pipeline test-console lint schemas prerequisites

@@ -3,7 +3,6 @@
 #![no_main]
 
 #[path = "../../src/json.rs"]
-#[expect(dead_code, reason = "text() is for receipts")]
 mod json;
 
 use std::sync::{Arc, LazyLock};

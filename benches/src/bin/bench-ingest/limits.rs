@@ -51,7 +51,8 @@ fn handler(listen: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await?;
-        let router = Router::new().route("/events", post(answer)).route("/healthz", axum::routing::get(|| async {}));
+        let router =
+            Router::new().route("/events", post(answer)).route("/healthz", axum::routing::get(|| async {}));
         Ok(axum::serve(listener, router).await?)
     })
 }

@@ -8,10 +8,8 @@
 //! - [`wrk`]: one run of the load generator
 //! - [`limits`]: the two limits, each a process of its own, so that its CPU time can be read
 //! - [`stopped`]: the broker stands still under load
-//! - [`process`]: CPU time and memory of a process
 
 mod limits;
-mod process;
 mod stopped;
 mod wrk;
 
@@ -21,6 +19,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use benches::load::Load;
+use benches::process;
 use clap::{Parser, Subcommand};
 use infra::kafka::{KafkaConfig, TopicConfig, create_topic};
 use local_stack::supervise::{Restart, Spec};
@@ -77,7 +76,10 @@ async fn measure(cli: &Cli) -> anyhow::Result<()> {
     let events: Vec<String> =
         Load::new(1, datetime!(2025-01-01 00:00 UTC)).take(50_000).map(|event| event.value).collect();
     let bytes = events.iter().map(String::len).sum::<usize>() / events.len();
-    println!("events of {bytes} bytes, {} runs of {} s, wrk and broker on the same machine", cli.runs, cli.seconds);
+    println!(
+        "events of {bytes} bytes, {} runs of {} s, wrk and broker on the same machine",
+        cli.runs, cli.seconds
+    );
 
     let options = KafkaOptions { fast: true, ..KafkaOptions::default() };
     let quiet = Arc::new(|_: &_| {});
@@ -98,7 +100,10 @@ async fn measure(cli: &Cli) -> anyhow::Result<()> {
         let shape = &SHAPES[1];
         let (process, url) = limits::start_handler(dir.path()).await?;
         let requests = wrk::write_requests(dir.path(), &events, shape)?;
-        report("limit.handler", &median(cli.runs, || wrk::run(&requests, &url, shape, &process, cli.seconds))?);
+        report(
+            "limit.handler",
+            &median(cli.runs, || wrk::run(&requests, &url, shape, &process, cli.seconds))?,
+        );
     }
     if wanted("limit.producer") {
         let mut runs = Vec::new();
@@ -151,12 +156,18 @@ impl Gateway {
         // A rate that is checked and never reached.
         let rate = "rate = 100000000\nburst = 100000000";
         let hash = sha256_hex(KEY.as_bytes());
-        std::fs::write(&apps, format!("[[app]]\nname = \"bench\"\n{rate}\nkeys = [{{ sha256 = \"{hash}\" }}]\n"))?;
+        std::fs::write(
+            &apps,
+            format!("[[app]]\nname = \"bench\"\n{rate}\nkeys = [{{ sha256 = \"{hash}\" }}]\n"),
+        )?;
         let port = Port::claim(0, "ingest", "")?;
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.number()));
         let mut command = Command::new(program("ingest")?);
         command.args(["run", "--listen", &address.to_string()]);
-        command.env("EYE_KAFKA_BROKERS", &kafka.brokers).env("EYE_TOPIC", &kafka.topic).env("EYE_APPS", &apps);
+        command
+            .env("EYE_KAFKA_BROKERS", &kafka.brokers)
+            .env("EYE_TOPIC", &kafka.topic)
+            .env("EYE_APPS", &apps);
         let process = Supervised::spawn(Spec {
             name: "ingest".into(),
             command,

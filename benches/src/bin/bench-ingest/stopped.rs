@@ -30,7 +30,8 @@ pub(crate) async fn run(gateway: &Gateway, broker: &Kafka, events: &[String]) ->
     let mut senders = JoinSet::new();
     for sender in 0..SENDERS {
         let (http, url) = (http.clone(), gateway.url.clone());
-        let bodies: Vec<String> = events.chunks(10).skip(sender * 10).take(10).map(|e| e.join("\n")).collect();
+        let bodies: Vec<String> =
+            events.chunks(10).skip(sender * 10).take(10).map(|e| e.join("\n")).collect();
         senders.spawn(async move {
             let mut sent = Vec::new();
             while start.elapsed() < WHOLE {
@@ -73,7 +74,8 @@ pub(crate) async fn run(gateway: &Gateway, broker: &Kafka, events: &[String]) ->
     ensure!(sent.iter().all(|r| r.status != 503 || r.has_retry_after), "a 503 without Retry-After");
     let longest = sent.iter().map(|request| request.took).max().context("nothing was sent")?;
     let resumed = PAUSE_AT + PAUSE;
-    let back = sent.iter().filter(|r| r.status == 202 && r.at + r.took > resumed).map(|r| r.at + r.took - resumed);
+    let back =
+        sent.iter().filter(|r| r.status == 202 && r.at + r.took > resumed).map(|r| r.at + r.took - resumed);
     let recovery = back.min().context("no 202 after the broker went on")?;
     let late = sent.iter().filter(|r| r.status == 503).map(|r| (r.at + r.took).saturating_sub(resumed)).max();
     println!(

@@ -55,7 +55,9 @@ pub(crate) fn run(
     let (cpu, wall) = (process::cpu(pid)? - cpu, start.elapsed());
     let line = said.lines().find_map(|line| line.strip_prefix("result ")).context("wrk printed no result")?;
     let numbers: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let [requests, micros, errors, p50, p99] = numbers[..] else { anyhow::bail!("not what the script prints: {line}") };
+    let [requests, micros, errors, p50, p99] = numbers[..] else {
+        anyhow::bail!("not what the script prints: {line}")
+    };
     ensure!(errors == 0.0, "{errors} requests failed: {said}");
     ensure!(wall.as_secs_f64() < micros / 1e6 + 2.0, "wrk did not end in time");
     let events = requests * shape.events as f64;
