@@ -12,7 +12,8 @@ use clap::Args;
 use clickhouse::Client;
 use include_dir::{Dir, include_dir};
 
-/// The DDL: `NNNN_*.sql` for a generation, `views/*.sql` for what readers see. One statement a file,
+/// The DDL: `NNNN_*.sql` for a generation, `views/*.sql` for what readers see (with the rights of who made
+/// them, so that an analyst needs none on a generation). One statement a file,
 /// `{database}` and `{views}` stand for the names. An applied file is never edited: add the next number.
 static DDL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/clickhouse");
 
@@ -248,7 +249,8 @@ fn views(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<(Stri
     statements.push((
         "generation".into(),
         format!(
-            "CREATE OR REPLACE VIEW {views}.generation AS SELECT toUInt32({generation}) AS generation, '{database}' AS database"
+            "CREATE OR REPLACE VIEW {views}.generation DEFINER = CURRENT_USER SQL SECURITY DEFINER AS \
+             SELECT toUInt32({generation}) AS generation, '{database}' AS database"
         ),
     ));
     Ok(statements)

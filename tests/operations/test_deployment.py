@@ -14,7 +14,7 @@ import yaml
 
 INFRA = tools.ROOT / "infra"
 KUBERNETES = "1.34"
-SECRETS = {"EYE_WRITER_PASSWORD": "w", "EYE_READER_PASSWORD": "r", "EYE_APPS": "/apps.toml"}
+SECRETS = {"EYE_WRITER_PASSWORD": "w", "EYE_READER_PASSWORD": "r", "EYE_ANALYST_PASSWORD": "a", "EYE_APPS": "/apps.toml"}
 
 
 def compose_check(**environment):
@@ -194,7 +194,7 @@ def test_the_compose_users_are_well_formed():
     users = ElementTree.fromstring(compose()["configs"]["clickhouse-users"]["content"])
     names = {user.tag for user in users.find("users")}
     profiles = {profile.tag for profile in users.find("profiles")}
-    assert names == {"default", "eye", "analyst"}
+    assert names == {"default", "eye", "reader", "analyst"}
     for user in users.find("users"):
         if user.tag != "default":
             assert user.find("profile").text in profiles
