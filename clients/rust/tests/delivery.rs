@@ -173,13 +173,16 @@ async fn faults_are_retried_under_the_same_ids() {
     ];
     for fault in faults {
         let (gateway, mut options) = Gateway::start(&[fault, fault]).await;
-        options.timeout = Duration::from_millis(200);
+        // Short only where waiting for it is the point: a busy machine may take long for an answer, too.
+        options.timeout =
+            if matches!(fault, Fault::Hang) { Duration::from_millis(200) } else { Duration::from_secs(30) };
         let client = Client::start(options);
         let ids = track(&client, 20);
-        assert!(client.flush(Duration::from_secs(10)).await);
+        assert!(client.flush(Duration::from_secs(60)).await);
         assert_eq!(gateway.lock().unwrap().ids(), ids);
         let stats = client.stats();
-        assert_eq!((stats.accepted, stats.delivered, stats.waiting, stats.retries), (20, 20, 0, 2));
+        assert_eq!((stats.accepted, stats.delivered, stats.waiting), (20, 20, 0));
+        assert!(stats.retries >= 2);
     }
 }
 
@@ -213,7 +216,7 @@ async fn an_event_the_brokers_did_not_take_is_sent_again_alone() {
     let (gateway, options) = Gateway::start(&[Fault::Refuse(1, "brokers_slow")]).await;
     let client = Client::start(options);
     track(&client, 3);
-    assert!(client.flush(Duration::from_secs(10)).await);
+    assert!(client.flush(Duration::from_secs(60)).await);
     let gateway = gateway.lock().unwrap();
     let sizes: Vec<_> = gateway.requests.iter().map(|(events, _)| *events).collect();
     assert_eq!((sizes, gateway.ids().len()), (vec![3, 1], 3));
@@ -224,7 +227,7 @@ async fn a_body_that_is_too_large_is_halved_and_keeps_its_order() {
     let (gateway, options) = Gateway::start(&[Fault::TooLargeOver(3); 100]).await;
     let client = Client::start(options);
     let ids = track(&client, 16);
-    assert!(client.flush(Duration::from_secs(10)).await);
+    assert!(client.flush(Duration::from_secs(60)).await);
     assert_eq!(gateway.lock().unwrap().ids(), ids);
 }
 

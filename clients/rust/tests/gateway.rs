@@ -65,7 +65,7 @@ async fn the_examples_meet_the_fate_they_promise() {
         let codes: Vec<_> =
             reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect();
         // What is wrong with an envelope can't be sent through a client that writes the envelope itself.
-        if codes.iter().any(|code| code != "data_invalid") {
+        if example["event"].is_null() || codes.iter().any(|code| code != "data_invalid") {
             continue;
         }
         sent.push((path, track(&client, session, &example["event"]), "rejected", codes));

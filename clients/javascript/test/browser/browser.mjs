@@ -4,19 +4,16 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 
-/** One of the origins that the local registry of applications lists for the browser key. */
 export const ORIGIN = "http://localhost:3000";
-/** None of them. */
-export const OTHER_ORIGIN = "http://localhost:4567";
 
-/** With `origins` served from a port of this machine: a browser lets no other pages at an address of it. */
-export const launch = (port, ...origins) =>
+/** With `origin` served from a port of this machine: a browser lets no other pages at an address of it. */
+export const launch = (port, origin) =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
       ...["--disable-background-networking", "--disable-component-update"],
-      `--host-resolver-rules=${origins.map((origin) => `MAP ${new URL(origin).host} 127.0.0.1:${port}`)}`,
+      `--host-resolver-rules=MAP ${new URL(origin).host} 127.0.0.1:${port}`,
     ],
   });
 

@@ -11,7 +11,7 @@ import { launch, session } from "./browser.mjs";
 
 const SHOP = fileURLToPath(new URL("../../../../examples/shop", import.meta.url));
 const { url, key, browserKey } = pipeline();
-/** What the registry of applications lists for the browser key; the shop of the test listens elsewhere. */
+/** As `make example` has it; the shop of the test listens elsewhere. */
 const SHOP_ORIGIN = "http://localhost:8090";
 let shop, browser;
 

@@ -25,21 +25,24 @@ function examples(kind) {
   return paths.map((path) => [path, JSON.parse(readFileSync(new URL(encodeURI(path), EVENT_TYPES)))]);
 }
 
+// All are sent at once, so that each need not wait for its verdict in turn.
 const track = ({ category, name, data }) => eye.track(randomUUID(), category, name, data);
 const sorted = (reasons) =>
   reasons.map(({ code, pointer = "", keyword = "" }) => `${code} ${pointer} ${keyword}`).sort();
 
 for (const [path, event] of examples("valid")) {
+  const id = track(event);
   test(`${path} is accepted`, async () => {
-    assert.equal((await fate(track(event))).verdict, "accepted");
+    assert.equal((await fate(id)).verdict, "accepted");
   });
 }
 
 for (const [path, { event, reasons }] of examples("invalid")) {
   // What is wrong with an envelope can't be sent through a client that writes the envelope itself.
-  if (reasons.some(({ code }) => code !== "data_invalid")) continue;
+  if (!event || reasons.some(({ code }) => code !== "data_invalid")) continue;
+  const id = track(event);
   test(`${path} is rejected`, async () => {
-    const found = await fate(track(event));
+    const found = await fate(id);
     assert.equal(found.verdict, "rejected");
     assert.deepEqual(sorted(found.reasons), sorted(reasons));
   });

@@ -106,7 +106,8 @@ def test_batches_are_bounded_by_bytes_and_large_ones_compressed(gateway: Gateway
 )
 def test_a_fault_is_retried_under_the_same_ids(gateway: Gateway, fault: object) -> None:
     gateway.faults = [fault, fault]  # type: ignore[list-item]
-    with client_for(gateway, timeout=0.3) as client:
+    # Short only where waiting for it is the point: a busy machine may take long for an answer, too.
+    with client_for(gateway, timeout=0.3 if fault is faulty.hang else 30.0) as client:
         ids = track(client, 20)
     stats = client.stats()
     assert gateway.ids == ids
@@ -204,7 +205,7 @@ def test_the_end_is_bounded_and_the_unsent_are_counted(gateway: Gateway) -> None
     track(client, 7)
     begin = time.monotonic()
     client.close()
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30  # the gateway asked for 60
     stats = client.stats()
     assert stats.lost == {"exit": 7}
     assert stats.waiting == 0
