@@ -51,8 +51,8 @@ async fn what_dies_is_started_again_and_the_terminal_says_so() {
 
 #[tokio::test]
 async fn what_may_not_come_back_stays_down_and_its_last_words_are_told() {
-    let (it, _, _dir) = spawn("echo these are the last words; exit 3", Restart::Never);
-    eventually("it ends", || async { it.state() == State::Down }).await;
+    let (it, events, _dir) = spawn("echo these are the last words; exit 3", Restart::Never);
+    eventually("it ends", || async { events.lock().unwrap().iter().any(|line| line.contains("died")) }).await;
     let error = format!("{:#}", it.ready(PATIENCE).await.unwrap_err());
     assert!(error.contains("exit status: 3") && error.contains("these are the last words"), "{error}");
 }

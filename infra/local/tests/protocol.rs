@@ -25,7 +25,7 @@ async fn parameters_and_settings() {
     let server = server().await;
     let parameters = [("param_a", "it's"), ("param_b", "[1,2]"), ("max_block_size", "7"), ("default_format", "JSONCompactEachRow")];
     let sql = "SELECT {a:String}, {b:Array(UInt8)}, getSetting('max_block_size')";
-    assert_eq!(server.try_sql(&parameters, sql).await, (200, "[\"it's\", [1, 2], 7]\n".into()));
+    assert_eq!(server.try_sql(&parameters, sql).await, (200, "[\"it's\", [1,2], 7]\n".into()));
     assert_eq!(server.error(&[("no_such_setting", "1")], "SELECT 1").await, 115);
     assert_eq!(server.error(&[("a b", "1")], "SELECT 1").await, 115);
     // Settings end with their request.
@@ -59,8 +59,8 @@ async fn errors_have_a_code_and_a_status() {
     let server = server().await;
     for (sql, status, code) in [
         ("SELECT bad", 400, 47),
-        ("SELEC 1", 403, 497),
-        ("SELECT FROM", 400, 62),
+        ("SELEC 1", 400, 62),
+        ("SELECT 1 +", 400, 62),
         ("SELECT * FROM nowhere", 404, 60),
         ("SELECT 1 FORMAT Nonsense", 404, 73),
         ("SELECT 1; SELECT 2", 400, 62),

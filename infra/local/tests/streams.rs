@@ -9,7 +9,8 @@ use crate::support::{eventually, server};
 #[tokio::test]
 async fn an_error_in_the_middle_is_marked_and_cuts_the_answer_short() {
     let server = server().await;
-    let sql = "SELECT throwIf(number = 250000, 'boom'), number FROM numbers(1000000)";
+    let sql = "SELECT throwIf(number = 250000, 'boom'), number FROM numbers(1000000) \
+               SETTINGS max_threads = 1, max_block_size = 10000";
     let response = server.post(&[], sql).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let tag = response.headers()["x-clickhouse-exception-tag"].to_str().unwrap().to_owned();
@@ -25,7 +26,7 @@ async fn an_error_in_the_middle_is_marked_and_cuts_the_answer_short() {
     assert!(cut, "the body must not end as if it were whole");
     let text = String::from_utf8(body).unwrap();
     let (rows, marked) = text.split_once(&format!("\r\n__exception__\r\n{tag}\r\n")).unwrap();
-    assert!(rows.lines().count() >= 100_000);
+    assert!(rows.lines().count() > 10_000);
     let (message, rest) = marked.split_once('\n').unwrap();
     assert!(message.starts_with("Code: 395. DB::Exception: boom"), "{message}");
     assert_eq!(rest, format!("{} {tag}\r\n__exception__\r\n", message.len() + 1));

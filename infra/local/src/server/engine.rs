@@ -21,6 +21,8 @@ pub(crate) struct Engine {
     /// Kept open so that the engine keeps running between statements.
     anchor: Mutex<Option<Connection>>,
     pub(crate) version: String,
+    /// Of every session, until a client chooses others.
+    settings: Vec<(String, String)>,
 }
 
 impl Engine {
@@ -52,7 +54,19 @@ impl Engine {
         let version =
             anchor.query("SELECT version()", "RawBLOB", &[]).map_err(|error| anyhow::anyhow!(error.text))?;
         let version = String::from_utf8_lossy(version.as_ref()).into_owned();
-        Ok(Self { chdb, data, config, anchor: Mutex::new(Some(anchor)), version })
+        let settings = [
+            ("max_execution_time", limits.seconds),
+            ("max_memory_usage", limits.memory),
+            ("max_threads", limits.threads),
+            // An insert is there when it is acknowledged, and its token reaches the targets of views.
+            ("async_insert", 0),
+            ("insert_deduplicate", 1),
+            ("deduplicate_blocks_in_dependent_materialized_views", 1),
+        ];
+        let mut settings = settings.map(|(name, value)| (name.to_owned(), value.to_string())).to_vec();
+        // Who may read a view may read through it: views are how analysts see the tables.
+        settings.push(("default_normal_view_sql_security".to_owned(), "DEFINER".to_owned()));
+        Ok(Self { chdb, data, config, anchor: Mutex::new(Some(anchor)), version, settings })
     }
 
     /// A fresh session under a user's role and limits.
@@ -64,7 +78,9 @@ impl Engine {
         let connection = connection.map_err(|error| Exception::new(code::ABORTED, error))?;
         let mut session = Session { connection, database: "default".to_owned() };
         session.run(&format!("SET ROLE {}", user.name))?;
-        session.run(&format!("SET profile = '{}'", user.name))?;
+        // The profile brings the constraints; its values have to be set one by one.
+        session.run(&format!("SET profile = 'of_{}'", user.name))?;
+        session.set(&self.settings)?;
         Ok(session)
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod code {
     pub(crate) const CANNOT_DECOMPRESS: u32 = 271;
     pub(crate) const SESSION_NOT_FOUND: u32 = 372;
     pub(crate) const SESSION_IS_LOCKED: u32 = 373;
+    pub(crate) const TOO_MANY_BYTES: u32 = 307;
     pub(crate) const ACCESS_DENIED: u32 = 497;
     pub(crate) const AUTHENTICATION_FAILED: u32 = 516;
     pub(crate) const ABORTED: u32 = 236;
@@ -37,6 +38,7 @@ fn name(code: u32) -> &'static str {
         code::CANNOT_DECOMPRESS => "CANNOT_DECOMPRESS",
         code::SESSION_NOT_FOUND => "SESSION_NOT_FOUND",
         code::SESSION_IS_LOCKED => "SESSION_IS_LOCKED",
+        code::TOO_MANY_BYTES => "TOO_MANY_BYTES",
         code::ACCESS_DENIED => "ACCESS_DENIED",
         code::AUTHENTICATION_FAILED => "AUTHENTICATION_FAILED",
         code::ABORTED => "ABORTED",

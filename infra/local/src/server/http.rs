@@ -33,6 +33,8 @@ type Response = hyper::Response<Body>;
 /// After a failed INSERT so much of its body is still read, so that a client that is sending sees the
 /// answer and not a closed connection.
 const DRAIN: usize = 256 << 20;
+/// The largest answer that is held back until its statement has succeeded (`wait_end_of_query`).
+const LARGEST_WHOLE: usize = 256 << 20;
 /// How long open answers may take to end after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -169,6 +171,10 @@ async fn statement(
         let mut whole = Vec::new();
         while let Some(piece) = pieces.recv().await {
             match piece {
+                Ok(piece) if whole.len() + piece.len() > LARGEST_WHOLE => {
+                    let message = "the answer is too large to wait for its end: leave out wait_end_of_query";
+                    return Ok(failure(server, &Exception::new(code::TOO_MANY_BYTES, message), Some(&id)));
+                }
                 Ok(piece) => whole.extend_from_slice(&piece),
                 Err(exception) => return Ok(failure(server, &exception, Some(&id))),
             }

@@ -54,6 +54,18 @@ const HARMLESS: &[&str] = &[
     "completions",
 ];
 
+/// Engines of tables and databases that keep their data here and read nothing from elsewhere; and all
+/// that end in MergeTree.
+const ENGINES: &[&str] =
+    &["Memory", "Null", "Log", "TinyLog", "StripeLog", "Join", "Set", "Buffer", "Atomic", "View", "MaterializedView"];
+
+/// Statements that are known and not run here.
+#[rustfmt::skip]
+const REFUSED: &[&str] = &[
+    "SYSTEM", "KILL", "GRANT", "REVOKE", "BACKUP", "RESTORE", "EXECUTE", "MOVE", "BEGIN", "START", "COMMIT",
+    "ROLLBACK", "WATCH", "COPY",
+];
+
 /// Settings by which a user would lift its own limits.
 const LIMITS: &[&str] = &["profile", "readonly", "role", "allow_ddl"];
 
@@ -90,6 +102,15 @@ pub(crate) fn read(text: &str) -> Result<Statement, Exception> {
             Token::Punctuation(b')') => depth -= 1,
             Token::Punctuation(b'=') if settings && LIMITS.iter().any(|name| back(1).names(name)) => {
                 return Err(denied("changing profile, role or readonly"));
+            }
+            Token::Word(_) if statement.kind == Kind::Session && token.is("ROLE") => return Err(denied("SET ROLE")),
+            Token::Word(name) | Token::Quoted(name)
+                if statement.kind == Kind::Change
+                    && (back(1).is("ENGINE") || back(1) == Token::Punctuation(b'=') && back(2).is("ENGINE")) =>
+            {
+                if !name.ends_with("MergeTree") && !ENGINES.contains(&name) {
+                    return Err(denied(&format!("the engine {name}")));
+                }
             }
             Token::Word(_) if back(1).is("INTO") && token.is("OUTFILE") => {
                 return Err(denied("INTO OUTFILE"));
@@ -157,10 +178,11 @@ fn classify(first: Token<'_>) -> Option<Kind> {
 
 fn unknown(text: &str) -> Exception {
     let verb: String = text.chars().take_while(|letter| letter.is_alphanumeric()).collect();
-    match verb.as_str() {
-        "" => Exception::new(code::SYNTAX_ERROR, "Syntax error: no statement begins like this"),
-        _ => denied(&format!("a {} statement", verb.to_uppercase())),
+    let verb = verb.to_uppercase();
+    if REFUSED.contains(&verb.as_str()) {
+        return denied(&format!("a {verb} statement"));
     }
+    Exception::new(code::SYNTAX_ERROR, format!("Syntax error: no statement begins with {verb:?}"))
 }
 
 fn denied(what: &str) -> Exception {
@@ -218,6 +240,7 @@ mod tests {
         assert_eq!(kind("INSERT INTO t WITH 1 AS x SELECT x"), Kind::Change);
         assert_eq!(kind("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a;"), Kind::Change);
         assert_eq!(kind("SET max_threads = 1"), Kind::Session);
+        assert_eq!(kind("SELECT engine, total_rows FROM system.tables WHERE engine = engine"), Kind::Select);
     }
 
     #[test]
@@ -272,6 +295,11 @@ mod tests {
             "SELECT 1 SETTINGS profile = 'default'",
             "SELECT 1 SETTINGS `readonly` = 0",
             "SET role = 'writer'",
+            "SET ROLE default",
+            "SET DEFAULT ROLE ALL TO x",
+            "CREATE TABLE t (a String) ENGINE = URL('http://x')",
+            "CREATE TABLE t (a String) ENGINE /**/ `File`(CSV)",
+            "CREATE DATABASE d ENGINE = PostgreSQL('x')",
         ] {
             assert_eq!(refused(text), code::ACCESS_DENIED, "{text}");
         }

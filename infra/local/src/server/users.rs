@@ -91,14 +91,12 @@ impl Users {
             };
             roles.push_str(&format!("<{0}><grants>{grants}</grants></{0}>", user.name));
             profiles.push_str(&format!(
-                "<{0}><max_execution_time>{seconds}</max_execution_time><max_memory_usage>{memory}</max_memory_usage>\
-                 <max_threads>{threads}</max_threads><constraints>\
+                "<of_{0}><constraints>\
                  <max_execution_time><min>1</min><max>{seconds}</max></max_execution_time>\
-                 <max_memory_usage><min>1</min><max>{memory}</max></max_memory_usage></constraints></{0}>",
+                 <max_memory_usage><min>1</min><max>{memory}</max></max_memory_usage></constraints></of_{0}>",
                 user.name,
                 seconds = limits.seconds,
                 memory = limits.memory,
-                threads = limits.threads,
             ));
         }
         let names: Vec<&str> = self.users.iter().map(|user| user.name.as_str()).collect();
