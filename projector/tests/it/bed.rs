@@ -62,7 +62,7 @@ pub(crate) fn shared() -> Arc<Stack> {
 
 /// A topic and a database of one test.
 pub(crate) struct Bed {
-    _stack: Arc<Stack>,
+    pub stack: Arc<Stack>,
     pub config: ProjectorConfig,
     pub producer: FutureProducer,
     _apps: tempfile::TempDir,
@@ -106,7 +106,7 @@ impl Bed {
         database::migrate(&config.clickhouse, 1).await.unwrap();
         database::serve(&config.clickhouse, 1).await.unwrap();
         let producer = config.kafka.client(&[("linger.ms", "1")]).create().unwrap();
-        Self { _stack: stack, config, producer, _apps: apps }
+        Self { stack, config, producer, _apps: apps }
     }
 
     /// The client of generation 1.

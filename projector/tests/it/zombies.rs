@@ -1,7 +1,9 @@
 //! What dies, sleeps, comes back, and must not write twice or lose anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use local_stack::{START, Stack, StackOptions};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
@@ -199,6 +201,38 @@ async fn a_token_without_its_rows() {
         running.stop().await;
         assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)], "lost in {lost:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clickhouse_and_the_broker_are_killed() {
+    let stack = Stack::start(StackOptions::default()).await.unwrap();
+    let bed = Bed::on(Arc::new(stack), &["--chunk-rows", "50"]).await;
+    let running = bed.projector().await;
+    let mut sent = 0;
+    for round in 0..4 {
+        bed.send_events(200).await;
+        sent += 200;
+        let victim = if round == 2 { &bed.stack.kafka.process } else { &bed.stack.clickhouse.process };
+        victim.kill().await;
+        victim.start();
+        victim.ready(START).await.unwrap();
+    }
+    bed.send_events(10).await;
+    sent += 10;
+    bed.settled(sent).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(sent, sent), (sent, sent), (0, 0)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_memory_no_room_and_still_no_stall() {
+    let bed = Bed::new(&["--chunk-memory", "1", "--chunk-rows", "7", "--chunk-bytes", "2000"]).await;
+    bed.send_events(100).await;
+    let running = bed.projector().await;
+    bed.settled(100).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(100, 100), (100, 100), (0, 0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
