@@ -20,7 +20,7 @@ use crate::demo::{self, Receipt};
 use crate::services::{Service, Settings};
 
 /// How long anything may take before a test gives up: generous, because a time never decides a test.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The application of the local stack and its key.
 pub const KEY: &str = "demo-key";

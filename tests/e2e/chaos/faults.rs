@@ -7,8 +7,8 @@ use harness::Pipeline;
 use harness::proxy::Proxy;
 use local_stack::Supervised;
 
-/// Consumers that fall silent are expelled after three seconds, so that a stopped one is soon a zombie.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
+/// Consumers that fall silent are expelled after six seconds, so that a stopped one is soon a zombie.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Broker properties that make the group coordinator quick to expel.
 pub(crate) fn quick_groups() -> Vec<(String, String)> {
