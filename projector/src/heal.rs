@@ -16,6 +16,7 @@ use crate::log;
 use crate::projection::Projection;
 use crate::resume;
 use crate::settle::{Announced, Healed, settle};
+use crate::sequences;
 use crate::tables::Tables;
 
 /// Heals `range` of a partition, which must lie below everything that is still being inserted and
@@ -50,7 +51,14 @@ pub(crate) async fn heal(
         })
         .await
         .map_err(|_| Error::Stopped)?;
-        let found = settle(tables, partition, &chunk?, Announced::not_needed()).await?;
+        let chunk = chunk?;
+        let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
+        if found != Healed::default() {
+            let Range { start, end } = chunk.range();
+            sequences::refresh_range(&tables.client().clone().with_database(&tables.database), partition as u16, start, end)
+                .await
+                .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))?;
+        }
         healed.missing += found.missing;
         healed.wrong += found.wrong;
     }

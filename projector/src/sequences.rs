@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks whether `sequences` holds what it claims.
+const VERIFY: Duration = Duration::from_secs(3600);
 /// After a pass that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Offsets of a pass: its sessions must fit into a set in memory.
@@ -40,9 +42,18 @@ pub struct Refreshed {
 /// Brings `sequences` up to `confirmed()` again and again, until it is dropped. `client` is bound to the
 /// database of the generation; `confirmed` names the partitions that this projector was given.
 pub async fn run(client: Client, confirmed: impl Fn() -> Positions) {
+    let mut verified: Option<Instant> = None;
     loop {
+        let positions = confirmed();
+        // One of several projectors is enough, and partition 0 is one projector's.
+        if positions.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
+            match verify(&client).await {
+                Ok(()) => verified = Some(Instant::now()),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
+            }
+        }
         let began = Instant::now();
-        let pause = match refresh(&client, &confirmed()).await {
+        let pause = match refresh(&client, &positions).await {
             Ok(Refreshed { offsets: 0, .. }) => PAUSE,
             Ok(refreshed) => {
                 let took = began.elapsed();
@@ -100,7 +111,34 @@ pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<R
     Ok(Refreshed { offsets, behind: total - offsets })
 }
 
-/// Recomputes the sessions of a range that was healed below the position.
+/// Looks whether `sequences` holds as many events as it claims, and no more than there are. Rows that were
+/// lost (a power cut, a dropped table) or whose events are gone make it begin anew, from the first offset.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn verify(client: &Client) -> anyhow::Result<()> {
+    // In this order: what arrives meanwhile makes no difference look like a fault.
+    let owed: u64 = client.query_raw(include_str!("sequences/owed.sql")).fetch_one().await?;
+    let held: u64 = client.query_raw("SELECT sum(events) FROM sequences FINAL").fetch_one().await?;
+    let events: u64 = client.query_raw("SELECT count() FROM events").fetch_one().await?;
+    if (owed..=events).contains(&held) {
+        return Ok(());
+    }
+    tracing::warn!(owed, held, events, "sequences do not hold what they claim: building them anew");
+    // Positions first: a claim without rows would be the fault that this repairs.
+    for table in ["sequences_positions", "sequences"] {
+        client
+            .query_raw("TRUNCATE TABLE {table:Identifier}")
+            .param("table", table)
+            .execute()
+            .await
+            .context(table)?;
+    }
+    Ok(())
+}
+
+/// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed
+/// session may have fewer events than before, and the longer row would win.
 ///
 /// # Errors
 /// As [`refresh`].
@@ -108,6 +146,17 @@ pub async fn refresh_range(client: &Client, partition: u16, start: u64, end: u64
     let mut start = start;
     while start < end {
         let next = end.min(start + PASS);
+        client
+            .query_raw(
+                "DELETE FROM sequences WHERE session_id IN (SELECT session_id FROM ledger \
+                 WHERE partition = {partition:UInt16} AND offset >= {start:UInt64} AND offset < {end:UInt64})",
+            )
+            .param("partition", partition)
+            .param("start", start)
+            .param("end", next)
+            .execute()
+            .await
+            .context("sequences")?;
         recompute(client, &[(partition, start, next)], false).await?;
         start = next;
     }

@@ -65,7 +65,8 @@ pub async fn session(
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
         let query = database.query(include_str!("events/session.sql")).param("session_id", session_id);
-        let events: Vec<Event> = after(query, after_row, Cursor::FIRST).param("limit", limit + 1).fetch_all().await?;
+        let events: Vec<Event> =
+            after(query, after_row, Cursor::FIRST).param("limit", limit + 1).fetch_all().await?;
         if events.is_empty() && after_row.is_none() {
             return Err(Error::NotFound(format!(
                 "the log up to now has no accepted event of session {}",
@@ -142,7 +143,9 @@ fn after(query: Query, row: Option<Cursor>, start: Cursor) -> Query {
     let Cursor { time, partition, offset } = row.unwrap_or(start);
     query
         .param("start", row.is_none())
-        .param("after_time", time.to_param()).param("after_partition", partition).param("after_offset", offset)
+        .param("after_time", time.to_param())
+        .param("after_partition", partition)
+        .param("after_offset", offset)
 }
 
 /// `events` has one more than the page, if there is a next one.

@@ -72,7 +72,8 @@ export interface Pair {
 export const precedence = (scope: Scope) => get<Fresh & { pairs: Pair[] }>('/v1/order/precedence', { ...scope, limit: 10_000 })
 
 export interface PathsBody {
-  length: number
+  /** Absent for whole sessions: of any length. */
+  length?: number
   start?: Feature
   through?: Feature
   end?: Feature

@@ -1,5 +1,5 @@
 import type { ComponentType } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { keyWanted, readerKey, refresh, refreshes, setReaderKey } from './ask'
 import { loadCatalogue } from './catalogue'
 import { PAGES, type Page } from './pages'
@@ -19,7 +19,9 @@ export function App() {
   const heading = useRef<HTMLHeadingElement>(null)
   const first = useRef(true)
 
-  useEffect(() => void loadCatalogue().catch(() => {}), [round])
+  useEffect(() => void loadCatalogue(), [round])
+  // The address that the page shows: set in the same step as the page itself.
+  useLayoutEffect(() => void (document.documentElement.dataset.route = location.hash))
   useEffect(() => {
     document.title = `${page?.title ?? 'Not found'} · The Eye`
     // A reader of the screen hears where the link has led; the first page is read from its top.

@@ -90,19 +90,21 @@ export function useAnswer<T>(question: Question<T> | null): Answer<T> {
 
 /** The same for what takes several questions: `load` is called again when `identity` changes. */
 export function useAnswers<T>(identity: string | null, load: (signal: AbortSignal) => Promise<T>): Answer<T> {
-  const [answer, setAnswer] = useState<Answer<T>>({ loading: identity !== null })
   const round = refreshes.use()
+  const asked = `${round} ${identity}`
+  const [answer, setAnswer] = useState<{ asked: string; value?: T; problem?: Problem }>({ asked: '' })
   useEffect(() => {
-    if (identity === null) return setAnswer({ loading: false })
+    if (identity === null) return
     const abort = new AbortController()
-    setAnswer(({ value }) => ({ value, loading: true }))
     load(abort.signal).then(
-      (value) => abort.signal.aborted || setAnswer({ value, loading: false }),
-      (problem) => abort.signal.aborted || setAnswer({ problem, loading: false }),
+      (value) => abort.signal.aborted || setAnswer({ asked, value }),
+      (problem) => abort.signal.aborted || setAnswer({ asked, problem }),
     )
     return () => abort.abort()
-  }, [identity, round])
-  return answer
+  }, [asked])
+  // From the first moment that the question is another one, its old answer is not shown as the answer.
+  if (answer.asked !== asked) return { value: answer.value, loading: identity !== null }
+  return { value: answer.value, problem: answer.problem, loading: false }
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`

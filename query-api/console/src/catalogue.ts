@@ -16,16 +16,25 @@ export interface Catalogue {
 export const catalogue = store<Catalogue | null>(null)
 
 export async function loadCatalogue(): Promise<void> {
+  try {
+    catalogue.set(await read())
+  } catch {
+    // The panels say what is wrong; pages go on with what is known, if only nothing.
+    catalogue.set(catalogue.get() ?? { features: [], categories: [], apps: [], first: null, last: null })
+  }
+}
+
+async function read(): Promise<Catalogue> {
   const [seen, never, { apps }] = await Promise.all([ask(api.features({}, 'most', 'events')), ask(api.unused({})), ask(api.apps({}))])
   const features: Feature[] = [...seen.features, ...never.features].map(({ category, name }) => ({ category, name }))
   const times = seen.features.flatMap(({ first_seen, last_seen }) => [first_seen, last_seen]).sort()
-  catalogue.set({
+  return {
     features,
     categories: [...new Set(features.map(({ category }) => category))].sort(),
     apps: apps.map(({ app }) => app),
     first: times[0] ?? null,
     last: times.at(-1) ?? null,
-  })
+  }
 }
 
 /** Which of the eight colours a category has: the same on every page. */

@@ -48,8 +48,7 @@ export function setParams(change: Change, { replace = false } = {}): void {
   const { page, params } = current()
   const address = href(page, changed(params, change))
   if (address === location.hash) return
-  if (!replace) return void (location.hash = address)
-  history.replaceState(null, '', address)
+  history[replace ? 'replaceState' : 'pushState'](null, '', address)
   dispatchEvent(new HashChangeEvent('hashchange'))
 }
 

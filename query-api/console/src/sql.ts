@@ -85,7 +85,7 @@ const histories = (scope: Scope) => `WITH histories AS
 )`
 
 export interface PathsSql {
-  length: number
+  length?: number
   start?: Feature
   through?: Feature
   end?: Feature

@@ -56,7 +56,7 @@ pub(super) async fn stream(
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")
         // The reader sets the pace: only a page of a list must be quick.
-        .with_setting("max_execution_time", "3600");
+        .with_setting("max_execution_time", "600");
     let mut cursor = query.fetch_bytes(format.format)?;
     // The first piece before the status line, so that what fails at once is still a problem.
     let first = cursor.next().await?;

@@ -79,8 +79,11 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
-            let sql =
-                if body.whole_session { selected_sql!("ordering/whole_sessions.sql") } else { selected_sql!("ordering/paths.sql") };
+            let sql = if body.whole_session {
+                selected_sql!("ordering/whole_sessions.sql")
+            } else {
+                selected_sql!("ordering/paths.sql")
+            };
             let mut query = question(database, &filter, sql)
                 .param("length", length)
                 .param("start", start.unwrap_or(0))

@@ -23,15 +23,15 @@ fn event(session: u128, number: i64) -> Sent {
     }
 }
 
-async fn pages(world: &World, path: &str, mut meanwhile: impl AsyncFnMut(usize)) -> Vec<Value> {
-    let (mut rows, mut cursor, mut page) = (Vec::new(), String::new(), 0);
+/// All pages from `cursor` (or the first one) on.
+async fn pages(world: &World, path: &str, cursor: Option<String>) -> Vec<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), cursor);
     loop {
-        let answer = world.get(&format!("{path}{cursor}")).await;
+        let from = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+        let answer = world.get(&format!("{path}{from}")).await;
         rows.extend(answer["events"].as_array().unwrap().iter().cloned());
         let Some(next) = answer["next_cursor"].as_str() else { return rows };
-        cursor = format!("&cursor={next}");
-        page += 1;
-        meanwhile(page).await;
+        cursor = Some(next.to_owned());
     }
 }
 
@@ -48,7 +48,7 @@ async fn pages_stay_right_while_events_arrive() {
     world.append(&events, 7).await;
     let all: BTreeSet<i64> = (0..60).collect();
     for order in ["newest", "oldest"] {
-        let rows = pages(&world, &format!("/v1/events?limit=7&order={order}"), async |_| ()).await;
+        let rows = pages(&world, &format!("/v1/events?limit=7&order={order}"), None).await;
         assert_eq!(rows.len(), 60, "{order}");
         assert_eq!(numbers(&rows).into_iter().collect::<BTreeSet<_>>(), all);
         let times: Vec<&str> = rows.iter().map(|row| row["timestamp"].as_str().unwrap()).collect();
@@ -64,14 +64,14 @@ async fn pages_stay_right_while_events_arrive() {
         .map(|(n, at)| Sent { time: START + at * SECOND, ..event(3, n) })
         .into();
     world.append(&late, 1).await;
-    let rest = pages(&world, &format!("/v1/events?limit=10&cursor={cursor}"), async |_| ()).await;
+    let rest = pages(&world, "/v1/events?limit=10", Some(cursor.clone())).await;
     let mut seen = numbers(first["events"].as_array_mut().unwrap());
     seen.extend(numbers(&rest));
     assert_eq!(seen.iter().filter(|n| **n < 1000).count(), 60);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
     assert!(seen.contains(&1002) && seen.contains(&1000) && !seen.contains(&1001), "{seen:?}");
 
-    let session = pages(&world, &format!("/v1/sessions/{}?limit=4", Uuid::from_u128(1)), async |_| ()).await;
+    let session = pages(&world, &format!("/v1/sessions/{}?limit=4", Uuid::from_u128(1)), None).await;
     assert_eq!(numbers(&session), (0..60).filter(|n| n % 2 == 0).collect::<Vec<_>>());
     let one = world.get(&format!("/v1/events?session_id={}&name=home&app=web", Uuid::from_u128(1))).await;
     assert_eq!(one["events"].as_array().unwrap().len(), 10);
@@ -253,13 +253,30 @@ async fn the_fate_of_an_event_and_the_audit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_over_its_limit_says_how_to_narrow_it() {
     let mut world = World::with(|config| config.limits.memory_mib = 4).await;
-    let events: Vec<Sent> = (0..40_000).map(|n| event(1 + n as u128 % 5000, n)).collect();
-    world.append(&events, 10_000).await;
-    world.refresh().await;
+    fill(
+        &mut world,
+        600_000,
+        "toUUID(concat('00000000-0000-0000-0000-', leftPad(hex(number % 100000), 12, '0')))",
+    )
+    .await;
     let (status, code, _) = world.problem(world.request("/v1/order/transitions")).await;
     assert_eq!((status, code.as_str()), (422, "too_large"));
     // The service goes on.
     assert_eq!(world.request("/readyz").send().await.unwrap().status(), 200);
+}
+
+/// `events` of three features in turn, a second apart; `session` is an expression of `number`.
+async fn fill(world: &mut World, events: u64, session: &str) {
+    let statement = format!(
+        "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
+         timestamp, received_at, log_time, schema_version) SELECT 3, 1, number, 'accepted', generateUUIDv4(), \
+         {session}, 'app', 'browse', ['home', 'search', 'cart'][1 + number % 3], '{{}}', \
+         fromUnixTimestamp64Micro(toInt64(1735689600000000 + number * 1000000)), now64(6), now64(3), 1 \
+         FROM numbers({events})"
+    );
+    world.tables.query_raw(&statement).execute().await.unwrap();
+    world.skip_to(1, events);
+    world.refresh().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,13 +312,7 @@ async fn readers_need_their_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_very_long_session_breaks_nothing() {
     let mut world = World::new().await;
-    let table = "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
-        timestamp, received_at, log_time, schema_version) SELECT 3, 1, number, 'accepted', generateUUIDv4(), \
-        toUUID('00000000-0000-0000-0000-000000000001'), 'app', 'browse', ['home', 'search', 'cart'][1 + number % 3], '{}', \
-        fromUnixTimestamp64Micro(toInt64(1735689600000000 + number * 1000000)), now64(6), now64(3), 1 FROM numbers(200000)";
-    world.tables.query(table).execute().await.unwrap();
-    world.skip_to(1, 200_000);
-    world.refresh().await;
+    fill(&mut world, 200_000, "toUUID('00000000-0000-0000-0000-000000000001')").await;
     let transitions = world.get("/v1/order/transitions").await;
     assert_eq!(transitions["transitions"][0]["count"], 66667);
     let paths = world.post("/v1/order/paths", &json!({"length": 10})).await;

@@ -5,6 +5,7 @@
 //! - `model`, `random`: small random logs give the answers of a plain implementation
 //! - `api`: parameters, cursors, streams, caching, limits, keys
 //! - `views`: what docs/sql.md says
+//! - `sequences`: several writers, loss, what arrives out of turn
 
 #![allow(unreachable_pub, reason = "a test binary: its modules speak to each other only")]
 
@@ -13,5 +14,6 @@ mod demo;
 mod model;
 mod random;
 mod reference;
+mod sequences;
 mod views;
 mod world;

@@ -10,6 +10,7 @@ import * as sql from '../sql'
 import { Choice } from '../ui/feature-select'
 import { FeatureName } from '../ui/feature'
 import { Panel } from '../ui/panel'
+import { Loading } from '../ui/states'
 import { BarCell, Table } from '../ui/table'
 import { Apps } from './usage/apps'
 import { OverTime } from './usage/over-time'
@@ -36,7 +37,7 @@ export default function Usage() {
   const from = scope.from ?? known?.first
   const to = scope.to ?? known?.last
   const span = from && to ? Date.parse(to) - Date.parse(from) : null
-  const interval = INTERVALS.includes(asked) ? asked : span === null ? null : fittingInterval(span)
+  const interval = INTERVALS.includes(asked) ? asked : span !== null ? fittingInterval(span) : known ? 'day' : null
   const feature = scope.category && scope.name ? { category: scope.category, name: scope.name } : null
 
   const events = used.value?.features.reduce((sum, feature) => sum + feature.events, 0)
@@ -107,7 +108,13 @@ export default function Usage() {
         />
       </div>
 
-      {interval && <OverTime scope={scope} interval={interval} onPick={(start) => setParams({ ...inRange(start, bucketEnd(start, interval)), interval: null })} />}
+      {interval === null ? (
+        <section class="panel">
+          <Loading />
+        </section>
+      ) : (
+        <OverTime scope={scope} interval={interval} onPick={(start) => setParams({ ...inRange(start, bucketEnd(start, interval)), interval: null })} />
+      )}
 
       <Apps scope={scope} />
 

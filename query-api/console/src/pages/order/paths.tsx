@@ -20,7 +20,7 @@ export default function Paths() {
   const limit = Number(params.get('limit')) || 20
   const whole = params.get('whole') === 'yes'
   const end = (name: string) => decodeFeature(params.get(name)) ?? undefined
-  const body = { length, start: end('start'), through: end('through'), end: end('end'), whole_session: whole || undefined, limit }
+  const body = { length: whole ? undefined : length, start: end('start'), through: end('through'), end: end('end'), whole_session: whole || undefined, limit }
   const question = api.paths(scope, body)
   const answer = useAnswer(question)
   return (

@@ -1,0 +1,68 @@
+//! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
+
+use serde_json::Value;
+
+use crate::demo;
+use crate::world::World;
+
+async fn transitions(world: &World) -> Value {
+    world.get("/v1/order/transitions?limit=10000").await["transitions"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_writers_loss_and_surplus() {
+    let mut world = World::new().await;
+    let events: Vec<_> = demo::events().into_iter().take(6000).collect();
+    world.append(&events[..3000], 500).await;
+    // Three projectors at the same work, all of them with every feature to number.
+    tokio::join!(world.refresh(), world.refresh(), world.refresh());
+    let numbered: Vec<u16> =
+        world.tables.query("SELECT id FROM features ORDER BY id").fetch_all().await.unwrap();
+    assert_eq!(numbered, (1..=numbered.len() as u16).collect::<Vec<_>>());
+    let distinct: u64 =
+        world.tables.query("SELECT uniqExact(category, name) FROM features").fetch_one().await.unwrap();
+    assert_eq!(distinct, numbered.len() as u64);
+
+    // A row of before that arrives after the row of now.
+    world.tables.query("CREATE TABLE old AS sequences").execute().await.unwrap();
+    world.tables.query("INSERT INTO old SELECT * FROM sequences FINAL").execute().await.unwrap();
+    world.append(&events[3000..], 500).await;
+    world.refresh().await;
+    let right = transitions(&world).await;
+    world.tables.query("INSERT INTO sequences SELECT * FROM old").execute().await.unwrap();
+    assert_eq!(transitions(&world).await, right);
+
+    let verify = async || {
+        projector::sequences::verify(&world.tables).await.unwrap();
+        world.refresh().await;
+    };
+    let delete =
+        "ALTER TABLE sequences DELETE WHERE cityHash64(session_id) % 5 = 0 SETTINGS mutations_sync = 1";
+    world.tables.query(delete).execute().await.unwrap();
+    assert_ne!(transitions(&world).await, right);
+    verify().await;
+    assert_eq!(transitions(&world).await, right);
+
+    let surplus =
+        "INSERT INTO sequences SELECT generateUUIDv4(), events, features, times, apps FROM old LIMIT 3";
+    world.tables.query(surplus).execute().await.unwrap();
+    assert_ne!(transitions(&world).await, right);
+    verify().await;
+    assert_eq!(transitions(&world).await, right);
+
+    // Events gone behind our back, then healed: a range below the position.
+    let lose = "ALTER TABLE events DELETE WHERE partition = 2 AND offset >= 10 SETTINGS mutations_sync = 1";
+    world.tables.query("CREATE TABLE kept AS events").execute().await.unwrap();
+    world
+        .tables
+        .query("INSERT INTO kept SELECT * FROM events WHERE partition = 2 AND offset >= 10")
+        .execute()
+        .await
+        .unwrap();
+    world.tables.query(lose).execute().await.unwrap();
+    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
+    assert_ne!(transitions(&world).await, right);
+    world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
+    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
+    assert_eq!(transitions(&world).await, right);
+}
