@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::projection::Projection;
 use crate::resume;
-use crate::settle::{Announced, Healed, settle};
 use crate::sequences;
+use crate::settle::{Announced, Healed, settle};
 use crate::tables::Tables;
 
 /// Heals `range` of a partition, which must lie below everything that is still being inserted and
@@ -55,9 +55,14 @@ pub(crate) async fn heal(
         let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
-            sequences::refresh_range(&tables.client().clone().with_database(&tables.database), partition as u16, start, end)
-                .await
-                .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))?;
+            sequences::refresh_range(
+                &tables.client().clone().with_database(&tables.database),
+                partition as u16,
+                start,
+                end,
+            )
+            .await
+            .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))?;
         }
         healed.missing += found.missing;
         healed.wrong += found.wrong;

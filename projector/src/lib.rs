@@ -19,29 +19,29 @@
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
 
-pub mod audit;
-mod chunk;
-pub mod cli;
-pub mod config;
-mod consume;
-mod error;
-pub mod generations;
-mod heal;
-mod http;
-mod intent;
-mod log;
-mod metrics;
-mod pace;
-mod partition;
-mod projection;
-mod resume;
-mod row;
-pub mod sequences;
 pub mod serve;
+mod consume;
+mod partition;
+mod pace;
+mod projection;
+mod window;
+mod row;
+mod chunk;
+mod resume;
+mod intent;
 mod settle;
 mod tables;
-mod window;
+pub mod audit;
+mod heal;
+pub mod generations;
+pub mod sequences;
+mod log;
 mod work;
+mod error;
+pub mod config;
+pub mod cli;
+mod metrics;
+mod http;
 
 pub use config::ProjectorConfig;
 pub use error::Error;

@@ -4,6 +4,7 @@
 //! of the stack start their own.
 
 mod bed;
-mod heal;
+mod raw;
 mod log;
 mod zombies;
+mod heal;

@@ -82,40 +82,28 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     Ok(())
 }
 
-/// The reference: no validation, no duplicates, no ledger, at least once; the same columns.
+/// The reference: no validation, no duplicates, no ledger, at least once; the columns of `events`.
 pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<()> {
-    let tables = bench.tables(topic);
-    let brokers = bench.stack.kafka.address();
-    for sql in [
-        "CREATE TABLE reference AS events".to_owned(),
-        format!(
-            "CREATE TABLE queue (session_id UUID, event_id UUID, category LowCardinality(String), \
-             name LowCardinality(String), data String, timestamp DateTime64(6, 'UTC')) ENGINE = Kafka \
-             SETTINGS kafka_broker_list = '{brokers}', kafka_topic_list = '{topic}', \
-             kafka_group_name = 'reference', kafka_format = 'JSONEachRow', kafka_num_consumers = 2, \
-             kafka_thread_per_consumer = 1, kafka_max_block_size = 262144, kafka_poll_max_batch_size = 65536, \
-             kafka_flush_interval_ms = 2000, input_format_json_read_objects_as_strings = 1, \
-             date_time_input_format = 'best_effort'"
-        ),
-    ] {
-        tables.query(&sql).execute().await.with_context(|| sql)?;
-    }
-    let clickhouse = bench.clickhouse_pid()?;
-    let before = process::cpu(clickhouse)?;
-    let started = Instant::now();
-    let view = "CREATE MATERIALIZED VIEW consumer TO reference AS SELECT session_id, timestamp, _partition AS partition, \
-                _offset AS offset, event_id, _headers.value[1] AS app, category, name, data, _timestamp AS received_at, \
-                1 AS schema_version FROM queue";
-    tables.query(view).execute().await?;
-    wait(events, || tables.query("SELECT count() FROM reference").fetch_one()).await?;
-    let took = started.elapsed();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let cpu = process::cpu(clickhouse)? - before;
-    for sql in ["DROP TABLE consumer", "DROP TABLE queue", "DROP TABLE reference"] {
-        tables.query(sql).execute().await?;
-    }
-    figure("kafka_engine.cpu_s_per_million", cpu.as_secs_f64() / (events as f64 / 1e6), "s");
-    figure("kafka_engine.rows_per_s", events as f64 / took.as_secs_f64(), "rows/s");
+    // The engine that the local server has loaded.
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", bench.clickhouse_pid()?))?;
+    let library = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]))
+        .find(|path| path.ends_with("/libchdb.so"))
+        .context("the local server has not loaded libchdb.so")?;
+    let output = tokio::process::Command::new("python3")
+        .args(["-c", include_str!("kafka_engine.py"), library])
+        .arg(bench.dir.path().join("kafka-engine"))
+        .args([&bench.stack.kafka.address(), topic, &events.to_string()])
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    ensure!(output.status.success(), "the Kafka engine: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout)?;
+    let mut numbers = said.split_whitespace().map(str::parse::<f64>);
+    let (cpu, took) = (numbers.next().context("no CPU time")??, numbers.next().context("no time")??);
+    figure("kafka_engine.cpu_s_per_million", cpu / (events as f64 / 1e6), "s");
+    figure("kafka_engine.rows_per_s", events as f64 / took, "rows/s");
     Ok(())
 }
 
