@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::response::Html;
 use serde::Serialize;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -13,15 +15,22 @@ use uuid::Uuid;
 use crate::receipts::Fault;
 use crate::server::{self, Gateway};
 
-/// One event, or several.
-#[derive(ToSchema)]
-#[schema(as = Events)]
-#[serde(untagged)]
-#[derive(Serialize)]
-#[expect(dead_code, reason = "only its schema is used: events are never deserialised here")]
-pub(crate) enum Events {
-    One(Event),
-    Several(Vec<Event>),
+/// One event, or several. (By hand: the derive knows no `minItems` here.)
+pub(crate) enum Events {}
+
+impl PartialSchema for Events {
+    fn schema() -> RefOr<Schema> {
+        let event = || Ref::from_schema_name(Event::name());
+        let several = ArrayBuilder::new().items(event()).min_items(Some(1));
+        OneOfBuilder::new().item(event()).item(several).description(Some("One event, or several.")).into()
+    }
+}
+
+impl ToSchema for Events {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Event::name().into(), Event::schema()));
+        Event::schemas(schemas);
+    }
 }
 
 /// What somebody did. The gateway needs `session_id`; the rest is judged by the projector.

@@ -197,8 +197,8 @@ fn router(gateway: Arc<Gateway>) -> Router {
     params(("key" = Option<String>, Query, description = "a browser key, where a header can't be set (sendBeacon)")),
     request_body(content(
         (crate::docs::Events = "application/json"),
-        (String = "application/x-ndjson"),
-        (String = "text/plain"),
+        (crate::docs::Event = "application/x-ndjson"),
+        (crate::docs::Events = "text/plain"),
     )),
     responses(
         (status = 202, description = "at least one event is in the log", body = crate::docs::Receipts),
