@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 use crate::intent;
-use crate::log::{self, Change, GroupConsumer};
+use crate::log::{self, Change, LogConsumer};
 use crate::partition::{Partition, Stage};
 use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
@@ -46,7 +46,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Loop {
     work: Arc<Work>,
     runtime: Handle,
-    consumer: GroupConsumer,
+    consumer: LogConsumer,
     slots: BTreeMap<i32, Slot>,
     /// Counts assignments: a task's report counts only if its slot is still the one that started it.
     epoch: u64,
@@ -79,7 +79,7 @@ enum Outcome {
 }
 
 impl Loop {
-    pub(crate) fn new(work: Arc<Work>, runtime: Handle, consumer: GroupConsumer) -> Self {
+    pub(crate) fn new(work: Arc<Work>, runtime: Handle, consumer: LogConsumer) -> Self {
         Self { work, runtime, consumer, slots: BTreeMap::new(), epoch: 0, reports: channel() }
     }
 
@@ -150,7 +150,8 @@ impl Loop {
                         self.restart(partition);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "reading the log"),
+                // Brokers that don't answer and the like: librdkafka goes on by itself, and has said so.
+                Err(error) => tracing::debug!(%error, "reading the log"),
             }
         }
         Ok(())
@@ -457,7 +458,7 @@ impl Loop {
 }
 
 /// One partition a commit: librdkafka does not tell which of several was refused.
-fn commit(consumer: &GroupConsumer, work: &Work, number: i32, offset: u64, metadata: &str) -> Result<()> {
+fn commit(consumer: &LogConsumer, work: &Work, number: i32, offset: u64, metadata: &str) -> Result<()> {
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(&work.config.kafka.topic, number);
     element.set_offset(Offset::Offset(offset as i64))?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::Judge;
@@ -72,7 +72,7 @@ pub(crate) async fn heal(
 
 /// A range of the log, read in order.
 struct Reading {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<log::LogConsumer>,
     topic: String,
     judge: Arc<Judge>,
     rows: usize,

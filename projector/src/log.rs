@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -18,6 +18,9 @@ use crate::config::GroupProtocol;
 
 /// A call that needs an answer of the broker.
 pub(crate) const BROKER: Duration = Duration::from_secs(10);
+
+/// The same error is logged again only after so long.
+const REPEATED: Duration = Duration::from_secs(10);
 
 /// What both kinds of consumer hold an opinion on.
 const READING: [(&str, &str); 10] = [
@@ -39,14 +42,14 @@ const READING: [(&str, &str); 10] = [
     ("queued.min.messages", "20000"),
 ];
 
-pub(crate) type GroupConsumer = BaseConsumer<Rebalances>;
+pub(crate) type LogConsumer = BaseConsumer<Rebalances>;
 
 /// A member of the projector's group.
 pub(crate) fn group_consumer(
     kafka: &KafkaConfig,
     group: &str,
     protocol: GroupProtocol,
-) -> KafkaResult<GroupConsumer> {
+) -> KafkaResult<LogConsumer> {
     let mut options = READING.to_vec();
     options.extend([("group.id", group), ("client.id", "eye-projector")]);
     options.extend_from_slice(match protocol {
@@ -55,16 +58,16 @@ pub(crate) fn group_consumer(
             &[("group.protocol", "classic"), ("partition.assignment.strategy", "cooperative-sticky")]
         }
     });
-    let consumer: GroupConsumer = kafka.client(&options).create_with_context(Rebalances::default())?;
+    let consumer: LogConsumer = kafka.client(&options).create_with_context(Rebalances::default())?;
     consumer.subscribe(&[&kafka.topic])?;
     Ok(consumer)
 }
 
 /// A consumer outside any group: to heal a range, and to ask for the log's bounds.
-pub(crate) fn reader(kafka: &KafkaConfig) -> KafkaResult<BaseConsumer> {
+pub(crate) fn reader(kafka: &KafkaConfig) -> KafkaResult<LogConsumer> {
     let mut options = READING.to_vec();
     options.extend([("group.id", "eye-projector-reader"), ("client.id", "eye-projector-reader")]);
-    kafka.client(&options).create()
+    kafka.client(&options).create_with_context(Rebalances::default())
 }
 
 /// The offsets that the log holds of a partition: from its first to the end of what is committed. Blocks.
@@ -99,6 +102,7 @@ pub(crate) fn partitions<C: ConsumerContext>(
 #[derive(Debug, Default)]
 pub(crate) struct Rebalances {
     changes: Mutex<Vec<Change>>,
+    last_error: Mutex<Option<(RDKafkaErrorCode, Instant)>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +123,17 @@ impl Rebalances {
 }
 
 impl ClientContext for Rebalances {
+    /// The one place where librdkafka's errors are logged; it repeats them for as long as they last.
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka");
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        let mut last = self.last_error.lock().expect("nothing panics while it holds the lock");
+        if last.is_none_or(|(last, at)| Some(last) != code || at.elapsed() > REPEATED) {
+            *last = code.map(|code| (code, Instant::now()));
+            tracing::warn!(%error, reason, "kafka");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is measured, for `/metrics`. Labels take few values: verdicts, reasons, partitions, targets.
 
+use std::time::SystemTime;
+
 use anyhow::Result;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -35,6 +37,8 @@ pub(crate) struct Metrics {
     pub chunk_bytes: IntGauge,
     /// Ids in the windows.
     pub window_ids: IntGauge,
+    /// When `sequences` last included all that was in the tables, in seconds since 1970.
+    pub sequences_timestamp: IntGauge,
     /// Faults that the last audit found: 0 if all adds up, -1 before the first.
     pub audit_faults: IntGauge,
 }
@@ -100,6 +104,10 @@ impl Metrics {
             partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
             chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
             window_ids: gauge("window_ids", "Event ids in memory")?,
+            sequences_timestamp: gauge(
+                "sequences_timestamp_seconds",
+                "When the sessions' sequences last included everything, in seconds since 1970",
+            )?,
             audit_faults: gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
             registry: registry.clone(),
         };
@@ -114,6 +122,13 @@ impl Metrics {
             metrics.healed.with_label_values(&[kind]);
         }
         metrics.audit_faults.set(-1);
+        metrics.sequences_are_complete();
         Ok(metrics)
+    }
+
+    /// `sequences` includes everything as of now.
+    pub(crate) fn sequences_are_complete(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.sequences_timestamp.set(now.as_secs() as i64);
     }
 }

@@ -40,8 +40,9 @@ pub struct Refreshed {
 }
 
 /// Brings `sequences` up to `confirmed()` again and again, until it is dropped. `client` is bound to the
-/// database of the generation; `confirmed` names the partitions that this projector was given.
-pub async fn run(client: Client, confirmed: impl Fn() -> Positions) {
+/// database of the generation; `confirmed` names the partitions that this projector was given; `complete`
+/// is called whenever nothing was left to include.
+pub async fn run(client: Client, confirmed: impl Fn() -> Positions, complete: impl Fn()) {
     let mut verified: Option<Instant> = None;
     loop {
         let positions = confirmed();
@@ -53,7 +54,11 @@ pub async fn run(client: Client, confirmed: impl Fn() -> Positions) {
             }
         }
         let began = Instant::now();
-        let pause = match refresh(&client, &positions).await {
+        let pass = refresh(&client, &positions).await;
+        if matches!(pass, Ok(Refreshed { behind: 0, .. })) {
+            complete();
+        }
+        let pause = match pass {
             Ok(Refreshed { offsets: 0, .. }) => PAUSE,
             Ok(refreshed) => {
                 let took = began.elapsed();

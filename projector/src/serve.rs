@@ -126,7 +126,8 @@ pub(crate) async fn project(
     let sequencing = tokio::spawn({
         let (client, work) =
             (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
-        sequences::run(client, move || work.confirmed())
+        let metrics = work.metrics.clone();
+        sequences::run(client, move || work.confirmed(), move || metrics.sequences_are_complete())
     });
     let result = tokio::select! {
         () = end => {

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use rdkafka::consumer::BaseConsumer;
 use schemas::Judge;
 use tokio::sync::Semaphore;
 
@@ -27,7 +26,7 @@ pub(crate) struct Work {
     pub metrics: Metrics,
     /// One partition at a time looks where to go on.
     pub resuming: Semaphore,
-    reader: Arc<BaseConsumer>,
+    reader: Arc<log::LogConsumer>,
     state: Mutex<Progress>,
 }
 
