@@ -28,7 +28,7 @@ export class Console {
   static async open(browser: Browser, address: string, options: BrowserContextOptions = {}): Promise<Console> {
     const context = await browser.newContext({ viewport: WIDE, colorScheme: 'light', ...options })
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: QUERY })
-    context.setDefaultTimeout(20_000)
+    context.setDefaultTimeout(60_000)
     const opened = new Console(await context.newPage())
     await opened.visit(address)
     return opened
@@ -41,10 +41,7 @@ export class Console {
 
   /** Everything asked is answered and drawn. */
   async settled(): Promise<void> {
-    await this.page.locator('main > *').first().waitFor()
-    // The stream of the live page never ends.
-    if (!this.page.url().includes('#/live')) await this.page.waitForLoadState('networkidle')
-    await this.page.waitForFunction(() => !document.querySelector('.loading, [aria-busy="true"]'))
+    await this.page.waitForFunction(() => document.documentElement.dataset.route === location.hash && !document.querySelector('.loading, [aria-busy="true"]'))
   }
 
   async close(): Promise<void> {

@@ -58,9 +58,20 @@ export type Interval = (typeof INTERVALS)[number]
 
 const LENGTH: Record<Interval, number> = { minute: 60e3, hour: 3600e3, day: 86400e3, week: 7 * 86400e3, month: 30 * 86400e3 }
 
-/** The finest interval that draws at most 200 buckets over the span. */
-export function fittingInterval(spanMs: number): Interval {
-  return INTERVALS.find((interval) => spanMs / LENGTH[interval] <= 200) ?? 'month'
+/** The finest interval that draws at most `most` buckets over the span. */
+export function fittingInterval(spanMs: number, most = 200): Interval {
+  return INTERVALS.find((interval) => spanMs / LENGTH[interval] <= most) ?? 'month'
+}
+
+/** The start of the bucket that `time` is in; weeks begin on Monday. */
+export function bucketStart(time: string, interval: Interval): string {
+  const date = new Date(time)
+  date.setUTCSeconds(0, 0)
+  if (interval !== 'minute') date.setUTCMinutes(0)
+  if (interval !== 'minute' && interval !== 'hour') date.setUTCHours(0)
+  if (interval === 'week') date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7))
+  if (interval === 'month') date.setUTCDate(1)
+  return rfc3339(date.getTime())
 }
 
 /** The first instant after the bucket that starts at `start`. */

@@ -27,8 +27,8 @@ const PAGES: [string, string, ((page: Console) => Promise<unknown>)?][] = [
   ['health', 'health'],
   ['event-types', 'event-types'],
   ['event-type', 'event-types?type=page+interaction/pageview'],
-  ['sql', 'usage', (page) => page.panel('Most used').getByRole('button', { name: 'SQL', exact: true }).click()],
   ['not-found', 'nowhere'],
+  ['sql', 'usage', (page) => page.panel('Most used').getByRole('button', { name: 'SQL', exact: true }).click()],
 ]
 
 for (const [variant, options] of [
@@ -38,10 +38,14 @@ for (const [variant, options] of [
 ] as const)
   describe(`Access, ${variant}`, () => {
     let browser: Browser
-    before(async () => void (browser = await launch()))
+    let page: Console
+    before(async () => {
+      browser = await launch()
+      page = await Console.open(browser, 'usage', options)
+    })
     after(() => browser.close())
 
-    const check = async (name: string, page: Console) => {
+    const check = async (name: string) => {
       await page.screenshot(`${name}-${variant}`)
       const widths = await page.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
       assert.ok(widths[0]! <= widths[1]!, `${name} is ${widths[0]} wide on a screen of ${widths[1]}`)
@@ -50,31 +54,30 @@ for (const [variant, options] of [
 
     for (const [name, address, act] of PAGES)
       test(name, async () => {
-        const page = await Console.open(browser, address, options)
+        await page.visit(address)
         await act?.(page)
-        await check(name, page)
-        await page.close()
+        await check(name)
+        await page.page.keyboard.press('Escape')
+        assert.deepEqual(page.complaints, [])
       })
 
     test('session and rejected event', async () => {
       const { events } = await api('/v1/events?category=checkout&name=purchase&limit=1')
-      const page = await Console.open(browser, `sessions/${events[0].session_id}`, options)
+      await page.visit(`sessions/${events[0].session_id}`)
       await page.press('Data')
-      await check('session', page)
+      await check('session')
       const { rejections } = await api('/v1/rejections?reason=data_invalid&limit=1')
       await page.visit(`problems?event=${rejections[0].event_id}`)
-      await check('rejected', page)
-      await page.close()
+      await check('rejected')
     })
 
     if (variant === 'narrow')
       test('the menu leads to each page', async () => {
-        const page = await Console.open(browser, 'usage', options)
+        await page.visit('usage')
         await page.page.getByRole('button', { name: 'Menu' }).click()
-        await check('menu', page)
+        await check('menu')
         await page.page.getByRole('link', { name: 'Funnel', exact: true }).click()
         await page.page.getByRole('heading', { name: 'Funnel', level: 1 }).waitFor()
         assert.equal(await page.page.getByRole('button', { name: 'Menu' }).getAttribute('aria-expanded'), 'false')
-        await page.close()
       })
   })

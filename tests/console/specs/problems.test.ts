@@ -45,6 +45,17 @@ describe('Problems', () => {
       await page.close()
     })
 
+  test('over time: each rejected record under its reasons', async () => {
+    const page = await Console.open(browser, 'problems')
+    const { rejections } = (await api('/v1/rejections?limit=1000')) as { rejections: { reasons: { code: string }[] }[] }
+    assert.equal(await page.page.locator('.over-time svg').count(), 1)
+    await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
+    const table = await page.table('Rejections over time')
+    const shown = table.reduce((sum, [, ...counts]) => sum + counts.reduce((sum, text) => sum + number(text), 0), 0)
+    assert.equal(shown, rejections.reduce((sum, { reasons }) => sum + new Set(reasons.map(({ code }) => code)).size, 0))
+    await page.close()
+  })
+
   test('filter: reason', async () => {
     const page = await Console.open(browser, 'problems')
     await page.choose('Reason', 'data_invalid')

@@ -3,6 +3,7 @@ import { scopeOf } from '../scope'
 import { REASONS } from '../api'
 import { FindById } from '../ui/find'
 import { FateOf } from './problems/fate'
+import { OverTime } from './problems/over-time'
 import { Rejected } from './problems/rejected'
 import { Summary } from './problems/summary'
 
@@ -30,6 +31,7 @@ export default function Problems() {
         <p class="muted">The time range is about when a record was received: the event's own time may be what is wrong with it.</p>
       </div>
       <Summary scope={scope} reason={reason} />
+      <OverTime scope={scope} reason={reason} />
       <Rejected scope={scope} reason={reason} />
     </>
   )

@@ -120,32 +120,34 @@ function StepList({ steps }: { steps: Feature[] }) {
     setSaid(`${steps[index]!.name} is now step ${index + by + 1}`)
   }
   return (
-    <ol class="funnel-steps">
-      {steps.map((step, index) => (
-        <li key={index}>
-          <FeatureSelect label={`Step ${index + 1}`} none="take out" value={step} onChange={(feature) => set(steps.flatMap((old, i) => (i === index ? (feature ?? []) : old)))} />
-          <span class="moves">
-            <button type="button" class="quiet" aria-label={`Move step ${index + 1} up`} disabled={index === 0} onClick={() => move(index, -1)}>
-              ↑
-            </button>
-            <button type="button" class="quiet" aria-label={`Move step ${index + 1} down`} disabled={index === steps.length - 1} onClick={() => move(index, 1)}>
-              ↓
-            </button>
-            <button type="button" class="quiet" aria-label={`Take out step ${index + 1}`} onClick={() => set(steps.filter((_, i) => i !== index))}>
-              ✕
-            </button>
-          </span>
-        </li>
-      ))}
-      {steps.length < MAX_STEPS && (
-        <li key={`add ${steps.length}`}>
-          <FeatureSelect label={`Step ${steps.length + 1}`} none="add a step…" value={null} onChange={(feature) => feature && set([...steps, feature])} />
-        </li>
-      )}
+    <>
+      <ol class="funnel-steps">
+        {steps.map((step, index) => (
+          <li key={index}>
+            <FeatureSelect label={`Step ${index + 1}`} none="take out" value={step} onChange={(feature) => set(steps.flatMap((old, i) => (i === index ? (feature ?? []) : old)))} />
+            <span class="moves">
+              <button type="button" class="quiet" aria-label={`Move step ${index + 1} up`} disabled={index === 0} onClick={() => move(index, -1)}>
+                ↑
+              </button>
+              <button type="button" class="quiet" aria-label={`Move step ${index + 1} down`} disabled={index === steps.length - 1} onClick={() => move(index, 1)}>
+                ↓
+              </button>
+              <button type="button" class="quiet" aria-label={`Take out step ${index + 1}`} onClick={() => set(steps.filter((_, i) => i !== index))}>
+                ✕
+              </button>
+            </span>
+          </li>
+        ))}
+        {steps.length < MAX_STEPS && (
+          <li key={`add ${steps.length}`}>
+            <FeatureSelect label={`Step ${steps.length + 1}`} none="add a step…" value={null} onChange={(feature) => feature && set([...steps, feature])} />
+          </li>
+        )}
+      </ol>
       <span class="visually-hidden" role="status">
         {said}
       </span>
-    </ol>
+    </>
   )
 }
 
