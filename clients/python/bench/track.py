@@ -1,6 +1,7 @@
 """How long an application is held up by ``track``, beside a peer and the limit, in one run.
 
-    python bench/track.py            # exits 1 if a 99th percentile is 50 microseconds or more
+    python bench/track.py            # exits 1 if a 99th percentile of ours is 50 microseconds or more,
+                                     # 2 if that of the limit is: then the machine is too busy to tell
 
 The events are those of a web application: 300 bytes each. The gateway is a process of its own that
 answers at once, so that the sender thread is as busy as it can be: it competes with the application
