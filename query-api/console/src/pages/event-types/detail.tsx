@@ -61,7 +61,12 @@ export function TypeDetail({ type }: { type: EventType }) {
                 <span class={`badge ${example.valid ? 'accepted' : 'rejected'}`}>{example.valid ? 'valid' : 'refused'}</span>{' '}
                 <span class="muted">{example.reasons.join(', ')}</span>
               </p>
-              <Json value={example.event} label={`Example ${index + 1}`} />
+              {typeof example.event === 'string' ? (
+                // Not JSON at all: as it would be sent.
+                <pre tabIndex={0}>{example.event}</pre>
+              ) : (
+                <Json value={example.event} label={`Example ${index + 1}`} />
+              )}
             </div>
           ))}
         </div>
