@@ -220,7 +220,7 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
     let interval = params.interval;
     ask.answer(Basis::Sequences, async |database, _| {
         let query = filter.bind(database.query(selected_sql!("usage/series.sql")));
-        let found: Vec<Bucket> = query.param("interval", word(interval)).fetch_all().await?;
+        let found: Vec<Bucket> = query.param("width", interval.width()).fetch_all().await?;
         Ok(Usage { series: fill(found, interval, params.from, params.to)? })
     })
     .await
@@ -261,6 +261,18 @@ fn fill(
 }
 
 impl Interval {
+    /// In microseconds; 0 for months, which have none.
+    fn width(self) -> i64 {
+        const MINUTE: i64 = 60 * 1_000_000;
+        match self {
+            Self::Minute => MINUTE,
+            Self::Hour => 60 * MINUTE,
+            Self::Day => 24 * 60 * MINUTE,
+            Self::Week => 7 * 24 * 60 * MINUTE,
+            Self::Month => 0,
+        }
+    }
+
     /// The start of the bucket that `time` is in.
     pub(crate) fn start(self, time: Time) -> Time {
         let t = moment(time);

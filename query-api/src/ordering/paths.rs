@@ -79,10 +79,10 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
-            let sql = if body.whole_session {
-                selected_sql!("ordering/whole_sessions.sql")
-            } else {
-                selected_sql!("ordering/paths.sql")
+            let sql = match (body.whole_session, length) {
+                (true, _) => selected_sql!("ordering/whole_sessions.sql"),
+                (false, 1..=4) => selected_sql!("ordering/paths.sql"),
+                (false, _) => selected_sql!("ordering/paths_long.sql"),
             };
             let mut query = question(database, &filter, sql)
                 .param("length", length)

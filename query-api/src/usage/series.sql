@@ -1,17 +1,16 @@
+-- Buckets are whole multiples since 1900-01-01, a Monday: plain arithmetic. Months have no width.
+-- A session's times ascend, so a bucket is new to it where it differs from the one before.
     , bucketed AS
     (
-        SELECT arrayMap(
-            time -> toUnixTimestamp64Micro(toDateTime64(multiIf(
-                {interval:String} = 'minute', toStartOfMinute(time),
-                {interval:String} = 'hour', toStartOfHour(time),
-                {interval:String} = 'day', toDateTime64(toStartOfDay(time), 6, 'UTC'),
-                {interval:String} = 'week', toDateTime64(toMonday(time), 6, 'UTC'),
-                toDateTime64(toStartOfMonth(time), 6, 'UTC')), 6, 'UTC')),
-            at) AS buckets
+        SELECT if({width:Int64} = 0,
+            arrayMap(time -> toUnixTimestamp64Micro(toDateTime64(toStartOfMonth(time), 6, 'UTC')), at),
+            arrayMap(time -> intDiv(toUnixTimestamp64Micro(time) + 2208988800000000, {width:Int64}) * {width:Int64}
+                - 2208988800000000, at)) AS buckets
         FROM selected
+        WHERE notEmpty(at)
     )
-SELECT bucket AS start, count() AS events, countIf(nth = 1) AS sessions
+SELECT bucket AS start, count() AS events, countIf(bucket != previous) AS sessions
 FROM bucketed
-ARRAY JOIN buckets AS bucket, arrayEnumerateUniq(buckets) AS nth
+ARRAY JOIN buckets AS bucket, arrayPushFront(arrayPopBack(buckets), buckets[1] - 1) AS previous
 GROUP BY bucket
 ORDER BY bucket
