@@ -23,7 +23,7 @@ const LEAN: &[&str] = &["-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredS
 /// For benchmarks: the default JIT and garbage collector, and a heap like a small production broker's.
 const FAST: &[&str] = &["-Xms512m", "-Xmx512m"];
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct KafkaOptions {
     /// 0: a free one.
     pub port: u16,
@@ -31,12 +31,6 @@ pub struct KafkaOptions {
     pub properties: Vec<(String, String)>,
     /// The default JIT and 512 MB instead of the lean recipe: for benchmarks.
     pub fast: bool,
-}
-
-impl Default for KafkaOptions {
-    fn default() -> Self {
-        Self { port: 0, properties: Vec::new(), fast: false }
-    }
 }
 
 /// A running broker. The process can be killed, stopped, paused and started again: [`Kafka::process`].

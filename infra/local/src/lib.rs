@@ -21,16 +21,25 @@
 //! The ClickHouse server is a program of this crate, `clickhouse-local-server`: see [`serve`].
 //!
 //! # Layout
-mod cache;
-mod clickhouse;
-mod data;
-mod ffi;
-mod kafka;
-mod ports;
-mod ready;
-mod server;
+//! `stack` starts the parts, `kafka` and `clickhouse` know how each is fetched and started, `supervise` and
+//! `ready` look after a process, `data`, `ports` and `cache` are what the parts live in. `server` is the
+//! ClickHouse server's program, `ffi` everything unsafe.
+
 mod stack;
+
+mod clickhouse;
+mod kafka;
+
+mod ready;
 pub mod supervise;
+
+mod cache;
+mod data;
+mod ports;
+
+mod server;
+
+mod ffi;
 
 pub use clickhouse::{ClickHouse, ClickHouseOptions};
 pub use kafka::{Kafka, KafkaOptions};

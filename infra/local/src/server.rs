@@ -3,22 +3,50 @@
 //! One process owns one data directory. A request becomes a statement on a fresh session of the engine,
 //! run by a thread of its own under the user's role and limits; inserts stream in, answers stream out.
 //!
+//! What it speaks: statements in the URL, the body or both; `param_*` in the URL or as multipart; settings
+//! as parameters; `FORMAT`, `default_format` and `X-ClickHouse-Format`; bodies in gzip, deflate, zstd, lz4,
+//! br or ClickHouse's blocks, both ways; `query_id` (a second statement under it is Code 216), sessions,
+//! `wait_end_of_query`; errors in the middle of an answer as ClickHouse marks them, and then the answer is
+//! cut short. A client that leaves cancels its statement; half an INSERT leaves nothing.
+//!
+//! What it refuses: several statements in one text; what reads or writes outside the data directory
+//! (`file()`, `url()`, `s3()`, `remote()`, `INTO OUTFILE`, table engines of that kind); SYSTEM, KILL,
+//! GRANT, BACKUP. A user that only reads gets SELECT on the databases that the file of users names (views
+//! there read with their maker's rights) and the harmless tables of `system`. Time, memory, statements at
+//! once and connections have limits that a client can only lower.
+//!
+//! What it cannot do, for the engine cannot: replicated tables, CREATE USER, quotas, row policies,
+//! query_log. `INSERT ... SELECT ... FROM input()` is not understood.
+//!
+//! Durability: what was acknowledged survives `kill -9` (not a power cut: there is no fsync); before the
+//! engine opens the data the deduplication logs are repaired, see `dedup.rs`.
+//!
 //! # Layout
+//! From a connection to an answer: `http`, `request`, `work`. What a statement is: `statement`, `lexer`,
+//! `format`. On the wire: `encoding`, `block`, `hello`, `exception`. The engine: `engine`, `users`, `dedup`.
+//! What goes on: `running`, `flushed`.
+
+mod http;
+
+mod request;
+
+mod work;
+
+mod format;
+mod lexer;
+mod statement;
 
 mod block;
 mod encoding;
-mod engine;
 pub(crate) mod exception;
-mod flushed;
-mod format;
-mod http;
-mod lexer;
-mod request;
-mod running;
-mod statement;
-mod users;
+mod hello;
+
 mod dedup;
-mod work;
+mod engine;
+mod users;
+
+mod flushed;
+mod running;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

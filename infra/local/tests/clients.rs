@@ -30,20 +30,27 @@ fn workspace(client: &str, files: &[&str]) -> PathBuf {
 }
 
 fn has(tool: &str) -> bool {
-    let there = Command::new(tool).arg("--version").output().is_ok() || Command::new(tool).arg("version").output().is_ok();
+    let there = Command::new(tool).arg("--version").output().is_ok()
+        || Command::new(tool).arg("version").output().is_ok();
     if !there {
         // Past the test harness's capture: nobody shall take this for a pass.
-        let _ = writeln!(std::io::stderr().lock(), "SKIPPED: the client test that needs {tool}, which is not installed");
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "SKIPPED: the client test that needs {tool}, which is not installed"
+        );
     }
     there
 }
 
 fn run(command: &mut Command, server: Option<&Server>) {
     if let Some(server) = server {
-        command.env("CLICKHOUSE_URL", server.stack.url()).env("CLICKHOUSE_ADDRESS", server.stack.address().to_string());
+        command
+            .env("CLICKHOUSE_URL", server.stack.url())
+            .env("CLICKHOUSE_ADDRESS", server.stack.address().to_string());
     }
     let output = command.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
 }
 
@@ -57,7 +64,12 @@ async fn python_clickhouse_connect() {
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(directory.join("venv")), None);
     }
-    run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", "requirements.txt"]).current_dir(&directory), None);
+    run(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "-q", "-r", "requirements.txt"])
+            .current_dir(&directory),
+        None,
+    );
     let server = server().await;
     run(Command::new(python).arg("round_trip.py").current_dir(&directory), Some(&server));
 }
@@ -68,7 +80,12 @@ async fn node_clickhouse_client() {
         return;
     }
     let directory = workspace("node", &["package.json", "package-lock.json", "round_trip.js"]);
-    run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&directory), None);
+    run(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&directory),
+        None,
+    );
     let server = server().await;
     run(Command::new("node").arg("round_trip.js").current_dir(&directory), Some(&server));
 }
@@ -79,7 +96,12 @@ async fn java_client_v2() {
         return;
     }
     let directory = workspace("java", &["pom.xml", "src/main/java/RoundTrip.java"]);
-    run(Command::new("mvn").args(["-B", "-q", "compile", "dependency:copy-dependencies"]).current_dir(&directory), None);
+    run(
+        Command::new("mvn")
+            .args(["-B", "-q", "compile", "dependency:copy-dependencies"])
+            .current_dir(&directory),
+        None,
+    );
     let server = server().await;
     let mut java = Command::new("java");
     java.args(["-Xmx256m", "-cp", "target/classes:target/dependency/*", "RoundTrip"]).current_dir(&directory);
@@ -92,7 +114,10 @@ async fn go_clickhouse_go() {
         return;
     }
     let directory = workspace("go", &["go.mod", "go.sum", "main.go"]);
-    run(Command::new("go").args(["build", "-mod=readonly", "-o", "round_trip", "."]).current_dir(&directory), None);
+    run(
+        Command::new("go").args(["build", "-mod=readonly", "-o", "round_trip", "."]).current_dir(&directory),
+        None,
+    );
     let server = server().await;
     run(Command::new(directory.join("round_trip")).current_dir(&directory), Some(&server));
 }
@@ -155,13 +180,15 @@ async fn rust_clickhouse() {
             note: note.map(Into::into),
             raw: raw.into(),
         };
-        let written = [line(0, 0, None, b""), line(3, 1_609_492_527_243_860, Some("a note"), b"nul\0\xff'\n")];
+        let written =
+            [line(0, 0, None, b""), line(3, 1_609_492_527_243_860, Some("a note"), b"nul\0\xff'\n")];
         let mut insert = client.insert::<Line>("rust").await.unwrap();
         for line in &written {
             insert.write(line).await.unwrap();
         }
         insert.end().await.unwrap();
-        let query = client.query("SELECT ?fields FROM rust WHERE n >= {least:UInt64} ORDER BY n").param("least", 0);
+        let query =
+            client.query("SELECT ?fields FROM rust WHERE n >= {least:UInt64} ORDER BY n").param("least", 0);
         assert_eq!(query.fetch_all::<Line>().await.unwrap(), written);
 
         let error = client.query("SELECT bad").fetch_one::<u8>().await.unwrap_err().to_string();

@@ -30,7 +30,9 @@ async fn kill_dash_nine_loses_nothing_and_doubles_nothing() {
     let done = Arc::new(AtomicBool::new(false));
     let attempts = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(Arc::clone(&server), writer, Arc::clone(&done), Arc::clone(&attempts))))
+        .map(|writer| {
+            tokio::spawn(write(Arc::clone(&server), writer, Arc::clone(&done), Arc::clone(&attempts)))
+        })
         .collect();
     let mut moment = 7_u64;
     for _ in 0..kills() {
@@ -65,7 +67,12 @@ async fn kill_dash_nine_loses_nothing_and_doubles_nothing() {
 }
 
 /// Inserts chunk after chunk, each until it is acknowledged.
-async fn write(server: Arc<Server>, writer: u64, done: Arc<AtomicBool>, attempts: Arc<AtomicU64>) -> Vec<u64> {
+async fn write(
+    server: Arc<Server>,
+    writer: u64,
+    done: Arc<AtomicBool>,
+    attempts: Arc<AtomicU64>,
+) -> Vec<u64> {
     let mut acknowledged = Vec::new();
     let mut chunk = writer;
     while !done.load(Ordering::SeqCst) {
@@ -73,8 +80,11 @@ async fn write(server: Arc<Server>, writer: u64, done: Arc<AtomicBool>, attempts
         let rows: String = (0..ROWS).map(|n| format!("{chunk}\t{n}\tsome text of row {n}\n")).collect();
         loop {
             attempts.fetch_add(1, Ordering::SeqCst);
-            let parameters =
-                [("query", "INSERT INTO d.t FORMAT TSV"), ("insert_deduplication_token", &token), ("query_id", &token)];
+            let parameters = [
+                ("query", "INSERT INTO d.t FORMAT TSV"),
+                ("insert_deduplication_token", &token),
+                ("query_id", &token),
+            ];
             match server.post(&parameters, rows.clone()).send().await {
                 Ok(response) if response.status() == 200 => break,
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -91,7 +101,8 @@ async fn sigterm_ends_it_cleanly_while_statements_run() {
     let server = server().await;
     server.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a").await;
     server.sql("INSERT INTO t SELECT number FROM numbers(1000)").await;
-    let endless = server.post(&[], "SELECT sum(sleepEachRow(0.1)) FROM numbers(3000) SETTINGS max_block_size = 1");
+    let endless =
+        server.post(&[], "SELECT sum(sleepEachRow(0.1)) FROM numbers(3000) SETTINGS max_block_size = 1");
     let endless = tokio::spawn(endless.send());
     crate::support::eventually("the statement runs", || async {
         server.sql("SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'").await == "2"

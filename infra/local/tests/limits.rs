@@ -14,7 +14,10 @@ async fn an_analyst_reads_the_views_of_eye_and_nothing_else() {
     server.sql("CREATE VIEW eye.events AS SELECT a FROM eye_g1.events").await;
     let (status, text) = server.try_sql(&[ANALYST], "SELECT sum(a) FROM eye.events").await;
     assert_eq!((status, text.as_str()), (200, "3\n"), "views read for their makers");
-    assert_eq!(server.try_sql(&[ANALYST, ("database", "eye")], "SHOW TABLES").await, (200, "events\n".into()));
+    assert_eq!(
+        server.try_sql(&[ANALYST, ("database", "eye")], "SHOW TABLES").await,
+        (200, "events\n".into())
+    );
     for sql in [
         "SELECT * FROM eye_g1.events",
         "EXPLAIN SELECT * FROM eye_g1.events",
@@ -102,5 +105,8 @@ async fn a_full_server_says_so() {
     for client in busy {
         client.abort();
     }
-    crate::support::eventually("there is room again", || async { server.try_sql(&[], "SELECT 1").await.0 == 200 }).await;
+    crate::support::eventually("there is room again", || async {
+        server.try_sql(&[], "SELECT 1").await.0 == 200
+    })
+    .await;
 }

@@ -38,7 +38,8 @@ async fn what_dies_is_started_again_and_the_terminal_says_so() {
     it.crash();
     eventually("a new process", || async { it.pid().is_some_and(|pid| pid != first) }).await;
     let died = events.lock().unwrap().iter().any(|line| {
-        line.starts_with("it died (signal: 9 (SIGKILL)): starting it again in 200.0ms") && line.contains("it.log")
+        line.starts_with("it died (signal: 9 (SIGKILL)): starting it again in 200.0ms")
+            && line.contains("it.log")
     });
     assert!(died, "{:?}", events.lock().unwrap());
     it.kill().await;
@@ -71,7 +72,10 @@ async fn a_paused_process_can_be_stopped() {
     it.ready(PATIENCE).await.unwrap();
     it.pause();
     let status = format!("/proc/{}/status", it.pid().unwrap());
-    eventually("it stands still", || async { std::fs::read_to_string(&status).unwrap().contains("State:\tT") }).await;
+    eventually("it stands still", || async {
+        std::fs::read_to_string(&status).unwrap().contains("State:\tT")
+    })
+    .await;
     it.stop().await;
     assert_eq!(it.state(), State::Down);
 }
@@ -85,7 +89,8 @@ async fn a_killed_parent_leaves_no_orphan() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let data = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("data ").map(str::to_owned)).unwrap();
+    let data =
+        lines.map_while(Result::ok).find_map(|line| line.strip_prefix("data ").map(str::to_owned)).unwrap();
     let children = || {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -118,7 +123,8 @@ fn an_occupied_port_is_one_clear_line() {
         let output = Command::new(program).args(&option).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());
-        let line = error.lines().find(|line| line.contains("is occupied")).unwrap_or_else(|| panic!("{error}"));
+        let line =
+            error.lines().find(|line| line.contains("is occupied")).unwrap_or_else(|| panic!("{error}"));
         assert!(line.contains(&port) && line.contains(&option[0]), "{line}");
     }
 }

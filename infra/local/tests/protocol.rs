@@ -23,13 +23,21 @@ async fn statements_come_by_url_body_or_both() {
 #[tokio::test]
 async fn parameters_and_settings() {
     let server = server().await;
-    let parameters = [("param_a", "it's"), ("param_b", "[1,2]"), ("max_block_size", "7"), ("default_format", "JSONCompactEachRow")];
+    let parameters = [
+        ("param_a", "it's"),
+        ("param_b", "[1,2]"),
+        ("max_block_size", "7"),
+        ("default_format", "JSONCompactEachRow"),
+    ];
     let sql = "SELECT {a:String}, {b:Array(UInt8)}, getSetting('max_block_size')";
     assert_eq!(server.try_sql(&parameters, sql).await, (200, "[\"it's\", [1,2], 7]\n".into()));
     assert_eq!(server.error(&[("no_such_setting", "1")], "SELECT 1").await, 115);
     assert_eq!(server.error(&[("a b", "1")], "SELECT 1").await, 115);
     // Settings end with their request.
-    assert_eq!(server.sql("SELECT getSetting('async_insert'), getSetting('max_block_size')").await, "false\t65409");
+    assert_eq!(
+        server.sql("SELECT getSetting('async_insert'), getSetting('max_block_size')").await,
+        "false\t65409"
+    );
     let multipart = "--x\r\nContent-Disposition: form-data; name=\"param_n\"\r\n\r\n41\r\n\
                      --x\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {n:UInt8} + 1\r\n--x--\r\n";
     let request = server.post(&[], multipart).header("Content-Type", "multipart/form-data; boundary=x");
@@ -119,13 +127,17 @@ async fn request_encodings() {
     for (encoding, body) in bodies {
         let request = server.post(&insert, body.clone()).header("Content-Encoding", encoding);
         assert_eq!(request.send().await.unwrap().status(), 200, "{encoding}");
-        let broken = server.post(&insert, body[..body.len() / 2].to_vec()).header("Content-Encoding", encoding);
+        let broken =
+            server.post(&insert, body[..body.len() / 2].to_vec()).header("Content-Encoding", encoding);
         assert_eq!(error_code(broken.send().await.unwrap(), encoding).await, 271, "{encoding}");
     }
     let blocks = [insert[0], ("decompress", "1")];
     let block = include_bytes!("data/block-lz4.bin");
     assert_eq!(server.post(&blocks, block.to_vec()).send().await.unwrap().status(), 200);
-    assert_eq!(error_code(server.post(&blocks, block[..50].to_vec()).send().await.unwrap(), "a cut block").await, 271);
+    assert_eq!(
+        error_code(server.post(&blocks, block[..50].to_vec()).send().await.unwrap(), "a cut block").await,
+        271
+    );
     let unknown = server.post(&insert, text).header("Content-Encoding", "xz").send().await.unwrap();
     assert_eq!(error_code(unknown, "xz").await, 36);
     assert_eq!(server.sql(&format!("SELECT countIf(a = '{text}'), count() FROM t")).await, "5\t6");
@@ -188,7 +200,9 @@ async fn streamed_formats_are_one_document() {
         ("JSONEachRow", 300_000),
         ("JSONCompactEachRowWithNamesAndTypes", 300_002),
     ] {
-        let text = server.sql(&format!("SELECT number, toString(number) AS s FROM numbers(300000) FORMAT {format}")).await;
+        let text = server
+            .sql(&format!("SELECT number, toString(number) AS s FROM numbers(300000) FORMAT {format}"))
+            .await;
         assert_eq!(text.lines().count(), lines, "{format}");
     }
     let binary = server.post(&[], "SELECT number FROM numbers(300000) FORMAT RowBinaryWithNamesAndTypes");

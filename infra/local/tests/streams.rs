@@ -55,7 +55,8 @@ async fn one_statement_at_a_time_under_an_id_until_its_client_leaves() {
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_cancels_it() {
     let server = server().await;
-    let mut response = server.post(&[], "SELECT number, repeat('x', 100) FROM numbers(1000000000)").send().await.unwrap();
+    let mut response =
+        server.post(&[], "SELECT number, repeat('x', 100) FROM numbers(1000000000)").send().await.unwrap();
     assert!(response.chunk().await.unwrap().is_some());
     drop(response);
     eventually("the engine runs it no more", || async {
@@ -82,8 +83,10 @@ async fn half_an_insert_leaves_nothing() {
         })
         .await;
         drop(stream);
-        eventually("the insert has ended", || async { server.try_sql(&[("query_id", "half")], "SELECT 1").await.0 == 200 })
-            .await;
+        eventually("the insert has ended", || async {
+            server.try_sql(&[("query_id", "half")], "SELECT 1").await.0 == 200
+        })
+        .await;
         assert_eq!(server.sql("SELECT count() FROM t").await, "0", "{length}");
     }
 }
@@ -96,7 +99,8 @@ async fn a_refused_insert_is_answered_while_its_client_still_sends() {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let size = 32 << 20;
-        let head = "POST /?query=INSERT%20INTO%20nowhere%20FORMAT%20TSV HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let head =
+            "POST /?query=INSERT%20INTO%20nowhere%20FORMAT%20TSV HTTP/1.1\r\nHost: x\r\nConnection: close";
         stream.write_all(format!("{head}\r\nContent-Length: {size}\r\n\r\n").as_bytes()).unwrap();
         let piece = "row\n".repeat(64 << 10);
         for _ in 0..size / piece.len() {

@@ -69,7 +69,7 @@ impl<R: Read> Decompress<R> {
         let size =
             |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
         let (compressed, plain) = (size(CHECKSUM + 1), size(CHECKSUM + 5));
-        if compressed < HEADER || compressed > LARGEST || plain > LARGEST {
+        if !(HEADER..=LARGEST).contains(&compressed) || plain > LARGEST {
             return Err(broken("a compressed block has an impossible size: is the data compressed at all?"));
         }
         let mut block = head[CHECKSUM..].to_vec();

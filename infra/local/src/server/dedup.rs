@@ -28,7 +28,8 @@ pub(crate) fn repair(data: &Path) -> io::Result<usize> {
 
 fn repair_table(table: &Path, logs: &Path) -> io::Result<usize> {
     let names = directories(table)?;
-    let parts: Vec<Part<'_>> = names.iter().filter_map(|dir| Part::parse(dir.file_name()?.to_str()?)).collect();
+    let parts: Vec<Part<'_>> =
+        names.iter().filter_map(|dir| Part::parse(dir.file_name()?.to_str()?)).collect();
     let mut dropped = 0;
     for log in fs::read_dir(logs)? {
         let path = log?.path();
@@ -52,7 +53,9 @@ fn repair_table(table: &Path, logs: &Path) -> io::Result<usize> {
 fn is_sound(line: &str, parts: &[Part<'_>]) -> bool {
     let Some(entry) = line.strip_suffix('\n') else { return false };
     let mut fields = entry.split('\t');
-    let (Some(operation), Some(part), Some(_)) = (fields.next(), fields.next(), fields.next()) else { return false };
+    let (Some(operation), Some(part), Some(_)) = (fields.next(), fields.next(), fields.next()) else {
+        return false;
+    };
     operation != "1" || Part::parse(part).is_none_or(|part| parts.iter().any(|other| other.covers(&part)))
 }
 
@@ -71,7 +74,9 @@ impl<'a> Part<'a> {
             return None;
         }
         let fields: Vec<&str> = name.split('_').collect();
-        let ([partition, min, max, level] | [partition, min, max, level, _]) = fields[..] else { return None };
+        let ([partition, min, max, level] | [partition, min, max, level, _]) = fields[..] else {
+            return None;
+        };
         level.parse::<u32>().ok()?;
         Some(Self { partition, min: min.parse().ok()?, max: max.parse().ok()? })
     }
@@ -88,7 +93,10 @@ fn directories(of: &Path) -> io::Result<Vec<std::path::PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    entries.map(|entry| Ok(entry?.path())).filter(|path| path.as_ref().is_ok_and(|path| path.is_dir())).collect()
+    entries
+        .map(|entry| Ok(entry?.path()))
+        .filter(|path| path.as_ref().is_ok_and(|path| path.is_dir()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -84,11 +84,19 @@ impl Engine {
         Ok(session)
     }
 
-    /// Ends the statement that carries `id` as its `log_comment`, if it still runs.
-    pub(crate) fn kill(&self, id: &str) {
+    /// Ends the SELECT that carries `mark` as its `log_comment`, if it still runs. Whatever changes data is
+    /// left to end by itself: half of it would help nobody.
+    pub(crate) fn kill(&self, mark: &str) {
+        self.kill_where(&format!("Settings['log_comment'] = {} AND query_kind = 'Select'", quote(mark)));
+    }
+
+    pub(crate) fn kill_all(&self) {
+        self.kill_where("1");
+    }
+
+    fn kill_where(&self, condition: &str) {
         if let Ok(mut connection) = self.chdb.connect(&self.data, &self.config) {
-            let sql = format!("KILL QUERY WHERE Settings['log_comment'] = {} ASYNC", quote(id));
-            let _ = connection.query(&sql, "Null", &[]);
+            let _ = connection.query(&format!("KILL QUERY WHERE {condition} ASYNC"), "Null", &[]);
         }
     }
 

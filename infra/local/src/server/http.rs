@@ -71,6 +71,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: 
     drop(listener);
     let _ = stop.send(true);
     let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    let _ = tokio::task::spawn_blocking(move || server.engine.kill_all()).await;
     tasks.shutdown().await;
 }
 
@@ -150,7 +151,7 @@ async fn statement(
         server: Arc::clone(server),
         user,
         request,
-        id: id.clone(),
+        mark: running.mark.clone(),
         body: BodyReader::new(receive_body),
         answer: Answer::new(send_head, send_pieces, encoding, tag.clone()),
     };

@@ -30,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) encoding: Encoding,
     /// Nothing is sent before the statement has succeeded.
     pub(crate) wait_end_of_query: bool,
+    /// The revision of ClickHouse's native protocol that the client speaks; 0 if it does not say.
+    pub(crate) protocol_revision: u64,
     /// GET may only read.
     pub(crate) only_reads: bool,
 }
@@ -60,6 +62,7 @@ impl Request {
             decompress: false,
             encoding: Encoding::Identity,
             wait_end_of_query: false,
+            protocol_revision: 0,
             only_reads: parts.method == Method::GET || parts.method == Method::HEAD,
         };
         let mut http_compression = true;

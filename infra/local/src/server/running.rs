@@ -7,10 +7,11 @@ use super::Server;
 use super::exception::{Exception, code};
 
 /// Held by the answer of a statement. Dropped before the statement has finished, that is when the
-/// client has left, it has the engine kill the statement.
+/// client has left, it has the engine kill the statement if it reads.
 pub(crate) struct Running {
     server: Arc<Server>,
-    id: String,
+    /// By which the engine finds this very statement, and not a later one under the same id.
+    pub(crate) mark: String,
     finished: Finished,
 }
 
@@ -32,7 +33,7 @@ impl Running {
         }
         let finished =
             Finished { server: Arc::clone(server), id: id.clone(), done: Arc::new(AtomicBool::new(false)) };
-        Ok(Self { server: Arc::clone(server), id, finished })
+        Ok(Self { server: Arc::clone(server), mark: uuid::Uuid::new_v4().to_string(), finished })
     }
 
     pub(crate) fn finished(&self) -> Finished {
@@ -53,9 +54,9 @@ impl Drop for Running {
         if self.finished.done.load(Ordering::SeqCst) {
             return;
         }
-        let (server, id) = (Arc::clone(&self.server), self.id.clone());
+        let (server, mark) = (Arc::clone(&self.server), self.mark.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || server.engine.kill(&id));
+            runtime.spawn_blocking(move || server.engine.kill(&mark));
         }
     }
 }

@@ -56,8 +56,19 @@ const HARMLESS: &[&str] = &[
 
 /// Engines of tables and databases that keep their data here and read nothing from elsewhere; and all
 /// that end in MergeTree.
-const ENGINES: &[&str] =
-    &["Memory", "Null", "Log", "TinyLog", "StripeLog", "Join", "Set", "Buffer", "Atomic", "View", "MaterializedView"];
+const ENGINES: &[&str] = &[
+    "Memory",
+    "Null",
+    "Log",
+    "TinyLog",
+    "StripeLog",
+    "Join",
+    "Set",
+    "Buffer",
+    "Atomic",
+    "View",
+    "MaterializedView",
+];
 
 /// Statements that are known and not run here.
 #[rustfmt::skip]
@@ -103,14 +114,17 @@ pub(crate) fn read(text: &str) -> Result<Statement, Exception> {
             Token::Punctuation(b'=') if settings && LIMITS.iter().any(|name| back(1).names(name)) => {
                 return Err(denied("changing profile, role or readonly"));
             }
-            Token::Word(_) if statement.kind == Kind::Session && token.is("ROLE") => return Err(denied("SET ROLE")),
+            Token::Word(_) if statement.kind == Kind::Session && token.is("ROLE") => {
+                return Err(denied("SET ROLE"));
+            }
             Token::Word(name) | Token::Quoted(name)
                 if statement.kind == Kind::Change
-                    && (back(1).is("ENGINE") || back(1) == Token::Punctuation(b'=') && back(2).is("ENGINE")) =>
+                    && (back(1).is("ENGINE")
+                        || back(1) == Token::Punctuation(b'=') && back(2).is("ENGINE"))
+                    && !name.ends_with("MergeTree")
+                    && !ENGINES.contains(&name) =>
             {
-                if !name.ends_with("MergeTree") && !ENGINES.contains(&name) {
-                    return Err(denied(&format!("the engine {name}")));
-                }
+                return Err(denied(&format!("the engine {name}")));
             }
             Token::Word(_) if back(1).is("INTO") && token.is("OUTFILE") => {
                 return Err(denied("INTO OUTFILE"));
@@ -137,6 +151,8 @@ pub(crate) fn read(text: &str) -> Result<Statement, Exception> {
             }
             _ => {}
         }
+        // USE system, and then a bare name.
+        statement.reads_system |= statement.kind == Kind::Session && token.names("system");
         settings |= token.is("SETTINGS") || statement.kind == Kind::Session;
         if back(2).names("system") && back(1) == Token::Punctuation(b'.') || token.is("PROCESSLIST") {
             statement.reads_system |= !HARMLESS.iter().any(|name| token.names(name));
@@ -311,6 +327,7 @@ mod tests {
         assert!(reads("SELECT * FROM system.processes"));
         assert!(reads("SELECT * FROM \"system\" . `processes`"));
         assert!(reads("SHOW PROCESSLIST"));
+        assert!(reads("USE `system`"));
         assert!(reads("SELECT * FROM merge(REGEXP('sys.*'), 'processes')"));
         assert!(reads("SELECT * FROM loop('system', 'processes')"));
         assert!(!reads("SELECT name FROM system.tables WHERE database IN ('system')"));

@@ -2,9 +2,12 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::encoding::{self, Encoder, Encoding};
 use super::engine::Session;
@@ -13,13 +16,16 @@ use super::format::{self, Chunks};
 use super::request::Request;
 use super::statement::{self, Kind, Statement};
 use super::users::User;
-use super::{Server, block};
+use super::{Server, block, hello};
 use crate::ffi::chdb::{Counts, Insert};
 
 /// The longest statement, without an INSERT's data.
 const LONGEST_STATEMENT: usize = 4 << 20;
 /// How much of an INSERT's data is handed to the engine at a time.
 const PIECE: usize = 256 << 10;
+
+/// A client that neither sends nor takes anything for so long has left.
+const STALL: Duration = Duration::from_secs(300);
 
 /// What is known when the answer begins.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub(crate) struct Work {
     pub(crate) server: Arc<Server>,
     pub(crate) user: User,
     pub(crate) request: Request,
-    pub(crate) id: String,
+    pub(crate) mark: String,
     pub(crate) body: BodyReader,
     pub(crate) answer: Answer,
 }
@@ -97,7 +103,7 @@ impl Work {
         session.use_database(self.request.database.as_deref().unwrap_or("default"))?;
         let mut settings = self.request.settings.clone();
         // By this a statement is found again when its client has left.
-        settings.push(("log_comment".to_owned(), self.id.clone()));
+        settings.push(("log_comment".to_owned(), self.mark.clone()));
         session.set(&settings)?;
         let params = &self.request.params;
         let named = statement.format.clone().or_else(|| self.request.default_format.clone());
@@ -109,6 +115,12 @@ impl Work {
             return answer.finish();
         }
         let format = named.unwrap_or_else(|| "TabSeparated".to_owned());
+        if self.request.protocol_revision > 0 && text.trim() == hello::QUESTION {
+            answer.begin(Head { format, counts: Counts::default() })?;
+            let block = hello::answer(self.request.protocol_revision, &self.server.engine.version);
+            answer.send(block.into())?;
+            return answer.finish();
+        }
         let chunks = format::chunks(&format);
         if statement.kind != Kind::Select || chunks == Chunks::Whole {
             let whole = session.connection.query(text, &format, params)?;
@@ -211,9 +223,10 @@ impl BodyReader {
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.piece = piece?,
-                None => return Ok(0),
+            match Handle::current().block_on(timeout(STALL, self.pieces.recv())) {
+                Ok(Some(piece)) => self.piece = piece?,
+                Ok(None) => return Ok(0),
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
         let size = buffer.len().min(self.piece.len());
@@ -260,7 +273,7 @@ impl Answer {
     fn send(&mut self, chunk: Bytes) -> Result<(), Exception> {
         let Some(encoder) = self.encoder.as_mut().filter(|_| !chunk.is_empty()) else { return Ok(()) };
         let encoded = encoder.encode(chunk).map_err(broken)?;
-        self.pieces.blocking_send(Ok(encoded)).map_err(|_| left())
+        self.push(Ok(encoded))
     }
 
     fn finish(&mut self) -> Result<(), Exception> {
@@ -269,7 +282,12 @@ impl Answer {
         if rest.is_empty() {
             return Ok(());
         }
-        self.pieces.blocking_send(Ok(rest)).map_err(|_| left())
+        self.push(Ok(rest))
+    }
+
+    fn push(&self, piece: Piece) -> Result<(), Exception> {
+        let sent = Handle::current().block_on(timeout(STALL, self.pieces.send(piece)));
+        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(left()) }
     }
 
     /// Before the answer has begun, an exception is the answer; after that it is written into the body,
@@ -286,8 +304,8 @@ impl Answer {
             format!("\r\n__exception__\r\n{tag}\r\n{text}\n{} {tag}\r\n__exception__\r\n", text.len() + 1);
         let Ok(mut wire) = encoder.encode(marked.into()).map(Vec::from) else { return };
         wire.extend(encoder.finish().unwrap_or_default());
-        if self.pieces.blocking_send(Ok(wire.into())).is_ok() {
-            let _ = self.pieces.blocking_send(Err(exception));
+        if self.push(Ok(wire.into())).is_ok() {
+            let _ = self.push(Err(exception));
         }
     }
 }

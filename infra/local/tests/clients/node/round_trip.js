@@ -30,7 +30,8 @@ for (const compressed of [false, true]) {
   await assert.rejects(select('SELECT bad'), { code: '47', type: 'UNKNOWN_IDENTIFIER' })
   await assert.rejects(
     select("SELECT throwIf(number = 500000, 'boom'), number FROM numbers(1000000) SETTINGS max_block_size = 10000"),
-    /boom/,
+    // A compressed answer that is cut short may end before its last words are unpacked.
+    compressed ? /boom|aborted/ : /boom/,
   )
 
   // A large streamed result, and leaving in the middle.

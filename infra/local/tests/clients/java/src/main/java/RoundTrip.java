@@ -77,7 +77,7 @@ public class RoundTrip {
             }
             expect(count == 2_000_000, "stream " + count);
         }
-        try (QueryResponse response = client.query("SELECT number FROM numbers(100000000)").get()) {
+        try (QueryResponse response = client.query("SELECT number FROM numbers(5000000)").get()) {
             expect(client.newBinaryFormatReader(response).next() != null, "no row");
         }
         expect(client.queryAll("SELECT 1 AS one").get(0).getInteger("one") == 1, "after leaving");
