@@ -27,6 +27,8 @@
             arrayMap((id, time, nth) -> multiIf(
                 id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none),
                 events, times, arrayCumSum(id -> id = steps[1], events)) AS first,
+            arrayFilter((time, start) -> start > barrier, times, first) AS start_times,
+            arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), first) AS start_places,
             -- The place of the last excluded event up to here.
             arrayFill(place -> place != 0,
                 arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS broken
@@ -40,12 +42,13 @@
                 events, arrayPushFront(arrayPopBack(arrayFill(start -> start != none, walk.1)), none)) AS starts,
             arrayPushBack(walk.2, (
                 -- The first event that completes the step within the window; 0 if none does.
-                arrayFirstIndex((start, time) -> start > barrier AND time - start <= window, starts, times) AS place,
+                arrayFirstIndex(time -> time <= window,
+                    arrayMap((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts, times) AS took)
+                    AS place,
                 -- From the first start that completes it: the earliest one that is still in the window then.
-                times[place] - arrayFirst((start, time, nth) ->
-                    start > barrier AND time >= times[place] - window AND nth > broken[place],
-                    first, times, arrayEnumerate(times)),
-                arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts, times)))),
+                times[place] - arrayFirst((time, start) -> time >= times[place] - window AND start > broken[place],
+                    start_times, start_places),
+                arrayMin(took)))),
             arrayPopFront(steps),
             (first, [(toUInt32(1), toInt64(0), toInt64(0))])).2 AS walk
         FROM started
