@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
@@ -19,6 +20,10 @@ use crate::metrics::{AppMetrics, Metrics};
 /// So often the registry file is looked at. Reading it costs less than being told of changes reliably on
 /// every kind of volume would.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// So long an application that went over its rate is refused without a look at what it sends: reading and
+/// slicing bodies only to refuse them would take time from the others.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// The registry in force.
 pub(crate) struct Admission {
@@ -41,6 +46,9 @@ pub(crate) struct Beside {
     rate: u32,
     burst: u32,
     limiter: DefaultDirectRateLimiter,
+    since: Instant,
+    /// Milliseconds after `since` until which requests are refused unread.
+    unread_until: AtomicU64,
 }
 
 impl Admission {
@@ -144,11 +152,34 @@ impl Beside {
         let nonzero = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(nonzero(rate)).allow_burst(nonzero(burst));
         let limiter = RateLimiter::direct(quota);
-        Self { name: app.name.clone(), metrics: metrics.of_app(&app.name), rate, burst, limiter }
+        Self {
+            name: app.name.clone(),
+            metrics: metrics.of_app(&app.name),
+            rate,
+            burst,
+            limiter,
+            since: Instant::now(),
+            unread_until: AtomicU64::new(0),
+        }
     }
 
     fn is_for(&self, app: &App) -> bool {
         self.name == app.name && self.rate == app.rate && self.burst == app.burst()
+    }
+
+    fn milliseconds(&self, after: Duration) -> u64 {
+        (self.since.elapsed() + after).as_millis() as u64
+    }
+
+    /// Asked before a body is read.
+    ///
+    /// # Errors
+    /// The application has just been told that it is over its rate.
+    pub(crate) fn may_send(&self) -> Result<(), Error> {
+        match self.milliseconds(Duration::ZERO) < self.unread_until.load(Ordering::Relaxed) {
+            true => Err(Error::Rate(UNREAD.as_secs())),
+            false => Ok(()),
+        }
     }
 
     /// Takes `events` from the application's allowance.
@@ -161,6 +192,7 @@ impl Beside {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => {
                 let wait = until.wait_time_from(DefaultClock::default().now());
+                self.unread_until.store(self.milliseconds(wait.min(UNREAD)), Ordering::Relaxed);
                 Err(Error::Rate(wait.as_secs_f64().ceil().max(1.0) as u64))
             }
             Err(_) => Err(Error::Burst(events, self.burst)),

@@ -42,7 +42,7 @@ impl Bodies {
     pub(crate) async fn read(
         &self,
         headers: &HeaderMap,
-        body: Body,
+        body: &mut Body,
     ) -> Result<(Bytes, SemaphorePermit<'_>), Error> {
         let limit = self.limits.max_body_bytes;
         let encoding = encoding(headers)?;

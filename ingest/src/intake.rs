@@ -33,10 +33,11 @@ pub(crate) async fn take(
     gateway: &Gateway,
     peer: IpAddr,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Error> {
     let deadline = Instant::now() + gateway.config.log.wait;
     let beside = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
+    beside.may_send()?;
     let form = body::form(&parts.headers)?;
     let (body, _room) = gateway.bodies.read(&parts.headers, body).await?;
     gateway.metrics.body_bytes.inc_by(body.len() as u64);

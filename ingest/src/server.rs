@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -216,10 +217,16 @@ fn router(gateway: Arc<Gateway>) -> Router {
 )]
 pub(crate) async fn post_events(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let began = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-    let taken = intake::take(&gateway, peer, &parts, body).await;
+    let taken = intake::take(&gateway, peer, &parts, &mut body).await;
+    let is_unread = taken.is_err() && !body.is_end_stream();
     let mut response = taken.unwrap_or_else(IntoResponse::into_response);
+    if is_unread && parts.version < Version::HTTP_2 {
+        // The connection ends with the answer, as the rest of the body stands in the way of a next request:
+        // unsaid, the sender would send that, and lose it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     allow_origin(&gateway, &parts.headers, response.headers_mut());
     let metrics = &gateway.metrics;
     metrics.request_seconds.observe(began.elapsed().as_secs_f64());

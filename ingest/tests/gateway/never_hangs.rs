@@ -112,17 +112,63 @@ async fn an_application_over_its_rate_is_told_when_to_come_back_and_others_go_on
         let request = gateway.http.post(format!("{}/events", gateway.url)).bearer_auth("noisy");
         request.header("content-type", "application/x-ndjson").body(events(count).1)
     };
+    assert_eq!(gateway.answer(noisy(11)).await.0, 413, "more than ever fits");
     assert_eq!(gateway.answer(noisy(10)).await.0, 202);
     let refused = noisy(10).send().await.unwrap();
     assert_eq!(refused.status(), 429);
     let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=10).contains(&wait), "{wait}");
-    assert_eq!(
-        gateway.answer(noisy(11)).await,
-        (413, gateway.answer(noisy(11)).await.1),
-        "more than ever fits"
-    );
     assert_eq!(gateway.answer(gateway.post("application/x-ndjson", events(100).1)).await.0, 202);
+}
+
+/// An application that does not stop costs no more than its headers: it is refused before its bodies are
+/// read, while each request of another is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_noisy_application_is_refused_unread() {
+    let key = schemas::apps::sha256_hex(b"noisy");
+    let apps =
+        format!("[[app]]\nname = \"noisy\"\nrate = 1\nburst = 10\nkeys = [{{ sha256 = \"{key}\" }}]\n");
+    let gateway = Arc::new(Gateway::start(Options { apps, ..Options::default() }).await);
+    let enough = Arc::new(AtomicBool::new(false));
+    let body = events(10).1.replace("\"x\":\"", &format!("\"x\":\"{}", "x".repeat(20_000)));
+    let noise: Vec<_> = (0..16)
+        .map(|_| {
+            let (gateway, enough, body) = (Arc::clone(&gateway), Arc::clone(&enough), body.clone());
+            tokio::spawn(async move {
+                let mut refused = 0;
+                while !enough.load(Ordering::Relaxed) {
+                    let request = gateway.http.post(format!("{}/events", gateway.url)).bearer_auth("noisy");
+                    let request = request.header("content-type", "application/x-ndjson");
+                    // The refusal may come while the body is still being sent; then the connection ends.
+                    let answer = request.body(body.clone()).send().await;
+                    refused += u32::from(answer.is_ok_and(|answer| answer.status() == 429));
+                }
+                refused
+            })
+        })
+        .collect();
+    for _ in 0..50 {
+        let (status, answer) = gateway.answer(gateway.post("application/x-ndjson", events(100).1)).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    // A request without its body is refused; only if it comes at the moment when the application may send
+    // again (once a second) is its body waited for, until 408.
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let mut answers = Vec::new();
+    while !answers.contains(&b"HTTP/1.1 429".to_vec()) {
+        assert!(answers.len() < 20, "bodies are read before the rate is looked at");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head =
+            "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer noisy\r\nContent-Length: 9000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        answers.push(answer);
+    }
+    enough.store(true, Ordering::Relaxed);
+    for noisy in noise {
+        assert!(noisy.await.unwrap() > 0);
+    }
 }
 
 /// Senders that never finish their headers or body are cut off.
