@@ -23,7 +23,7 @@ pub struct KafkaConfig {
     #[arg(long, env = "EYE_TOPIC", default_value = "eye.events")]
     pub topic: String,
     /// Any librdkafka option, e.g. `--kafka sasl.username=eye`; may be given several times, wins over ours.
-    #[arg(long = "kafka", env = "EYE_KAFKA", value_name = "KEY=VALUE", value_delimiter = ';', value_parser = key_value)]
+    #[arg(long = "kafka", env = "EYE_KAFKA_OPTIONS", value_name = "KEY=VALUE", value_delimiter = ';', value_parser = key_value)]
     pub options: Vec<(String, String)>,
 }
 

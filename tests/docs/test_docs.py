@@ -100,7 +100,7 @@ def test_it_runs_as_it_stands(block, environment):
     if block.mark.startswith("prints nothing"):
         assert not done.stdout.strip(), said
     elif block.language != "python":
-        assert done.stdout.strip(), f"{block.text}\n{said}"
+        assert (done.stdout + done.stderr).strip(), f"{block.text}\n{said}"
 
 
 def test_every_fence_says_what_it_is():

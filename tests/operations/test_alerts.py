@@ -96,6 +96,8 @@ def health(prometheus):
 
 def test_a_stopped_projector_fires_the_freshness_alert_alone(prometheus):
     projector = int(address("EYE_PROJECTOR_PID"))
+    owned = prometheus.query("sum(eye_projector_partitions)")[0]["value"][1]
+    assert owned != "0"
     os.kill(projector, signal.SIGSTOP)
     try:
         stopped = time.time()
@@ -108,3 +110,5 @@ def test_a_stopped_projector_fires_the_freshness_alert_alone(prometheus):
     began = float(series["value"][1])
     print(f"pending {began - stopped:.1f} s after the stop, firing {time.time() - stopped:.1f} s after it")
     eventually("EyeNotFresh ends once the projector goes on", lambda: not prometheus.alerts())
+    running = f"sum(eye_projector_partitions) == {owned} and sum(eye_projector_partitions_starting) == 0"
+    eventually("the projector has its partitions again", lambda: prometheus.query(running))

@@ -15,7 +15,8 @@ import uuid
 
 import pytest
 import tools
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pipeline import address, eventually, get
 from test_deployment import binary
 
@@ -93,11 +94,16 @@ class Cluster:
         return {
             **kept,
             "EYE_KAFKA_BROKERS": self.bootstrap,
-            "EYE_KAFKA": ";".join(f"{key}={value}" for key, value in sasl(user).items()),
+            "EYE_KAFKA_OPTIONS": ";".join(f"{key}={value}" for key, value in sasl(user).items()),
             "EYE_CLICKHOUSE_URL": address("EYE_CLICKHOUSE_URL"),
             "EYE_CLICKHOUSE_DATABASE": f"three_{self.directory.name.replace('-', '_')}",
             "EYE_APPS": str(tools.ROOT / "tests/data/apps.toml"),
         }
+
+    def complete(self):
+        client = AdminClient({"bootstrap.servers": self.bootstrap, **sasl("admin")})
+        with contextlib.suppress(KafkaException):
+            return len(client.list_topics(timeout=5).brokers) == 3
 
     def produce(self, user, value=b"{}"):
         """The error of one record, or none."""
@@ -154,7 +160,7 @@ def cluster(tmp_path_factory):
 
     cluster.topics = topics
     try:
-        eventually("the brokers answer", lambda: topics("--list"))
+        eventually("the three brokers know each other", cluster.complete)
         verb = [binary("projector"), "migrate", "--partitions", "4", "--replication", "3", "--min-in-sync", "2"]
         tools.run(*verb, env=cluster.environment("admin"))
         said = tools.run(tools.ROOT / "infra/kafka/acls.sh", *admin, "--", "shop", env=path)

@@ -18,8 +18,9 @@ ZOOKEEPER = HERE / "zookeeper" / "pom.xml"
 
 
 def run(*command, **options):
-    """The output of a command; what it said is in the failure."""
-    options = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
+    """The output of a command; what it said is in the failure. Settings of the pipeline are not passed on."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EYE_")}
+    options = {"text": True, "env": clean, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
     done = subprocess.run([str(part) for part in command], **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
     return done.stdout
@@ -29,7 +30,7 @@ def cached(name, make):
     """The directory `name` of the cache; `make(directory)` fills it, once, and never half."""
     target = CACHE / "operations" / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_suffix(".lock"), "w") as lock:
+    with open(target.with_name(target.name + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             partial = target.with_name(target.name + ".part")
