@@ -72,8 +72,8 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
     struct Reached {
         step: u32,
         sessions: u64,
-        median_time_ms: Option<f64>,
-        median_shortest_ms: Option<f64>,
+        median_time_ms: f64,
+        median_shortest_ms: f64,
     }
     let filter =
         Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
@@ -124,8 +124,8 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                     category: step.category.clone(),
                     name: step.name.clone(),
                     sessions: reached.map_or(0, |reached| reached.sessions),
-                    median_time_ms: reached.and_then(|reached| reached.median_time_ms),
-                    median_shortest_ms: reached.and_then(|reached| reached.median_shortest_ms),
+                    median_time_ms: reached.map(|reached| reached.median_time_ms),
+                    median_shortest_ms: reached.map(|reached| reached.median_shortest_ms),
                 }
             });
             Ok(Funnel { steps: steps.collect() })

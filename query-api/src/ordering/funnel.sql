@@ -55,10 +55,11 @@
     )
 SELECT
     toUInt32(step) AS step,
-    countIf(result.1 > 0) AS sessions,
-    if(sessions = 0, NULL, quantileExactInclusiveIf(0.5)(result.2, result.1 > 0) / 1000) AS median_time_ms,
-    if(sessions = 0, NULL, quantileExactInclusiveIf(0.5)(result.3, result.1 > 0) / 1000) AS median_shortest_ms
+    count() AS sessions,
+    quantileExactInclusive(0.5)(result.2) / 1000 AS median_time_ms,
+    quantileExactInclusive(0.5)(result.3) / 1000 AS median_shortest_ms
 FROM walked
-ARRAY JOIN walk AS result, arrayEnumerate(walk) AS step
+-- Who reaches a step has reached all before it: what is left after filtering keeps its place.
+ARRAY JOIN arrayFilter(result -> result.1 > 0, walk) AS result, arrayEnumerate(arrayFilter(result -> result.1 > 0, walk)) AS step
 GROUP BY step
 ORDER BY step

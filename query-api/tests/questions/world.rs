@@ -101,6 +101,8 @@ impl World {
             "--kafka-brokers",
             "127.0.0.1:1",
         ]);
+        // No time decides a test, however busy the machine is.
+        config.limits.time = std::time::Duration::from_secs(600);
         change(&mut config);
         let clickhouse = config.clickhouse.clone();
         database::migrate(&clickhouse, 1).await.expect("migrate");

@@ -60,19 +60,22 @@ impl Asker {
         }
         let peak = (process::peak_mb(self.server)? - before).max(0.0) / 1.048_576;
         let mut times = Vec::new();
+        let cpu = process::cpu(self.server)?;
         for _ in 0..question.runs {
             let began = Instant::now();
             self.ask(path, body.as_ref()).await?;
             times.push(began.elapsed());
         }
+        let cpu = (process::cpu(self.server)? - cpu) / question.runs as u32;
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         println!("figure query.{name}.p50_ms {:.1} ms", ms(at(0.5)));
         println!("figure query.{name}.p99_ms {:.1} ms", ms(at(0.99)));
+        println!("figure query.{name}.cpu_ms {:.0} ms", ms(cpu));
         println!("figure query.{name}.peak_mib {peak:.0} MiB");
         let Some(peer) = question.peer.filter(|_| with_peer) else { return Ok(()) };
-        let began = Instant::now();
+        let (began, peer_cpu) = (Instant::now(), process::cpu(self.server)?);
         let statement = self
             .tables
             .query_raw(peer)
