@@ -11,8 +11,8 @@
 //!
 //! What it refuses: several statements in one text; what reads or writes outside the data directory
 //! (`file()`, `url()`, `s3()`, `remote()`, `INTO OUTFILE`, table engines of that kind); SYSTEM, KILL,
-//! GRANT, BACKUP. A user that only reads gets SELECT on the databases that the file of users names (views
-//! there read with their maker's rights) and the harmless tables of `system`. Time, memory, statements at
+//! GRANT, BACKUP. A user that only reads gets SELECT on the databases that the file of users names (so
+//! their views have to be made `SQL SECURITY DEFINER`) and the harmless tables of `system`. Time, memory, statements at
 //! once and connections have limits that a client can only lower.
 //!
 //! What it cannot do, for the engine cannot: replicated tables, CREATE USER, quotas, row policies,

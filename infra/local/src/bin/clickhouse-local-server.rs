@@ -1,5 +1,7 @@
 //! The ClickHouse engine behind ClickHouse's HTTP protocol, for development and tests.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Parser;
 use local_stack::ServerConfig;
@@ -14,9 +16,18 @@ struct Options {
     server: ServerConfig,
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        // The engine keeps state of each thread that ever called it, and complains when one ends.
+        .thread_keep_alive(Duration::from_secs(7 * 24 * 3600))
+        .build()?
+        .block_on(run(options))
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
     let listen = options.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!(

@@ -63,9 +63,7 @@ impl Engine {
             ("insert_deduplicate", 1),
             ("deduplicate_blocks_in_dependent_materialized_views", 1),
         ];
-        let mut settings = settings.map(|(name, value)| (name.to_owned(), value.to_string())).to_vec();
-        // Who may read a view may read through it: views are how analysts see the tables.
-        settings.push(("default_normal_view_sql_security".to_owned(), "DEFINER".to_owned()));
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_string())).to_vec();
         Ok(Self { chdb, data, config, anchor: Mutex::new(Some(anchor)), version, settings })
     }
 

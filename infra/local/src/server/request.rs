@@ -87,12 +87,12 @@ impl Request {
                 "compress" => blocks = flag(&value),
                 "decompress" => request.decompress = flag(&value),
                 "enable_http_compression" => http_compression = flag(&value),
+                "client_protocol_version" => request.protocol_revision = value.parse().unwrap_or(0),
                 "wait_end_of_query" => request.wait_end_of_query = flag(&value),
                 // Said by clients, of no consequence here.
                 "buffer_size"
                 | "stacktrace"
                 | "quota_key"
-                | "client_protocol_version"
                 | "close_session"
                 | "http_zlib_compression_level"
                 | "send_progress_in_http_headers"
