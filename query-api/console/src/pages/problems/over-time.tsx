@@ -1,23 +1,16 @@
 import * as api from '../../api'
-import type { Rejection } from '../../api'
 import { useAnswer } from '../../ask'
 import { Chart, tooltip } from '../../charts/chart'
 import { brief, bucket, count, plural } from '../../format'
 import { setParams } from '../../router'
-import { bucketEnd, bucketStart, fittingInterval, inRange, type Interval, type Scope } from '../../scope'
+import { bucketEnd, inRange, type Interval, type Scope } from '../../scope'
 import * as sql from '../../sql'
 import { Panel } from '../../ui/panel'
 import { Table } from '../../ui/table'
+import { seriesOf } from './series'
 
 /** The most records that one answer has. */
 const LIMIT = 1000
-
-interface Series {
-  interval: Interval
-  starts: string[]
-  /** Reason to its count in each bucket; the most frequent reason first. */
-  reasons: [string, number[]][]
-}
 
 /** The last rejected records by the time of receipt, each under its reasons. */
 export function OverTime({ scope, reason }: { scope: Scope; reason: string | null }) {
@@ -77,22 +70,4 @@ export function OverTime({ scope, reason }: { scope: Scope; reason: string | nul
       }}
     />
   )
-}
-
-function seriesOf(rejections: Rejection[], only: string | null): Series {
-  const times = rejections.map(({ received_at }) => received_at).sort()
-  const interval = fittingInterval(Date.parse(times.at(-1)!) - Date.parse(times[0]!), 60)
-  const starts: string[] = []
-  for (let start = bucketStart(times[0]!, interval); start <= times.at(-1)!; start = bucketEnd(start, interval)) starts.push(start)
-  const place = new Map(starts.map((start, index) => [start, index]))
-  const reasons = new Map<string, number[]>()
-  for (const { received_at, reasons: found } of rejections)
-    for (const code of new Set(found.map(({ code }) => code))) {
-      if (only && code !== only) continue
-      const counts = reasons.get(code) ?? starts.map(() => 0)
-      counts[place.get(bucketStart(received_at, interval))!]!++
-      reasons.set(code, counts)
-    }
-  const total = (counts: number[]) => counts.reduce((sum, n) => sum + n, 0)
-  return { interval, starts, reasons: [...reasons].sort(([, a], [, b]) => total(b) - total(a)) }
 }

@@ -1,0 +1,41 @@
+import { findNodeAtLocation, parseTree, type ParseError } from 'jsonc-parser'
+import type { Reason } from '../../api'
+
+/** A part of a text and the reasons that point to it. */
+export interface Mark {
+  from: number
+  to: number
+  /** Numbers of the reasons, from 1. */
+  reasons: number[]
+}
+
+/** Where each reason points: the value, else (if it is absent) the end of the nearest part that is there. */
+export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer'>[]): Mark[] {
+  const errors: ParseError[] = []
+  const tree = parseTree(text, errors, { disallowComments: true })
+  const found: Mark[] = []
+  const add = (from: number, to: number, reason: number) => {
+    const same = found.find((mark) => mark.from === from && mark.to === to)
+    if (same) same.reasons.push(reason)
+    else found.push({ from, to, reasons: [reason] })
+  }
+  reasons.forEach(({ code, pointer }, index) => {
+    if (code === 'invalid_json') {
+      const error = errors[0]
+      if (error) add(Math.min(error.offset, text.length - 1), Math.min(error.offset + Math.max(error.length, 1), text.length), index + 1)
+      return
+    }
+    if (!pointer || !tree) return
+    const path = pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    for (let depth = path.length; depth >= 0; depth--) {
+      const at = path.slice(0, depth).map((part, i) => (findNodeAtLocation(tree, path.slice(0, i))?.type === 'array' ? Number(part) : part))
+      const node = depth === 0 ? tree : findNodeAtLocation(tree, at)
+      if (!node) continue
+      const end = node.offset + node.length
+      if (depth === path.length) add(node.offset, end, index + 1)
+      else add(end - 1, end, index + 1)
+      return
+    }
+  })
+  return found.sort((a, b) => a.from - b.from || b.to - a.to)
+}

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { decodeFeature, encodeFeature } from '../../../query-api/console/src/feature.ts'
+import { duration, time } from '../../../query-api/console/src/format.ts'
+import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
+import { seriesOf } from '../../../query-api/console/src/pages/problems/series.ts'
+import { href, parse } from '../../../query-api/console/src/router.ts'
+import { bucketEnd, bucketStart, scopeOf, toRfc3339 } from '../../../query-api/console/src/scope.ts'
+
+/* What needs no page: cases that a running pipeline shows only now and then. */
+describe('Without a page', () => {
+  test('each reason is marked at its place in the record', () => {
+    const check = (text: string, code: string, pointer: string, marked: string[]) =>
+      assert.deepEqual(marks(text, [{ code, pointer }]).map(({ from, to }) => text.slice(from, to)), marked, `${code} ${pointer}`)
+    const text = '{"name": "x", "data": {"path": 7, "a/b": {"~": [1, {"deep": true}]}}, "timestamp": "yesterday"}'
+    check(text, 'data_invalid', '/data/path', ['7'])
+    check(text, 'invalid_field', '/timestamp', ['"yesterday"'])
+    check(text, 'data_invalid', '/data/a~1b/~0/1/deep', ['true'])
+    // What is absent is marked where it would be.
+    check(text, 'missing_field', '/session_id', ['}'])
+    check(text, 'data_invalid', '/data/host', ['}'])
+    check('[1]', 'not_an_object', '', [])
+    check('{"name": }', 'invalid_json', '', ['}'])
+    check('', 'empty_record', '', [])
+  })
+
+  test('reasons at one place share a mark; one inside another stays', () => {
+    const text = '{"data": {"path": 7}}'
+    assert.deepEqual(
+      marks(text, [
+        { code: 'data_invalid', pointer: '/data/path' },
+        { code: 'data_invalid', pointer: '/data' },
+        { code: 'data_invalid', pointer: '/data/path' },
+      ]),
+      [
+        { from: 9, to: 20, reasons: [2] },
+        { from: 18, to: 19, reasons: [1, 3] },
+      ],
+    )
+  })
+
+  test('a record of the first second of a bucket is in it', () => {
+    const reasons = [{ code: 'data_invalid', pointer: '', keyword: '', message: '' }]
+    const { interval, starts, reasons: counted } = seriesOf(
+      ['2026-11-25T03:54:00.700843Z', '2026-11-25T03:52:59.999999Z'].map((received_at) => ({ received_at, reasons })),
+      null,
+    )
+    assert.equal(interval, 'minute')
+    assert.deepEqual(starts, ['2026-11-25T03:52:00Z', '2026-11-25T03:53:00Z', '2026-11-25T03:54:00Z'])
+    assert.deepEqual(counted, [['data_invalid', [1, 0, 1]]])
+  })
+
+  test('buckets follow the calendar', () => {
+    assert.equal(bucketStart('2024-03-03T12:00:00Z', 'week'), '2024-02-26T00:00:00Z')
+    assert.equal(bucketStart('2024-12-31T23:59:59.9Z', 'month'), '2024-12-01T00:00:00Z')
+    assert.equal(bucketEnd('2024-12-01T00:00:00Z', 'month'), '2025-01-01T00:00:00Z')
+    assert.equal(bucketEnd('2024-02-29T23:00:00Z', 'hour'), '2024-03-01T00:00:00Z')
+  })
+
+  test('any name survives an address', () => {
+    for (const feature of [
+      { category: 'a/b', name: 'c%2Fd' },
+      { category: '?&=#', name: 'ü 🙂 +' },
+      { category: ' ', name: '"\\\n' },
+    ]) {
+      const address = href('usage', new URLSearchParams({ type: encodeFeature(feature), category: feature.category }))
+      const { page, params } = parse(address)
+      assert.equal(page, 'usage')
+      assert.equal(params.get('category'), feature.category)
+      assert.deepEqual(decodeFeature(params.get('type')), feature)
+    }
+    assert.equal(decodeFeature('%E0%A4%A/x'), null)
+    assert.equal(decodeFeature('one'), null)
+  })
+
+  test('time ranges', () => {
+    assert.equal(toRfc3339('2024-03-01'), '2024-03-01T00:00:00Z')
+    assert.equal(toRfc3339('2024-03-01T10:00+02:00'), '2024-03-01T08:00:00Z')
+    assert.equal(toRfc3339('2024-03-01T10:00:00.000001Z'), '2024-03-01T10:00:00.000001Z')
+    assert.equal(toRfc3339('soon'), null)
+    assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
+    assert.deepEqual(scopeOf(new URLSearchParams()), {})
+  })
+
+  test('figures are written for people', () => {
+    assert.deepEqual([0, 850, 38_000, 92_000, 3_600_000, 93_600_000, null].map(duration), ['0 s', '850 ms', '38 s', '1 min 32 s', '1 h', '1 d 2 h', '–'])
+    assert.deepEqual(['2024-03-13T10:21:14.000000Z', '2024-03-13T10:21:14.120000Z', null].map(time), ['2024-03-13 10:21:14', '2024-03-13 10:21:14.12', '–'])
+  })
+})
