@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::support::{eventually, server};
@@ -75,22 +76,23 @@ async fn half_an_insert_leaves_nothing() {
     server.sql("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a").await;
     let address = server.stack.address();
     for length in ["Transfer-Encoding: chunked", "Content-Length: 1000000"] {
-        let mut stream = TcpStream::connect(address).unwrap();
         let head = format!(
             "POST /?query=INSERT%20INTO%20t%20FORMAT%20TSV&query_id=half HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n"
         );
         let rows = "row\n".repeat(1000);
         let body = if length.starts_with('T') { format!("{:x}\r\n{rows}\r\n", rows.len()) } else { rows };
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        while !server.try_sql(&[("query_id", "half")], "SELECT 1").await.1.starts_with("Code: 216") {
-            // It met that short statement and was refused itself: again.
-            if stream.peek(&mut [0]).is_ok() {
-                stream = TcpStream::connect(address).unwrap();
-                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-                stream.set_nonblocking(true).unwrap();
+        let stream = Mutex::new(None);
+        eventually("the insert runs", || async {
+            if server.try_sql(&[("query_id", "half")], "SELECT 1").await.1.starts_with("Code: 216") {
+                return true;
             }
-        }
+            // Not begun yet, or it met the short statement above and was refused.
+            let mut again = TcpStream::connect(address).unwrap();
+            again.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            *stream.lock().unwrap() = Some(again);
+            false
+        })
+        .await;
         drop(stream);
         eventually("the insert has ended", || async {
             server.try_sql(&[("query_id", "half")], "SELECT 1").await.0 == 200
