@@ -33,7 +33,7 @@ class Prometheus:
 def configuration(directory):
     """The one that is deployed, but for the addresses and a quicker pace. Nothing is left of the rules but the rules."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / "rules.yml")]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     config["scrape_configs"] = [jobs[name] for name in SERVICES]
