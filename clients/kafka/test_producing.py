@@ -56,16 +56,18 @@ def python(programs: Path, session: str) -> str:
 
 
 def java(programs: Path, session: str) -> str:
-    run(["mvn", "-q", "-B", "dependency:copy-dependencies"], programs)
+    if not (programs / "target/dependency").exists():
+        run(["mvn", "-q", "-B", "dependency:copy-dependencies"], programs)
     return run(["java", "-cp", "target/dependency/*", "Produce.java", session], programs)
 
 
 def rust(programs: Path, session: str) -> str:
-    # With the versions, profile and compiled dependencies of this workspace: librdkafka takes minutes.
-    shutil.copy(ROOT / "Cargo.lock", programs)
-    shutil.copy(ROOT / "rust-toolchain.toml", programs)
-    env = {"CARGO_TARGET_DIR": str(ROOT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
-    run(["cargo", "build", "-q"], programs, **env)
+    if not (programs / "Cargo.lock").exists():
+        # With the versions, profile and compiled dependencies of this workspace: librdkafka takes minutes.
+        shutil.copy(ROOT / "Cargo.lock", programs)
+        shutil.copy(ROOT / "rust-toolchain.toml", programs)
+        env = {"CARGO_TARGET_DIR": str(ROOT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
+        run(["cargo", "build", "-q"], programs, **env)
     return run([ROOT / "target/debug/produce", session], programs)
 
 

@@ -169,6 +169,7 @@ class Outbox:
                 self._deliver(batch)
             except Exception:
                 log.exception("the eye: this is a fault of the client library")
+                time.sleep(1.0)  # so that one that stays costs no processor
                 if batch is not None:
                     self._settle(lost=("internal", batch.count))
                     self._done(batch)
@@ -373,7 +374,9 @@ def _receipts(body: bytes) -> list[dict[str, dict[str, object]]] | None:
         receipts = json.loads(body)["receipts"]
     except (ValueError, KeyError, TypeError):
         return None
-    if not isinstance(receipts, list) or not all(isinstance(receipt, dict) for receipt in receipts):
+    if not isinstance(receipts, list) or not all(
+        isinstance(receipt, dict) and isinstance(receipt.get("error", {}), dict) for receipt in receipts
+    ):
         return None
     return receipts
 
