@@ -74,6 +74,7 @@ SELECT a.feature AS first, b.feature AS \`then\`, countIf(a.at < b.at) AS sessio
 FROM uses AS a INNER JOIN uses AS b ON a.session_id = b.session_id
 WHERE a.feature != b.feature
 GROUP BY first, \`then\`
+HAVING sessions > 0
 ORDER BY sessions DESC, first, \`then\``
 
 /** A row a session: its features in the session's order. */
@@ -188,11 +189,11 @@ ORDER BY received_at DESC, partition DESC, offset DESC
 LIMIT ${limit}`
 
 export const rejectionsSummary = (scope: Scope, reason: string | null) =>
-  `SELECT reason, category, name, count() AS count, min(received_at) AS first_seen, max(received_at) AS last_seen
+  `SELECT reason, app, category, name, count() AS records, min(received_at) AS first_seen, max(received_at) AS last_seen
 FROM eye.rejections
 ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', reason ? [`reason = ${text(reason)}`] : [])}
-GROUP BY reason, category, name
-ORDER BY count DESC, reason, category, name`
+GROUP BY reason, app, category, name
+ORDER BY records DESC, reason, app, category, name`
 
 export const audit = () =>
   `SELECT partition, min(offset) AS first, max(offset) AS last, count() AS verdicts,
