@@ -3,9 +3,11 @@
 INSERT INTO sequences (session_id, events, features, times, apps)
 WITH
     -- TRICKY: one text for the pair, so that `transform` finds it by a hash. The length keeps
-    -- ('a', 'bc') and ('ab', 'c') apart.
-    (SELECT groupArray(concat(toString(length(category)), ':', category, name)) FROM features) AS known,
-    (SELECT groupArray(id) FROM features) AS ids
+    -- ('a', 'bc') and ('ab', 'c') apart. Names and numbers come from one reading of the table: the rows of
+    -- two readings come in different orders, which would give features each other's numbers.
+    (
+        SELECT (groupArray(concat(toString(length(category)), ':', category, name)), groupArray(id)) FROM features
+    ) AS known
 SELECT
     session_id,
     length(ordered) AS events,
@@ -20,7 +22,7 @@ FROM
             timestamp,
             partition,
             offset,
-            transform(concat(toString(length(category)), ':', category, name), known, ids, toUInt16(0)),
+            transform(concat(toString(length(category)), ':', category, name), known.1, known.2, toUInt16(0)),
             app))) AS ordered
     FROM events
     WHERE {everything:Bool} OR session_id IN
