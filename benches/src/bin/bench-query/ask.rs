@@ -7,16 +7,16 @@ use benches::process;
 use clickhouse::Client;
 use serde_json::Value;
 
-pub struct Question {
-    pub name: &'static str,
-    pub path: String,
-    pub body: Option<Value>,
+pub(crate) struct Question {
+    pub(crate) name: &'static str,
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
     /// The same question to `peer_events`.
-    pub peer: Option<&'static str>,
-    pub runs: usize,
+    pub(crate) peer: Option<&'static str>,
+    pub(crate) runs: usize,
 }
 
-pub struct Asker {
+pub(crate) struct Asker {
     url: String,
     http: reqwest::Client,
     tables: Client,
@@ -27,11 +27,11 @@ pub struct Asker {
 const PATIENCE: u64 = 120;
 
 impl Asker {
-    pub fn new(url: String, tables: Client, server: u32) -> Self {
+    pub(crate) fn new(url: String, tables: Client, server: u32) -> Self {
         Self { url, http: reqwest::Client::new(), tables, server }
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.ask(path, None).await?)?)
     }
 
@@ -49,7 +49,7 @@ impl Asker {
     }
 
     /// Prints the figures of a question.
-    pub async fn measure(&self, question: &Question, with_peer: bool) -> anyhow::Result<()> {
+    pub(crate) async fn measure(&self, question: &Question, with_peer: bool) -> anyhow::Result<()> {
         let Question { name, path, body, .. } = question;
         // Once to warm up, and for the memory it takes beyond what the server holds anyway.
         let before = process::rss_mb(self.server)?;

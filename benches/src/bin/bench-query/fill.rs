@@ -55,7 +55,7 @@ struct Sent<'a> {
 }
 
 /// Fills empty tables with `events`, prints what it took, and copies them for the peers.
-pub async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::Result<()> {
     let there: u64 = tables.query("SELECT count() FROM events").fetch_one().await?;
     if there > 0 {
         println!("{there} events are there");
