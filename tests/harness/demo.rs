@@ -13,6 +13,10 @@ const EVENTS: &[u8] = include_bytes!("../data/ecom/events-ecom.ndjson.gz");
 const WRONG: &str = include_str!("../data/wrong-events.ndjson");
 /// Events a request: some hundred kilobytes, well under every limit.
 const BATCH: usize = 500;
+/// Codes of receipts that ask for the event again.
+const AGAIN: [&str; 3] = ["queue_full", "brokers_slow", "brokers_refused"];
+/// How often an event is sent before the replay gives up.
+const ATTEMPTS: u32 = 20;
 
 /// The valid events, one a line, in arrival order.
 pub fn events() -> Vec<String> {
@@ -89,10 +93,31 @@ pub async fn replay(
     let mut sent = done;
     let mut last = BTreeMap::new();
     for batch in events[done.min(events.len())..].chunks(BATCH) {
-        for receipt in send(ingest_url, key, batch).await? {
-            if let (Some(partition), Some(offset)) = (receipt.partition, receipt.offset) {
-                last.insert(partition, offset);
+        // What found no room or no broker in time is sent again, with the same event id, as its receipt asks.
+        let mut owed = batch.to_vec();
+        for attempt in 1.. {
+            let receipts = send(ingest_url, key, &owed).await?;
+            let mut again = Vec::new();
+            for (event, receipt) in owed.into_iter().zip(receipts) {
+                if let (Some(partition), Some(offset)) = (receipt.partition, receipt.offset) {
+                    last.insert(partition, offset);
+                } else if receipt
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| AGAIN.iter().any(|code| error["code"] == *code))
+                {
+                    again.push(event);
+                }
             }
+            if again.is_empty() {
+                break;
+            }
+            ensure!(
+                attempt < ATTEMPTS,
+                "{} events were refused {ATTEMPTS} times: are the brokers up?",
+                again.len()
+            );
+            owed = again;
         }
         sent += batch.len();
         std::fs::write(progress, sent.to_string())?;
