@@ -94,7 +94,7 @@ fn producer(brokers: &str, topic: String, file: &Path, seconds: u64) -> anyhow::
         ("partitioner", PARTITIONER),
         ("acks", "all"),
         ("enable.idempotence", "true"),
-        ("linger.ms", "1"),
+        ("linger.ms", "3"),
         ("compression.type", "lz4"),
         ("batch.num.messages", "20000"),
     ]);
