@@ -51,14 +51,14 @@ impl Asker {
     /// Prints the figures of a question.
     pub(crate) async fn measure(&self, question: &Question, with_peer: bool) -> anyhow::Result<()> {
         let Question { name, path, body, .. } = question;
-        // Once to warm up, and for the memory it takes beyond what the server holds anyway.
-        let before = process::rss_mb(self.server)?;
+        // Once to warm up, and for the memory: the server's peak with all that it holds anyway, as what
+        // it keeps of earlier questions can't be told from what this one needs.
         process::forget_peak(self.server)?;
         if let Err(error) = self.ask(path, body.as_ref()).await {
             println!("{name}: no answer: {error:#}");
             return Ok(());
         }
-        let peak = (process::peak_mb(self.server)? - before).max(0.0) / 1.048_576;
+        let peak = process::peak_mb(self.server)? / 1.048_576;
         let mut times = Vec::new();
         let cpu = process::cpu(self.server)?;
         for _ in 0..question.runs {
@@ -75,12 +75,12 @@ impl Asker {
         println!("figure query.{name}.cpu_ms {:.0} ms", ms(cpu));
         println!("figure query.{name}.peak_mib {peak:.0} MiB");
         let Some(peer) = question.peer.filter(|_| with_peer) else { return Ok(()) };
-        let (began, peer_cpu) = (Instant::now(), process::cpu(self.server)?);
+        let began = Instant::now();
         let statement = self
             .tables
             .query_raw(peer)
             .with_setting("max_execution_time", PATIENCE.to_string())
-            .with_setting("max_memory_usage", "8000000000");
+            .with_setting("max_memory_usage", "4000000000");
         let asked = async { statement.fetch_bytes("JSONEachRow")?.collect().await };
         match asked.await {
             Ok(_) => {
