@@ -20,7 +20,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use benches::load::Load;
 use benches::process;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use infra::kafka::{KafkaConfig, TopicConfig, create_topic};
 use local_stack::supervise::{Restart, Spec};
 use local_stack::{Kafka, KafkaOptions, Port, Ready, START, Supervised};
