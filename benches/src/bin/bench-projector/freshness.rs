@@ -42,16 +42,17 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
             let clickhouse = process::cpu(bench.clickhouse_pid()?)?;
             at_begin = Some((inserts(&url).await?, process::cpu(pid)?, clickhouse, now));
         }
-        let mut appended = appended.lock().expect("no panic under the lock");
-        for (partition, last) in visible {
-            let partition = i32::from(partition);
-            let mut later = appended.split_off(&(partition, last as i64 + 1));
-            // What is left of this partition is visible now.
-            let mine = appended.split_off(&(partition, 0));
-            waits.extend(mine.values().filter(|at| **at >= begin).map(|at| now - *at));
-            appended.append(&mut later);
+        {
+            let mut appended = appended.lock().expect("no panic under the lock");
+            for (partition, last) in visible {
+                let partition = i32::from(partition);
+                let mut later = appended.split_off(&(partition, last as i64 + 1));
+                // What is left of this partition is visible now.
+                let mine = appended.split_off(&(partition, 0));
+                waits.extend(mine.values().filter(|at| **at >= begin).map(|at| now - *at));
+                appended.append(&mut later);
+            }
         }
-        drop(appended);
         tokio::time::sleep(LOOK).await;
     }
     let (inserts_before, cpu_before, clickhouse_before, since) = at_begin.context("too short")?;
