@@ -21,7 +21,9 @@ const VERIFY: Duration = Duration::from_secs(3600);
 /// After a pass that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Offsets of a pass: its sessions must fit into a set in memory.
-const PASS: u64 = 1_000_000;
+const PASS: u64 = 200_000;
+/// Offsets that are always looked up one by one: fewer than reading everything could pay for.
+const FEW: u64 = 10_000;
 /// Looks for a number that another writer was faster with: its insert is under way.
 const ATTEMPTS: u32 = 200;
 /// What a pass may use.
@@ -96,7 +98,7 @@ pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<R
     }
     // Far behind, it is cheaper to read all of `events` once, in its order, than many parts of it.
     let known: u64 = client.query_raw("SELECT sum(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'ledger' AND active").fetch_one().await?;
-    let everything = total > PASS && total * 4 > known;
+    let everything = total > FEW && total * 4 > known;
     let ranges = if everything { behind } else { share(behind, PASS) };
     recompute(client, &ranges, everything).await?;
     for (partition, _, end) in &ranges {

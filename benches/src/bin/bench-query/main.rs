@@ -49,8 +49,15 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let stack =
         ClickHouseAlone::start(StackOptions { data: cli.data.clone(), ..StackOptions::default() }).await?;
-    let config =
-        Config::parse_from(["query-api", "--clickhouse-url", &stack.url(), "--kafka-brokers", "127.0.0.1:1"]);
+    let config = Config::parse_from([
+        "query-api",
+        "--clickhouse-url",
+        &stack.url(),
+        "--kafka-brokers",
+        "127.0.0.1:1",
+        "--query-seconds",
+        "600",
+    ]);
     let clickhouse: ClickHouseConfig = config.clickhouse.clone();
     database::migrate(&clickhouse, 1).await?;
     database::serve(&clickhouse, 1).await?;
