@@ -45,5 +45,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// The description as a page that needs nothing from elsewhere.
 pub(crate) fn page(openapi: &utoipa::openapi::OpenApi) -> Html<String> {
     let json = serde_json::to_string_pretty(openapi).unwrap_or_default();
-    Html(include_str!("docs/page.html").replace("{openapi}", &json.replace("</", "<\\/")))
+    Html(infra::http::api_page("The Eye: query API", &json))
 }
