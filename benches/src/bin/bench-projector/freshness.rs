@@ -15,7 +15,7 @@ use time::macros::datetime;
 use crate::{Bench, figure};
 
 /// Between two looks at the table: counts as waiting time, so the figures are up to this much too high.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(25);
 const WARM_UP: Duration = Duration::from_secs(10);
 
 /// By partition and offset: when it was acknowledged.
