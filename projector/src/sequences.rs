@@ -214,8 +214,9 @@ async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool
 
 /// Gives a number to every feature that has none.
 ///
-/// Number n is inserted with a deduplication token that names n, by a writer that has seen all numbers
-/// below n: of several writers one wins, the others see its row and go on. See `features`.
+/// A block of numbers that begins with n is inserted with a deduplication token that names n, by a writer
+/// that has seen all numbers below n: of several writers one wins, the others see its rows and go on. See
+/// `features`.
 async fn number_features(client: &Client) -> anyhow::Result<()> {
     #[derive(Debug, Row, Serialize, Deserialize)]
     struct Feature {
@@ -229,16 +230,24 @@ async fn number_features(client: &Client) -> anyhow::Result<()> {
         last = numbered;
         let unknown: Vec<Feature> =
             client.query_raw(include_str!("sequences/unknown_features.sql")).fetch_all().await?;
-        let Some(feature) = unknown.first() else { return Ok(()) };
-        let id = numbered + 1;
-        ensure!(id <= u64::from(u16::MAX), "more than {} features: `sequences` can't number them", u16::MAX);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let most = numbered + unknown.len() as u64;
+        ensure!(
+            most <= u64::from(u16::MAX),
+            "more than {} features: `sequences` can't number them",
+            u16::MAX
+        );
+        let (categories, names): (Vec<_>, Vec<_>) =
+            unknown.into_iter().map(|feature| (feature.category, feature.name)).unzip();
         client
-            .query_raw("INSERT INTO features (id, category, name) SELECT {id:UInt16}, {category:String}, {name:String}")
-            .param("id", id)
-            .param("category", &feature.category)
-            .param("name", &feature.name)
+            .query_raw(include_str!("sequences/number_features.sql"))
+            .param("numbered", numbered)
+            .param("categories", categories)
+            .param("names", names)
             .with_setting("insert_deduplicate", "1")
-            .with_setting("insert_deduplication_token", format!("feature {id}"))
+            .with_setting("insert_deduplication_token", format!("feature {}", numbered + 1))
             .execute()
             .await
             .context("features")?;
