@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use flate2::read::GzDecoder;
@@ -43,30 +44,43 @@ pub struct Receipts {
 }
 
 /// Sends events as NDJSON and returns a receipt for each. Sequential, because the order of arrival
-/// decides between events with equal times.
+/// decides between events with equal times. A gateway that is full is asked again when it says.
 ///
 /// # Errors
-/// The gateway out of reach, or an answer other than 202.
+/// The gateway out of reach, full for long, or an answer other than 202.
 pub async fn send(ingest_url: &str, key: &str, events: &[String]) -> anyhow::Result<Vec<Receipt>> {
-    let response = reqwest::Client::new()
-        .post(format!("{ingest_url}/events"))
-        .bearer_auth(key)
-        .header("content-type", "application/x-ndjson")
-        .body(events.join("\n"))
-        .send()
-        .await
-        .with_context(|| format!("no answer from {ingest_url}"))?;
-    let status = response.status();
-    let body = response.text().await?;
-    ensure!(status == 202, "{ingest_url}/events answered {status}: {body}");
-    let receipts: Receipts = serde_json::from_str(&body)?;
-    ensure!(
-        receipts.receipts.len() == events.len(),
-        "{} receipts for {} events",
-        receipts.receipts.len(),
-        events.len()
-    );
-    Ok(receipts.receipts)
+    let client = reqwest::Client::new();
+    let mut attempt = 1;
+    loop {
+        let response = client
+            .post(format!("{ingest_url}/events"))
+            .bearer_auth(key)
+            .header("content-type", "application/x-ndjson")
+            .body(events.join("\n"))
+            .send()
+            .await
+            .with_context(|| format!("no answer from {ingest_url}"))?;
+        let status = response.status();
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        if let (503, Some(seconds)) = (status.as_u16(), retry_after)
+            && attempt < ATTEMPTS
+        {
+            attempt += 1;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            continue;
+        }
+        let body = response.text().await?;
+        ensure!(status == 202, "{ingest_url}/events answered {status}: {body}");
+        let receipts: Receipts = serde_json::from_str(&body)?;
+        ensure!(
+            receipts.receipts.len() == events.len(),
+            "{} receipts for {} events",
+            receipts.receipts.len(),
+            events.len()
+        );
+        return Ok(receipts.receipts);
+    }
 }
 
 /// Replays the demo data once for a data directory: how many events have been acknowledged is kept in
