@@ -10,6 +10,7 @@ use infra::telemetry::TelemetryConfig;
 use tokio::net::TcpListener;
 
 use crate::audit::AuditArgs;
+use crate::check_schemas::CheckSchemasArgs;
 use crate::config::ProjectorConfig;
 use crate::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
 
@@ -41,6 +42,10 @@ pub enum Command {
     Generations(GenerationsArgs),
     /// Compare two generations row for row. Exit code 1 if they differ.
     Compare(CompareArgs),
+    /// Judge the log's history by changed schemas and say which verdicts would differ. Writes nothing.
+    ///
+    /// Exit code 1 if an event that is valid now would become invalid.
+    CheckSchemas(Box<CheckSchemasArgs>),
 }
 
 #[derive(Debug, Args)]

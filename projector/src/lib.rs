@@ -16,6 +16,7 @@
 //! - `settle`: verify and heal a chunk; `tables`: the statements
 //! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
+//! - [`check_schemas`]: what changed schemas would make of the log's history
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
 
@@ -34,6 +35,7 @@ mod tables;
 pub mod audit;
 mod heal;
 pub mod generations;
+pub mod check_schemas;
 pub mod sequences;
 mod log;
 mod work;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use projector::cli::{Cli, Command};
-use projector::{audit, cli, generations};
+use projector::{audit, check_schemas, cli, generations};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,6 +23,9 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Reproject(args) => generations::reproject(&args, infra::shutdown::signal()).await?,
         Command::Generations(args) => generations::list(&args).await?,
         Command::Compare(args) => return generations::compare(&args).await,
+        Command::CheckSchemas(args) => {
+            return tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?;
+        }
     }
     Ok(std::process::ExitCode::SUCCESS)
 }

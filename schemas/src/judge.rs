@@ -105,6 +105,11 @@ impl Judge {
         Self { registry, apps, settings }
     }
 
+    /// The same judge with other event types.
+    pub fn with_registry(&self, registry: Arc<Registry>) -> Self {
+        Self { registry, ..self.clone() }
+    }
+
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }

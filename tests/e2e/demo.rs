@@ -37,6 +37,40 @@ async fn the_demo_data_gives_the_reference_answers() {
             .collect();
         assert_eq!(&Value::from(got), wanted, "timeline of {session}");
     }
+    a_stricter_schema_is_tried_on_the_log(&pipeline, &events).await;
+}
+
+/// Version 2 of `browse` / `home` takes no mobiles: exactly their events would become invalid.
+async fn a_stricter_schema_is_tried_on_the_log(pipeline: &Pipeline, events: &[String]) {
+    let mobiles = events.iter().map(|event| serde_json::from_str::<Value>(event).unwrap()).filter(|event| {
+        (event["category"] == "browse" && event["name"] == "home") && event["data"]["platform"] == "mobile"
+    });
+    let mobiles = mobiles.count();
+    assert!((1..events.len()).contains(&mobiles));
+    let mut schema: Value =
+        serde_json::from_str(include_str!("../../schemas/event-types/browse/home/v1.schema.json")).unwrap();
+    schema["x-version"] = 2.into();
+    schema["properties"]["platform"]["enum"] = json!(["desktop", "tablet"]);
+    let changes = tempfile::tempdir().unwrap();
+    let directory = changes.path().to_str().unwrap();
+    let same = pipeline.settings.projector_verb(&["check-schemas", directory]).await.unwrap();
+    assert!(
+        same.contains("31106 events judged twice, 0 duplicates left out: 0 would become invalid, 0 valid"),
+        "{same}"
+    );
+
+    std::fs::write(changes.path().join("v2.schema.json"), schema.to_string()).unwrap();
+    let refused = pipeline.settings.projector_verb(&["check-schemas", directory]).await;
+    let said = refused.expect_err("events become invalid, so the exit code is 1").to_string();
+    for wanted in [
+        "browse / home: version 1 -> 2".to_owned(),
+        "stricter: ".to_owned(),
+        format!("browse / home of demo: {mobiles} would become invalid"),
+        "/data/platform ".to_owned(),
+        format!("0 duplicates left out: {mobiles} would become invalid, 0 valid"),
+    ] {
+        assert!(said.contains(&wanted), "{said} should contain {wanted:?}");
+    }
 }
 
 /// The API's features in the reference's words.

@@ -1,0 +1,210 @@
+//! A dry run of changed schemas: which events of the log would get another verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use infra::kafka::KafkaConfig;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use schemas::{Judge, Record, Registry, compat};
+
+use crate::config::JudgeConfig;
+use crate::log;
+use crate::window::Window;
+
+#[derive(Debug, Args)]
+pub struct CheckSchemasArgs {
+    /// A folder with the changed and the new event types, in the form of --event-types. A schema takes the
+    /// place of the one with the same type and version.
+    #[arg(value_name = "DIR")]
+    pub changes: PathBuf,
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    #[command(flatten)]
+    pub judge: JudgeConfig,
+    /// Judge only every N-th offset: quicker, and the counts are then of the sample.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// Show so many events of each group.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub samples: usize,
+}
+
+/// Judges the log by the event types in force and by the changed ones, and says what differs. Reads Kafka
+/// only. Duplicates are left out: they never become events. Exit code 1 if an event would become invalid.
+///
+/// # Errors
+/// Event types that can't be read, Kafka out of reach, a topic that does not exist.
+pub fn run(args: &CheckSchemasArgs) -> anyhow::Result<ExitCode> {
+    let now = args.judge.load(&args.kafka.topic)?;
+    let changed =
+        Registry::load_changed(&args.judge.event_types, &args.changes).context("changed event types")?;
+    say_changes(now.registry(), &changed);
+    let then = now.with_registry(Arc::new(changed));
+    let report = read(args, &now, &then)?;
+    print!("{report}");
+    Ok(if report.invalid() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the schemas alone tell, newest version against newest version.
+fn say_changes(now: &Registry, then: &Registry) {
+    for new in then.newest() {
+        let title = format!("{} / {}", new.category, new.name);
+        match now.get(&new.category, &new.name) {
+            None => println!("{title}: new event type, version {}", new.version),
+            Some(old) if old.schema == new.schema => {}
+            Some(old) => {
+                println!("{title}: version {} -> {}", old.version, new.version);
+                for change in compat::compare(&old.schema, &new.schema) {
+                    println!("  {change}");
+                }
+            }
+        }
+    }
+}
+
+/// Category, name, app.
+type Sender = (String, String, String);
+
+#[derive(Default)]
+struct Group {
+    events: u64,
+    samples: Vec<String>,
+}
+
+#[derive(Default)]
+struct Report {
+    judged: u64,
+    duplicates: u64,
+    to_invalid: BTreeMap<Sender, Group>,
+    to_valid: BTreeMap<Sender, Group>,
+}
+
+impl Report {
+    fn invalid(&self) -> u64 {
+        self.to_invalid.values().map(|group| group.events).sum()
+    }
+
+    fn compare(
+        &mut self,
+        now: &Judge,
+        then: &Judge,
+        record: &Record<'_>,
+        window: &mut Window,
+        samples: usize,
+    ) {
+        let old = now.judge(record);
+        let derived = now.derived_id(record.partition, record.offset);
+        let id = old.event_id;
+        if id != derived && window.see(id.as_u128(), record.offset as u64, record.log_time_ms).is_some() {
+            self.duplicates += 1;
+            return;
+        }
+        self.judged += 1;
+        let new = then.judge(record);
+        let groups = match (old.is_accepted(), new.is_accepted()) {
+            (true, false) => &mut self.to_invalid,
+            (false, true) => &mut self.to_valid,
+            _ => return,
+        };
+        let sender = (new.category.into_owned(), new.name.into_owned(), new.app.into_owned());
+        let group = groups.entry(sender).or_default();
+        group.events += 1;
+        if group.samples.len() < samples {
+            let reason = new.reasons.iter().chain(&old.reasons).next();
+            let reason =
+                reason.map(|reason| format!("{} {}", reason.pointer, reason.message)).unwrap_or_default();
+            let place = format!("partition {}, offset {}", record.partition, record.offset);
+            group.samples.push(format!("{id} ({place}): {reason}"));
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (groups, what) in
+            [(&self.to_invalid, "would become invalid"), (&self.to_valid, "would become valid")]
+        {
+            for ((category, name, app), group) in groups {
+                writeln!(f, "{category} / {name} of {app}: {} {what}", group.events)?;
+                for sample in &group.samples {
+                    writeln!(f, "  {sample}")?;
+                }
+            }
+        }
+        let valid: u64 = self.to_valid.values().map(|group| group.events).sum();
+        writeln!(
+            f,
+            "{} events judged twice, {} duplicates left out: {} would become invalid, {valid} valid",
+            self.judged,
+            self.duplicates,
+            self.invalid()
+        )
+    }
+}
+
+/// Reads all partitions from their first offset to where they end now.
+fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Report> {
+    let consumer = log::reader(&args.kafka)?;
+    let topic = &args.kafka.topic;
+    let partitions = log::partitions(&consumer, topic)?;
+    ensure!(!partitions.is_empty(), "there is no topic {topic}: give another one with --topic");
+    let mut list = TopicPartitionList::new();
+    let mut ends = BTreeMap::new();
+    let mut offsets = 0;
+    for partition in partitions {
+        let bounds = log::bounds(&consumer, topic, partition)?;
+        if !bounds.is_empty() {
+            list.add_partition_offset(topic, partition, Offset::Offset(bounds.start as i64))?;
+            offsets += bounds.end - bounds.start;
+            ends.insert(partition, bounds.end);
+        }
+    }
+    let mut open: BTreeSet<i32> = ends.keys().copied().collect();
+    consumer.assign(&list)?;
+    let progress = ProgressBar::new(offsets).with_style(ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
+    )?);
+    let mut windows: BTreeMap<i32, (Window, i64)> = BTreeMap::new();
+    let mut report = Report::default();
+    let mut last_answer = Instant::now();
+    while !open.is_empty() {
+        match consumer.poll(log::BROKER / 10) {
+            None => {
+                ensure!(last_answer.elapsed() < log::BROKER, "the brokers stopped to answer");
+                continue;
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(message)) => {
+                let mut record = log::record(&message);
+                let (partition, offset) = (record.partition, record.offset as u64);
+                let end = ends.get(&partition).copied().unwrap_or(0);
+                if offset + 1 >= end {
+                    open.remove(&partition);
+                }
+                if offset < end && offset.is_multiple_of(args.every) {
+                    let (window, log_time) =
+                        windows.entry(partition).or_insert_with(|| (Window::new(args.judge.window()), 0));
+                    *log_time = record.log_time_ms.max(*log_time);
+                    record.log_time_ms = *log_time;
+                    report.compare(now, then, &record, window, args.samples);
+                }
+                progress.inc(1);
+            }
+        }
+        last_answer = Instant::now();
+    }
+    progress.finish_and_clear();
+    Ok(report)
+}
