@@ -154,6 +154,7 @@ async fn statement(
         mark: running.mark.clone(),
         body: BodyReader::new(receive_body),
         answer: Answer::new(send_head, send_pieces, encoding, tag.clone()),
+        finished: running.finished(),
     };
     let finished = running.finished();
     tokio::task::spawn_blocking(move || {

@@ -1,7 +1,6 @@
 //! The statements that run: one at a time under each query id, ended when their client leaves.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Server;
 use super::exception::{Exception, code};
@@ -15,12 +14,14 @@ pub(crate) struct Running {
     finished: Finished,
 }
 
-/// Set by the thread that runs the statement; from then on the id is free.
+/// Set by the thread that runs the statement when the engine is done with it, before the client can know;
+/// from then on the id is free and nothing is killed.
 #[derive(Clone)]
 pub(crate) struct Finished {
     server: Arc<Server>,
     id: String,
-    done: Arc<AtomicBool>,
+    /// Locked while the engine is told to kill: what follows in the same session must not be hit.
+    done: Arc<Mutex<bool>>,
 }
 
 impl Running {
@@ -31,8 +32,7 @@ impl Running {
             let message = format!("Query with id = {id} is already running");
             return Err(Exception::new(code::QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message));
         }
-        let finished =
-            Finished { server: Arc::clone(server), id: id.clone(), done: Arc::new(AtomicBool::new(false)) };
+        let finished = Finished { server: Arc::clone(server), id: id.clone(), done: Arc::default() };
         Ok(Self { server: Arc::clone(server), mark: uuid::Uuid::new_v4().to_string(), finished })
     }
 
@@ -43,20 +43,28 @@ impl Running {
 
 impl Finished {
     pub(crate) fn set(&self) {
-        if !self.done.swap(true, Ordering::SeqCst) {
+        let mut done = self.done();
+        if !*done {
+            *done = true;
             self.server.running().remove(&self.id);
         }
+    }
+
+    fn done(&self) -> MutexGuard<'_, bool> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.finished.done.load(Ordering::SeqCst) {
-            return;
-        }
-        let (server, mark) = (Arc::clone(&self.server), self.mark.clone());
+        let (server, mark, finished) = (Arc::clone(&self.server), self.mark.clone(), self.finished.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || server.engine.kill(&mark));
+            runtime.spawn_blocking(move || {
+                let done = finished.done();
+                if !*done {
+                    server.engine.kill(&mark);
+                }
+            });
         }
     }
 }

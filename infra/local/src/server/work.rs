@@ -14,6 +14,7 @@ use super::engine::Session;
 use super::exception::{Exception, code};
 use super::format::{self, Chunks};
 use super::request::Request;
+use super::running::Finished;
 use super::statement::{self, Kind, Statement};
 use super::users::User;
 use super::{Server, block, hello};
@@ -45,6 +46,7 @@ pub(crate) struct Work {
     pub(crate) mark: String,
     pub(crate) body: BodyReader,
     pub(crate) answer: Answer,
+    pub(crate) finished: Finished,
 }
 
 impl Work {
@@ -64,8 +66,11 @@ impl Work {
         self.permit(&statement)?;
         let mut session = self.server.take_session(&self.user, self.request.session.as_ref())?;
         let outcome = self.statement(&mut session, &text, &statement, data, answer);
+        // Before the client sees the end: it may use the session again at once.
+        self.finished.set();
         self.server.give_back(&self.user, self.request.session.as_ref(), session);
-        outcome
+        outcome?;
+        answer.finish()
     }
 
     /// What grants can't express; the rest is the engine's business.
@@ -111,22 +116,19 @@ impl Work {
             let format = named.unwrap_or_else(|| "Values".to_owned());
             let insert = session.connection.insert(text, &format, params)?;
             let counts = copy(data, insert)?.counts();
-            answer.begin(Head { format, counts })?;
-            return answer.finish();
+            return answer.begin(Head { format, counts });
         }
         let format = named.unwrap_or_else(|| "TabSeparated".to_owned());
         if self.request.protocol_revision > 0 && text.trim() == hello::QUESTION {
             answer.begin(Head { format, counts: Counts::default() })?;
             let block = hello::answer(self.request.protocol_revision, &self.server.engine.version);
-            answer.send(block.into())?;
-            return answer.finish();
+            return answer.send(block.into());
         }
         let chunks = format::chunks(&format);
         if statement.kind != Kind::Select || chunks == Chunks::Whole {
             let whole = session.connection.query(text, &format, params)?;
             answer.begin(Head { format, counts: whole.counts() })?;
-            answer.send(Bytes::from_owner(whole))?;
-            return answer.finish();
+            return answer.send(Bytes::from_owner(whole));
         }
         let mut stream = session.connection.stream(text, &format, params)?;
         // The first chunk before the status line: most errors show by then.
@@ -139,7 +141,7 @@ impl Work {
             answer.send(bytes.slice(start..))?;
             chunk = stream.next()?;
         }
-        answer.finish()
+        Ok(())
     }
 }
 
