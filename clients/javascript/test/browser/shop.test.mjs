@@ -56,6 +56,8 @@ test("a visit is one session, in its order", async () => {
   await page.getByRole("button", { name: "Send" }).click();
   await page.getByRole("status").waitFor();
   await page.getByRole("link", { name: "In the browser" }).click();
+  // Only a page that has loaded listens to clicks.
+  await page.waitForURL("**/in-the-browser", { waitUntil: "load" });
   await page.getByRole("button", { name: "Chat with us" }).click();
   await page.getByLabel("First name").fill("John");
   await page.getByRole("button", { name: "Send" }).click();
