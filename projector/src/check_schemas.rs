@@ -18,7 +18,7 @@ use schemas::{Judge, Record, Registry, compat};
 
 use crate::config::JudgeConfig;
 use crate::log;
-use crate::window::Window;
+use crate::projection::Projection;
 
 #[derive(Debug, Args)]
 pub struct CheckSchemasArgs {
@@ -95,21 +95,19 @@ impl Report {
 
     fn compare(
         &mut self,
+        projection: &mut Projection,
         now: &Judge,
         then: &Judge,
-        record: &Record<'_>,
-        window: &mut Window,
+        mut record: Record<'_>,
         samples: usize,
     ) {
-        let old = now.judge(record);
-        let derived = now.derived_id(record.partition, record.offset);
-        let id = old.event_id;
-        if id != derived && window.see(id.as_u128(), record.offset as u64, record.log_time_ms).is_some() {
+        let (old, first) = projection.judge(now, &mut record);
+        if first.is_some() {
             self.duplicates += 1;
             return;
         }
         self.judged += 1;
-        let new = then.judge(record);
+        let new = then.judge(&record);
         let groups = match (old.is_accepted(), new.is_accepted()) {
             (true, false) => &mut self.to_invalid,
             (false, true) => &mut self.to_valid,
@@ -123,7 +121,7 @@ impl Report {
             let reason =
                 reason.map(|reason| format!("{} {}", reason.pointer, reason.message)).unwrap_or_default();
             let place = format!("partition {}, offset {}", record.partition, record.offset);
-            group.samples.push(format!("{id} ({place}): {reason}"));
+            group.samples.push(format!("{} ({place}): {reason}", old.event_id));
         }
     }
 }
@@ -155,25 +153,22 @@ impl fmt::Display for Report {
 fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Report> {
     let consumer = log::reader(&args.kafka)?;
     let topic = &args.kafka.topic;
-    let partitions = log::partitions(&consumer, topic)?;
-    ensure!(!partitions.is_empty(), "there is no topic {topic}: give another one with --topic");
+    let bounds = log::all_bounds(&consumer, topic)?;
+    ensure!(!bounds.is_empty(), "there is no topic {topic}: give another one with --topic");
     let mut list = TopicPartitionList::new();
     let mut ends = BTreeMap::new();
     let mut offsets = 0;
-    for partition in partitions {
-        let bounds = log::bounds(&consumer, topic, partition)?;
-        if !bounds.is_empty() {
-            list.add_partition_offset(topic, partition, Offset::Offset(bounds.start as i64))?;
-            offsets += bounds.end - bounds.start;
-            ends.insert(partition, bounds.end);
-        }
+    for (partition, range) in bounds.into_iter().filter(|(_, range)| !range.is_empty()) {
+        list.add_partition_offset(topic, partition, Offset::Offset(range.start as i64))?;
+        offsets += range.end - range.start;
+        ends.insert(partition, range.end);
     }
     let mut open: BTreeSet<i32> = ends.keys().copied().collect();
     consumer.assign(&list)?;
     let progress = ProgressBar::new(offsets).with_style(ProgressStyle::with_template(
         "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
     )?);
-    let mut windows: BTreeMap<i32, (Window, i64)> = BTreeMap::new();
+    let mut projections: BTreeMap<i32, Projection> = BTreeMap::new();
     let mut report = Report::default();
     let mut last_answer = Instant::now();
     while !open.is_empty() {
@@ -187,18 +182,17 @@ fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Re
             }
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(message)) => {
-                let mut record = log::record(&message);
+                let record = log::record(&message);
                 let (partition, offset) = (record.partition, record.offset as u64);
                 let end = ends.get(&partition).copied().unwrap_or(0);
                 if offset + 1 >= end {
                     open.remove(&partition);
                 }
                 if offset < end && offset.is_multiple_of(args.every) {
-                    let (window, log_time) =
-                        windows.entry(partition).or_insert_with(|| (Window::new(args.judge.window()), 0));
-                    *log_time = record.log_time_ms.max(*log_time);
-                    record.log_time_ms = *log_time;
-                    report.compare(now, then, &record, window, args.samples);
+                    let projection = projections
+                        .entry(partition)
+                        .or_insert_with(|| Projection::new(partition, offset, args.judge.window()));
+                    report.compare(projection, now, then, record, args.samples);
                 }
                 progress.inc(1);
             }

@@ -119,14 +119,9 @@ async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyho
     loop {
         let started = Instant::now();
         let (consumer, topic) = (Arc::clone(&consumer), topic.clone());
-        let ends = tokio::task::spawn_blocking(move || -> anyhow::Result<BTreeMap<i32, u64>> {
-            let mut ends = BTreeMap::new();
-            for partition in log::partitions(&consumer, &topic)? {
-                ends.insert(partition, log::bounds(&consumer, &topic, partition)?.end);
-            }
-            Ok(ends)
-        })
-        .await??;
+        let bounds = tokio::task::spawn_blocking(move || log::all_bounds(&consumer, &topic)).await??;
+        let ends: BTreeMap<i32, u64> =
+            bounds.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         progress.set_length(ends.values().sum());
         loop {
             let done = current.load().as_ref().map_or_else(BTreeMap::new, |work| {

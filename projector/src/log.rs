@@ -1,6 +1,7 @@
 //! The log as the projector reads it: consumers, what a rebalance does, and a record without copies.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once};
@@ -95,6 +96,15 @@ pub(crate) fn partitions<C: ConsumerContext>(
         .unwrap_or_default();
     partitions.sort_unstable();
     Ok(partitions)
+}
+
+/// [`bounds`] of every partition of the topic; none if there is no such topic. Blocks.
+pub(crate) fn all_bounds<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+) -> KafkaResult<BTreeMap<i32, Range<u64>>> {
+    let partitions = partitions(consumer, topic)?;
+    partitions.into_iter().map(|partition| Ok((partition, bounds(consumer, topic, partition)?))).collect()
 }
 
 /// Collects what rebalances did. librdkafka calls back within `poll` on the polling thread, which takes

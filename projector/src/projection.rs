@@ -1,6 +1,6 @@
 //! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
 
-use schemas::{Judge, ReasonCode, Record};
+use schemas::{Judge, Judgement, ReasonCode, Record};
 
 use crate::chunk::Chunk;
 use crate::row::{Place, Verdict};
@@ -50,18 +50,31 @@ impl Projection {
         Self { partition, next, log_time: 0, window: Window::new(window), tally: Tally::default() }
     }
 
-    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
-    pub(crate) fn record(&mut self, judge: &Judge, mut record: Record<'_>, chunk: &mut Chunk) -> Verdict {
-        debug_assert_eq!(record.offset as u64, self.next);
+    /// Judges a record, which must not lie before those that were judged. Of a duplicate also the offset of
+    /// the first. The record's log time becomes the running maximum.
+    pub(crate) fn judge<'a>(
+        &mut self,
+        judge: &Judge,
+        record: &mut Record<'a>,
+    ) -> (Judgement<'a>, Option<u64>) {
         self.log_time = self.log_time.max(record.log_time_ms.min(LAST_TIME));
         record.log_time_ms = self.log_time;
-        let place = self.place();
-        let judgement = judge.judge(&record);
-        self.next += 1;
+        let judgement = judge.judge(record);
         // A derived id is this record's alone. Most ids are no UUIDv5 and need no comparison.
         let id = judgement.event_id;
         let derived = id.get_version_num() == 5 && id == judge.derived_id(record.partition, record.offset);
-        if !derived && let Some(first) = self.window.see(id.as_u128(), place.offset, self.log_time) {
+        let first =
+            if derived { None } else { self.window.see(id.as_u128(), record.offset as u64, self.log_time) };
+        (judgement, first)
+    }
+
+    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
+    pub(crate) fn record(&mut self, judge: &Judge, mut record: Record<'_>, chunk: &mut Chunk) -> Verdict {
+        debug_assert_eq!(record.offset as u64, self.next);
+        let (judgement, first) = self.judge(judge, &mut record);
+        let place = self.place();
+        self.next += 1;
+        if let Some(first) = first {
             chunk.duplicate(place, &judgement, first);
             return self.tally.verdict(Verdict::Duplicate);
         }

@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-/// Between two looks. A pass costs about as much as three inserts, whatever came.
+/// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Between two looks whether `sequences` holds what it claims.
 const VERIFY: Duration = Duration::from_secs(3600);
