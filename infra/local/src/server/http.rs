@@ -156,10 +156,8 @@ async fn statement(
         answer: Answer::new(send_head, send_pieces, encoding, tag.clone()),
         finished: running.finished(),
     };
-    let finished = running.finished();
     tokio::task::spawn_blocking(move || {
         work.run();
-        finished.set();
         drop(slot);
     });
     let head = receive_head

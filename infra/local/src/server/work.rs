@@ -52,7 +52,10 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn run(mut self) {
         let mut answer = std::mem::replace(&mut self.answer, Answer::gone());
-        if let Err(exception) = self.execute(&mut answer) {
+        let outcome = self.execute(&mut answer);
+        // Also of a statement that never reached the engine.
+        self.finished.set();
+        if let Err(exception) = outcome {
             answer.fail(exception);
         }
     }
