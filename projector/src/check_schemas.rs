@@ -44,6 +44,10 @@ pub struct CheckSchemasArgs {
 /// # Errors
 /// Event types that can't be read, Kafka out of reach, a topic that does not exist.
 pub fn run(args: &CheckSchemasArgs) -> anyhow::Result<ExitCode> {
+    ensure!(
+        args.judge.apps.is_some(),
+        "without applications every record is rejected and nothing could differ: give the file with --apps or EYE_APPS"
+    );
     let now = args.judge.load(&args.kafka.topic)?;
     let changed =
         Registry::load_changed(&args.judge.event_types, &args.changes).context("changed event types")?;
