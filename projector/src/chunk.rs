@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use schemas::Judgement;
+use uuid::Uuid;
 
 use crate::row::{self, Place, VERDICT_AT, Verdict};
 
@@ -55,6 +56,16 @@ impl Chunk {
     pub(crate) fn absent(&mut self, place: Place) {
         self.begin_row(place);
         row::absent(&mut self.bytes, place);
+    }
+
+    pub(crate) fn erased(&mut self, place: Place, judgement: &Judgement<'_>, first: u64) {
+        self.begin_row(place);
+        row::erased(&mut self.bytes, place, judgement, first);
+    }
+
+    pub(crate) fn erasure(&mut self, place: Place, event_id: Uuid, session: &[u8; 32]) {
+        self.begin_row(place);
+        row::erasure(&mut self.bytes, place, event_id, session);
     }
 
     fn begin_row(&mut self, place: Place) {

@@ -124,11 +124,15 @@ async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyho
             bounds.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         progress.set_length(ends.values().sum());
         loop {
-            let done = current.load().as_ref().map_or_else(BTreeMap::new, |work| {
+            let work = current.load_full();
+            let done = work.as_ref().map_or_else(BTreeMap::new, |work| {
                 ends.keys().map(|partition| (*partition, work.inserted_to(*partition).unwrap_or(0))).collect()
             });
             progress.set_position(done.values().sum());
-            if ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end) {
+            let reached =
+                ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end);
+            // What was judged before its session's erasure was read must not be shown.
+            if reached && work.is_some_and(|work| work.is_erased()) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -11,6 +11,7 @@ use schemas::Judge;
 
 use crate::chunk::{Chunk, ClosedChunk};
 use crate::config::ProjectorConfig;
+use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::projection::Projection;
@@ -28,10 +29,12 @@ pub(crate) async fn heal(
     config: &ProjectorConfig,
     tables: &Tables,
     judge: &Arc<Judge>,
+    erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
 ) -> Result<Healed> {
-    let projection = resume::projection(tables, judge, partition, range.start, config.judge.window()).await?;
+    let window = config.judge.window();
+    let projection = resume::projection(tables, judge, erasures, partition, range.start, window).await?;
     let mut reading = Reading {
         consumer: Arc::new(log::reader(&config.kafka)?),
         topic: config.kafka.topic.clone(),

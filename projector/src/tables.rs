@@ -9,11 +9,12 @@ use infra::database::ClickHouseConfig;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::row::{EVENTS, LEDGER, REJECTIONS};
+use crate::erasures::Hash;
+use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
 
 /// The row tables with their bit of `targets`.
-pub(crate) const TARGETS: [(u8, &str); 3] =
-    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections")];
+pub(crate) const TARGETS: [(u8, &str); 4] =
+    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
 /// ClickHouse cuts an insert into blocks of at most this many rows (and 256 MiB), and only one block is
 /// all or nothing. A chunk has to stay below.
@@ -22,8 +23,8 @@ pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 /// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
-/// A delete rewrites parts.
-const DELETE: Duration = Duration::from_secs(600);
+/// A mutation rewrites parts.
+const MUTATION: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct Tables {
@@ -160,14 +161,35 @@ impl Tables {
 
     /// Deletes the rows of `range` from one target, and waits until they are gone.
     pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
-        let sql = format!(
-            "ALTER TABLE {} DELETE WHERE partition = {partition} AND offset >= {} AND offset < {}",
-            self.config.mutable(&self.database, table),
-            range.start,
-            range.end
-        );
-        let delete = self.client.query(&sql).with_setting("mutations_sync", "2");
-        within(DELETE, async { Ok(delete.execute().await?) }).await
+        let (from, to) = (range.start, range.end);
+        self.alter(table, &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"))
+            .await
+    }
+
+    /// Changes what is there already, and waits until it is done.
+    pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
+        let sql = format!("ALTER TABLE {} {mutation}", self.config.mutable(&self.database, table));
+        let alter = self.client.query(&sql).with_setting("mutations_sync", "2");
+        within(MUTATION, async { Ok(alter.execute().await?) }).await
+    }
+
+    /// The sessions that are to be erased, by what is in the tables.
+    pub(crate) async fn erasures(&self) -> Result<Vec<Hash>> {
+        #[derive(Row, Deserialize)]
+        struct Erasure {
+            session: Hash,
+        }
+        let found: Vec<Erasure> =
+            self.fetch_all("SELECT DISTINCT session FROM {database}.erasures").await?;
+        Ok(found.into_iter().map(|erasure| erasure.session).collect())
+    }
+
+    pub(crate) async fn fetch_all<T>(&self, sql: &str) -> Result<Vec<T>>
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let query = self.client.query(&sql.replace("{database}", &self.database));
+        within(MUTATION, async { Ok(query.fetch_all().await?) }).await
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -1,16 +1,17 @@
 //! What the loop and its tasks share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use schemas::Judge;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as Turn, Semaphore};
 
 use crate::chunk::ClosedChunk;
 use crate::config::ProjectorConfig;
+use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::metrics::Metrics;
@@ -23,7 +24,10 @@ pub(crate) struct Work {
     pub tables: Tables,
     /// Replaced when the event types or applications are read again.
     pub judge: ArcSwap<Judge>,
+    pub erasures: Arc<Erasures>,
     pub metrics: Metrics,
+    /// Of those who write `sequences`.
+    pub turn: Arc<Turn<()>>,
     /// One partition at a time looks where to go on.
     pub resuming: Semaphore,
     reader: Arc<log::LogConsumer>,
@@ -37,6 +41,9 @@ struct Progress {
     /// By partition.
     log_ends: BTreeMap<i32, u64>,
     inserted_to: BTreeMap<i32, u64>,
+    judged_to: BTreeMap<i32, u64>,
+    /// So many erased sessions are in no table, as far as these partitions are concerned.
+    erased: Option<(usize, BTreeSet<i32>)>,
 }
 
 impl Work {
@@ -49,7 +56,9 @@ impl Work {
         Ok(Self {
             tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
             judge: ArcSwap::from_pointee(judge),
+            erasures: Arc::default(),
             metrics,
+            turn: Arc::default(),
             resuming: Semaphore::new(1),
             reader: Arc::new(log::reader(&config.kafka)?),
             state: Mutex::default(),
@@ -151,8 +160,33 @@ impl Work {
         *tally = Tally::default();
     }
 
-    pub(crate) fn alive(&self, now: Instant) {
-        self.progress().alive = Some(now);
+    /// The loop has turned at `now`; every partition that runs is judged this far.
+    pub(crate) fn alive(&self, now: Instant, judged_to: BTreeMap<i32, u64>) {
+        let mut progress = self.progress();
+        progress.alive = Some(now);
+        progress.judged_to = judged_to;
+    }
+
+    /// How far each partition is judged, if the loop has turned since.
+    pub(crate) fn judged(&self, since: Instant) -> Option<BTreeMap<i32, u64>> {
+        let progress = self.progress();
+        progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
+    }
+
+    /// So many erased sessions are in no table. Partitions that came since may have been left half erased.
+    pub(crate) fn erased(&self, owned: &BTreeSet<i32>) -> usize {
+        let progress = self.progress();
+        let erased = progress.erased.as_ref().filter(|(_, partitions)| owned.is_subset(partitions));
+        erased.map_or(0, |(sessions, _)| *sessions)
+    }
+
+    pub(crate) fn set_erased(&self, sessions: usize, owned: BTreeSet<i32>) {
+        self.progress().erased = Some((sessions, owned));
+    }
+
+    /// Whether no session that is known to be erased is in a table.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.erased(&self.owned().into_iter().collect()) == self.erasures.len()
     }
 
     /// How long ago the loop last turned.

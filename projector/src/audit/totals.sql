@@ -10,9 +10,13 @@ SELECT
     sumIf(rows, target = 'ledger' AND verdict = 2) AS rejected,
     sumIf(rows, target = 'ledger' AND verdict = 3) AS duplicates,
     sumIf(rows, target = 'ledger' AND verdict = 4) AS absent,
+    sumIf(rows, target = 'ledger' AND verdict = 5) AS erased,
+    sumIf(rows, target = 'ledger' AND verdict = 6) AS erasure_records,
     sumIf(rows, target = 'events') AS events,
     sumIf(rows, target = 'rejections') AS rejections,
     sumIf(total, target = 'ledger' AND verdict = 1) = sumIf(total, target = 'events') AS events_add_up,
+    sumIf(rows, target = 'ledger' AND verdict = 6) = sumIf(rows, target = 'erasures') AND
+        sumIf(total, target = 'ledger' AND verdict = 6) = sumIf(total, target = 'erasures') AS erasures_add_up,
     sumIf(total, target = 'ledger' AND verdict = 2) = sumIf(total, target = 'rejections') AS rejections_add_up
 FROM
 (
@@ -25,6 +29,9 @@ FROM
     UNION ALL
     SELECT 'rejections', partition, 2, count(), min(offset), max(offset), sum(offset)
     FROM {database}.rejections GROUP BY partition
+    UNION ALL
+    SELECT 'erasures', partition, 6, count(), min(offset), max(offset), sum(offset)
+    FROM {database}.erasures GROUP BY partition
 )
 GROUP BY partition
 ORDER BY partition

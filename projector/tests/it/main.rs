@@ -8,3 +8,4 @@ mod raw;
 mod log;
 mod zombies;
 mod heal;
+mod erase;
