@@ -65,11 +65,9 @@ impl Bed {
                 let id = if n == 0 && session == gone { first } else { Uuid::new_v4() };
                 let event = event(session, id);
                 self.send_keyed(session, &event, demo()).await;
-                match n % 3 {
-                    0 => self.send_keyed(session, &event, demo()).await,
-                    1 => self.send_keyed(session, &event.replace("pageview", "no such"), demo()).await,
-                    _ => self.send_keyed(session, &event[..90], demo()).await,
-                };
+                let unknown = self::event(session, Uuid::new_v4()).replace("pageview", "no such");
+                let second = [event.as_str(), &unknown, &event[..90]][n % 3];
+                self.send_keyed(session, second, demo()).await;
             }
         }
         (gone, kept, first)
