@@ -37,6 +37,8 @@ pub struct PartitionAudit {
     pub events: u64,
     /// Rows of `rejections`: as many as were rejected.
     pub rejections: u64,
+    /// Rows of `erasures`: as many as ask to erase a session.
+    pub erasures: u64,
     pub adds_up: bool,
     /// What does not, in words.
     pub problems: Vec<String>,
@@ -49,6 +51,10 @@ pub struct Verdicts {
     pub duplicate: u64,
     /// Offsets that the log itself leaves out, such as transaction markers.
     pub absent: u64,
+    /// Records of sessions that are erased.
+    pub erased: u64,
+    /// Requests to erase a session.
+    pub erasure: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,7 +86,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
         let counts: Vec<VerdictCount> = database.query(include_str!("verdicts.sql")).fetch_all().await?;
-        let rows: Vec<(u16, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
+        let rows: Vec<(u16, u64, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
         let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
         for partition in bounds
             .keys()
@@ -94,9 +100,9 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         for (partition, audit) in &mut partitions {
             let counts: Vec<&VerdictCount> =
                 counts.iter().filter(|count| count.partition == *partition).collect();
-            let (_, events, rejections) =
+            let (_, events, rejections, erasures) =
                 rows.iter().find(|row| row.0 == *partition).copied().unwrap_or_default();
-            (audit.events, audit.rejections) = (events, rejections);
+            (audit.events, audit.rejections, audit.erasures) = (events, rejections, erasures);
             account(database, audit, &counts, bounds.get(partition).copied()).await?;
         }
         let mut verdicts = Verdicts::default();
@@ -105,6 +111,8 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
             verdicts.rejected += partition.verdicts.rejected;
             verdicts.duplicate += partition.verdicts.duplicate;
             verdicts.absent += partition.verdicts.absent;
+            verdicts.erased += partition.verdicts.erased;
+            verdicts.erasure += partition.verdicts.erasure;
         }
         let partitions: Vec<PartitionAudit> = partitions.into_values().collect();
         let adds_up = partitions.iter().all(|partition| partition.adds_up);
@@ -124,6 +132,8 @@ async fn account(
             "accepted" => audit.verdicts.accepted = count.records,
             "rejected" => audit.verdicts.rejected = count.records,
             "duplicate" => audit.verdicts.duplicate = count.records,
+            "erased" => audit.verdicts.erased = count.records,
+            "erasure" => audit.verdicts.erasure = count.records,
             _ => audit.verdicts.absent = count.records,
         }
     }
@@ -155,6 +165,7 @@ async fn account(
     for (what, rows, verdicts) in [
         ("events", audit.events, audit.verdicts.accepted),
         ("rejections", audit.rejections, audit.verdicts.rejected),
+        ("erasures", audit.erasures, audit.verdicts.erasure),
     ] {
         if rows != verdicts {
             problems.push(format!("{rows} rows in {what} for {verdicts} verdicts"));
