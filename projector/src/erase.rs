@@ -16,6 +16,7 @@ use infra::database;
 use crate::error::{Error, Result};
 use crate::row::Verdict;
 use crate::tables::Tables;
+use crate::usage;
 use crate::work::Work;
 
 pub use request::{EraseArgs, run};
@@ -117,6 +118,8 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
                 tables.alter(table, &format!("DELETE WHERE {condition}")).await?;
             }
         }
+        // The days of use count what was there.
+        usage::withdraw(&tables.bound()).await.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
         if let Some(condition) = at(&places, |_| true) {
             // As `row::erased` writes it.
             let erase = format!(

@@ -59,7 +59,7 @@ pub(crate) async fn heal(
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
             sequences::refresh_range(
-                &tables.client().clone().with_database(&tables.database),
+                &tables.bound(),
                 partition as u16,
                 start,
                 end,

@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, erase, http, log, sequences};
+use crate::{audit, erase, http, log, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -130,6 +130,12 @@ pub(crate) async fn project(
         let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
         sequences::run(client, turn, move || work.confirmed(), move || metrics.sequences_are_complete())
     });
+    let counting = tokio::spawn({
+        let (client, work) =
+            (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
+        // Partition 0 is one projector's.
+        usage::run(client, move || work.confirmed().contains_key(&0))
+    });
     let result = tokio::select! {
         () = end => {
             stop.store(true, Ordering::Relaxed);
@@ -141,6 +147,7 @@ pub(crate) async fn project(
     auditing.abort();
     erasing.abort();
     sequencing.abort();
+    counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)
 }
 

@@ -195,6 +195,11 @@ impl Tables {
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+
+    /// A client whose statements name tables without a database.
+    pub(crate) fn bound(&self) -> Client {
+        self.client.clone().with_database(&self.database)
+    }
 }
 
 /// A ClickHouse that hangs must not hold up a partition for ever.
