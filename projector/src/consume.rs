@@ -31,6 +31,7 @@ use crate::log::{self, Change, LogConsumer};
 use crate::partition::{Partition, Stage};
 use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
+use crate::retention;
 use crate::settle::{Announced, Healed, settle};
 use crate::work::{Work, backoff};
 
@@ -279,6 +280,7 @@ impl Loop {
                     let judge = work.judge.load_full();
                     // Before the first record is judged, whoever found them.
                     work.erasures.refresh(&work.tables).await?;
+                    retention::declare(&work, number).await?;
                     let erasures = &work.erasures;
                     let window = work.config.judge.window();
                     let longest = work.config.chunks.chunk_rows as u64;

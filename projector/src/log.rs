@@ -81,6 +81,22 @@ pub(crate) fn bounds<C: ConsumerContext>(
     Ok(low.max(0) as u64..high.max(0) as u64)
 }
 
+/// The first offset whose record is not older than `time` (milliseconds); the end of the log if all are. Blocks.
+pub(crate) fn first_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    time: i64,
+) -> KafkaResult<u64> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(time))?;
+    let found = consumer.offsets_for_times(list, BROKER)?;
+    match found.find_partition(topic, partition).map(|element| element.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset as u64),
+        _ => Ok(bounds(consumer, topic, partition)?.end),
+    }
+}
+
 /// How many partitions the topic has. Blocks.
 pub(crate) fn partitions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,

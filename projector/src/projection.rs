@@ -6,7 +6,7 @@ use schemas::{Judge, Judgement, ReasonCode, Record};
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
-use crate::row::{Place, Verdict};
+use crate::row::{LEDGER, Place, Verdict};
 use crate::window::Window;
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
@@ -24,6 +24,8 @@ pub(crate) struct Projection {
     pub log_time: i64,
     pub window: Window,
     pub erasures: Arc<Erasures>,
+    /// Of records below this offset only verdicts are kept.
+    pub kept_from: u64,
     pub tally: Tally,
 }
 
@@ -52,7 +54,7 @@ impl Tally {
 impl Projection {
     pub(crate) fn new(partition: i32, next: u64, window: i64, erasures: Arc<Erasures>) -> Self {
         let window = Window::new(window);
-        Self { partition, next, log_time: 0, window, erasures, tally: Tally::default() }
+        Self { partition, next, log_time: 0, window, erasures, kept_from: 0, tally: Tally::default() }
     }
 
     /// Judges a record, which must not lie before those that were judged. Of a duplicate also the offset of
@@ -103,7 +105,11 @@ impl Projection {
         for reason in &judgement.reasons {
             self.tally.reasons[reason.code as usize] += 1;
         }
-        self.tally.verdict(chunk.judged(place, &judgement, record.value.unwrap_or_default()))
+        let verdict = chunk.judged(place, &judgement, record.value.unwrap_or_default());
+        if place.offset < self.kept_from {
+            chunk.keep_last_for(LEDGER);
+        }
+        self.tally.verdict(verdict)
     }
 
     /// The log holds no record at `self.next`.

@@ -107,6 +107,7 @@ pub(crate) async fn projection(
     span: i64,
 ) -> Result<Projection> {
     let mut projection = Projection::new(partition, offset, span, Arc::clone(erasures));
+    projection.kept_from = tables.horizon(partition).await?.kept_from;
     if offset == 0 {
         return Ok(projection);
     }

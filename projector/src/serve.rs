@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, erase, http, log, sequences, usage};
+use crate::{audit, erase, http, log, retention, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -124,6 +124,7 @@ pub(crate) async fn project(
     let watching = tokio::spawn(watch(Arc::clone(&work)));
     let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
     let erasing = tokio::spawn(erase::watch(Arc::clone(&work)));
+    let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
     let sequencing = tokio::spawn({
         let (client, work) =
             (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
@@ -146,6 +147,7 @@ pub(crate) async fn project(
     watching.abort();
     auditing.abort();
     erasing.abort();
+    expiring.abort();
     sequencing.abort();
     counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)

@@ -46,6 +46,13 @@ pub(crate) struct Extent {
     pub log_time: i64,
 }
 
+/// See `infra/clickhouse/0027_horizons.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+pub(crate) struct Horizon {
+    pub kept_from: u64,
+    pub expired_to: u64,
+}
+
 impl Extent {
     /// No gap and no overlap: as many rows as offsets, and they add up to what the offsets add up to.
     pub(crate) fn is_contiguous(&self) -> bool {
@@ -164,6 +171,25 @@ impl Tables {
         let (from, to) = (range.start, range.end);
         self.alter(table, &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"))
             .await
+    }
+
+    /// Zero without retention.
+    pub(crate) async fn horizon(&self, partition: i32) -> Result<Horizon> {
+        let sql = "SELECT max(h.kept_from) AS kept_from, max(h.expired_to) AS expired_to \
+                   FROM {database}.horizons AS h WHERE partition = {partition:UInt16}";
+        let query = self.client.query(&sql.replace("{database}", &self.database));
+        within(ANSWER, async { Ok(query.param("partition", partition).fetch_one().await?) }).await
+    }
+
+    pub(crate) async fn set_horizon(&self, partition: i32, horizon: Horizon) -> Result<()> {
+        let sql = "INSERT INTO {database}.horizons (partition, kept_from, expired_to) \
+                   VALUES ({partition:UInt16}, {kept_from:UInt64}, {expired_to:UInt64})";
+        let insert = self.client.query(&sql.replace("{database}", &self.database));
+        let insert = insert
+            .param("partition", partition)
+            .param("kept_from", horizon.kept_from)
+            .param("expired_to", horizon.expired_to);
+        within(ANSWER, async { Ok(insert.execute().await?) }).await
     }
 
     /// Changes what is there already, and waits until it is done.

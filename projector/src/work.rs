@@ -73,6 +73,13 @@ impl Work {
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
+    /// The first offset of a partition that is not older than `time`, milliseconds.
+    pub(crate) async fn first_at(&self, partition: i32, time: i64) -> Result<u64> {
+        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || log::first_at(&reader, &topic, partition, time));
+        Ok(asked.await.map_err(|_| Error::Stopped)??)
+    }
+
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }

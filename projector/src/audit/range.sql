@@ -1,13 +1,15 @@
 -- Exact, for a range of one partition: how often each offset is in each table, against its verdict.
 -- An offset without any row does not show up among them, so gaps are what is left of the range.
+WITH (SELECT max(kept_from) FROM {database}.horizons WHERE partition = {partition:UInt16}) AS kept_from
 SELECT
     toUInt64({to:UInt64} - {from:UInt64} - countIf(ledger > 0)) AS gaps,
     toUInt64(sum(greatest(ledger, 1) - 1 + greatest(events, 1) - 1 + greatest(rejections, 1) - 1
         + greatest(erasures, 1) - 1)) AS doubled,
-    countIf(verdict = 1 AND events = 0) AS events_missing,
-    countIf(verdict = 2 AND rejections = 0) AS rejections_missing,
+    countIf(verdict = 1 AND offset >= kept_from AND events = 0) AS events_missing,
+    countIf(verdict = 2 AND offset >= kept_from AND rejections = 0) AS rejections_missing,
     countIf(verdict = 6 AND erasures = 0) AS erasures_missing,
-    countIf(verdict != 1 AND events > 0) + countIf(verdict != 2 AND rejections > 0)
+    countIf((verdict != 1 OR offset < kept_from) AND events > 0)
+        + countIf((verdict != 2 OR offset < kept_from) AND rejections > 0)
         + countIf(verdict != 6 AND erasures > 0) AS surplus,
     countIf(of_erased > 0) AS not_erased
 FROM
