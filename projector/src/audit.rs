@@ -272,15 +272,8 @@ fn describe(found: &Faults, remaining: &Faults, heal: bool) -> String {
     if found.total() == 0 {
         return "-".into();
     }
-    let Faults {
-        gaps,
-        doubled,
-        events_missing,
-        rejections_missing,
-        erasures_missing,
-        surplus,
-        not_erased,
-    } = found;
+    let Faults { gaps, doubled, events_missing, rejections_missing, erasures_missing, surplus, not_erased } =
+        found;
     let mut text = format!(
         "{gaps} without verdict, {doubled} doubled, {events_missing} events and {rejections_missing} rejections \
          missing, {surplus} surplus"

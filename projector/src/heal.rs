@@ -58,14 +58,9 @@ pub(crate) async fn heal(
         let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
-            sequences::refresh_range(
-                &tables.bound(),
-                partition as u16,
-                start,
-                end,
-            )
-            .await
-            .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))?;
+            sequences::refresh_range(&tables.bound(), partition as u16, start, end).await.map_err(
+                |error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")),
+            )?;
         }
         healed.missing += found.missing;
         healed.wrong += found.wrong;

@@ -14,7 +14,7 @@ use crate::work::Work;
 
 const DAY: i64 = 86_400_000;
 /// Between two looks whether something expires.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Everything older than this expires, milliseconds of log time; nothing if retention is off.
 fn oldest(days: u32) -> Option<i64> {

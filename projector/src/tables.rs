@@ -8,8 +8,8 @@ use clickhouse::{Client, Compression, Row};
 use infra::database::ClickHouseConfig;
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
 use crate::erasures::Hash;
+use crate::error::{Error, Result};
 use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
 
 /// The row tables with their bit of `targets`.
@@ -169,8 +169,11 @@ impl Tables {
     /// Deletes the rows of `range` from one target, and waits until they are gone.
     pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
         let (from, to) = (range.start, range.end);
-        self.alter(table, &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"))
-            .await
+        self.alter(
+            table,
+            &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"),
+        )
+        .await
     }
 
     /// Zero without retention.
@@ -205,8 +208,7 @@ impl Tables {
         struct Erasure {
             session: Hash,
         }
-        let found: Vec<Erasure> =
-            self.fetch_all("SELECT DISTINCT session FROM {database}.erasures").await?;
+        let found: Vec<Erasure> = self.fetch_all("SELECT DISTINCT session FROM {database}.erasures").await?;
         Ok(found.into_iter().map(|erasure| erasure.session).collect())
     }
 

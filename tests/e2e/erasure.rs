@@ -55,10 +55,7 @@ async fn everything(pipeline: &Pipeline) -> String {
 /// The tables equal the log: the audits say so, and a projection of the whole log has the same rows.
 async fn equals_the_log(pipeline: &Pipeline, generation: u32) {
     pipeline.settled().await;
-    eventually(PATIENCE, async || {
-        (pipeline.get("/v1/audit").await["adds_up"] == true).then_some(())
-    })
-    .await;
+    eventually(PATIENCE, async || (pipeline.get("/v1/audit").await["adds_up"] == true).then_some(())).await;
     let verb = async |arguments: &[&str]| pipeline.settings.projector_verb(arguments).await.expect("a verb");
     verb(&["audit"]).await;
     verb(&["reproject"]).await;

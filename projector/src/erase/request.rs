@@ -60,7 +60,10 @@ pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
             .await
             .map_err(|(error, _)| anyhow!(error))
             .with_context(|| format!("session {key}: the brokers did not take the request"))?;
-        println!("session {key}: to be erased, by partition {}, offset {}", delivery.partition, delivery.offset);
+        println!(
+            "session {key}: to be erased, by partition {}, offset {}",
+            delivery.partition, delivery.offset
+        );
         places.push((delivery.partition as u16, delivery.offset as u64));
     }
     if args.wait {

@@ -9,3 +9,4 @@ mod log;
 mod zombies;
 mod heal;
 mod erase;
+mod retention;

@@ -235,6 +235,8 @@ export interface Verdicts {
 }
 export interface PartitionAudit {
   partition: number
+  /** First offset of which events and rejections are kept; 0 without retention. */
+  kept_from: number
   log_start: number | null
   log_end: number | null
   ledger_start: number

@@ -33,9 +33,11 @@ pub struct PartitionAudit {
     /// Verdicts too many.
     pub overlaps: u64,
     pub verdicts: Verdicts,
-    /// Rows of `events`: as many as were accepted.
+    /// First offset of which events and rejections are kept; 0 without retention.
+    pub kept_from: u64,
+    /// Rows of `events`: as many as were accepted, from `kept_from` on.
     pub events: u64,
-    /// Rows of `rejections`: as many as were rejected.
+    /// Rows of `rejections`: as many as were rejected, from `kept_from` on.
     pub rejections: u64,
     /// Rows of `erasures`: as many as ask to erase a session.
     pub erasures: u64,
@@ -87,6 +89,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         let bounds = log.bounds().await;
         let counts: Vec<VerdictCount> = database.query(include_str!("verdicts.sql")).fetch_all().await?;
         let rows: Vec<(u16, u64, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
+        let due: Vec<(u16, u64, u64, u64)> = database.query(include_str!("due.sql")).fetch_all().await?;
         let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
         for partition in bounds
             .keys()
@@ -103,7 +106,8 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
             let (_, events, rejections, erasures) =
                 rows.iter().find(|row| row.0 == *partition).copied().unwrap_or_default();
             (audit.events, audit.rejections, audit.erasures) = (events, rejections, erasures);
-            account(database, audit, &counts, bounds.get(partition).copied()).await?;
+            let due = due.iter().find(|row| row.0 == *partition).copied();
+            account(database, audit, &counts, due, bounds.get(partition).copied()).await?;
         }
         let mut verdicts = Verdicts::default();
         for partition in partitions.values() {
@@ -125,6 +129,7 @@ async fn account(
     database: &Database,
     audit: &mut PartitionAudit,
     counts: &[&VerdictCount],
+    due: Option<(u16, u64, u64, u64)>,
     bounds: Option<(u64, u64)>,
 ) -> Result<(), Error> {
     for count in counts {
@@ -162,9 +167,12 @@ async fn account(
             problems.push(format!("{} gaps and {} overlaps in the ledger", audit.gaps.len(), audit.overlaps));
         }
     }
+    let (_, kept_from, accepted, rejected) =
+        due.unwrap_or((audit.partition, 0, audit.verdicts.accepted, audit.verdicts.rejected));
+    audit.kept_from = kept_from;
     for (what, rows, verdicts) in [
-        ("events", audit.events, audit.verdicts.accepted),
-        ("rejections", audit.rejections, audit.verdicts.rejected),
+        ("events", audit.events, accepted),
+        ("rejections", audit.rejections, rejected),
         ("erasures", audit.erasures, audit.verdicts.erasure),
     ] {
         if rows != verdicts {
