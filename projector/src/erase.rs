@@ -21,30 +21,40 @@ use crate::work::Work;
 
 pub use request::{EraseArgs, run};
 
-/// Between two looks for erasures that other projectors found.
+/// Between two looks for erasures that other projectors found. After a round that erased, it pauses for at least
+/// three times as long as that took: a mutation touches every part, however few its rows.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks whether a mutation is at work.
+const AT_WORK: Duration = Duration::from_millis(200);
+/// So long it is waited for; then the round begins anew.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether what was judged is inserted.
 const INSERTED: Duration = Duration::from_millis(50);
 
 /// Erases again and again, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
-        if let Err(error) = round(&work).await {
+        let took = round(&work).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "erasing; trying again");
-        }
-        tokio::time::sleep(LOOK).await;
+            LOOK
+        });
+        tokio::time::sleep(LOOK.max(took * 3)).await;
     }
 }
 
-async fn round(work: &Work) -> Result<()> {
+/// Returns how long the erasing took.
+async fn round(work: &Work) -> Result<Duration> {
     work.erasures.refresh(&work.tables).await?;
     let known = work.erasures.len();
     let owned: BTreeSet<i32> = work.owned().into_iter().collect();
     let pending = known - work.erased(&owned);
     work.metrics.erasures_pending.set(if owned.is_empty() { 0 } else { pending as i64 });
+    let mut took = Duration::ZERO;
     if pending > 0 && !owned.is_empty() {
         inserted(work).await;
+        let began = Instant::now();
         let rows = apply(&work.tables, &work.tables.database).await?;
+        others_at_work(&work.tables).await?;
         {
             // A sequence that is being computed may still be one of these sessions: not before it is written.
             let _turn = work.turn.lock().await;
@@ -54,9 +64,10 @@ async fn round(work: &Work) -> Result<()> {
             tracing::info!(sessions = pending, rows, "erased");
         }
         others(work).await?;
+        took = began.elapsed();
     }
     work.set_erased(known, owned);
-    Ok(())
+    Ok(took)
 }
 
 /// Waits until everything that may have been judged without the erasures that are known now is in the tables.
@@ -109,6 +120,7 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
     let pending = include_str!("erase/pending.sql").replace("{erasures}", erasures);
     let mut erased = 0;
     loop {
+        others_at_work(tables).await?;
         let places: Vec<(u16, u64, i8)> = tables.fetch_all(&pending).await?;
         if places.is_empty() {
             return Ok(erased);
@@ -131,6 +143,19 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
         }
         erased += places.len();
     }
+}
+
+/// Waits until no mutation is at work. Another projector's may be the same, and one of ours whose answer was lost goes on
+/// by itself: repeating them would only pile them up.
+async fn others_at_work(tables: &Tables) -> Result<()> {
+    let began = Instant::now();
+    while tables.mutations().await? > 0 {
+        if began.elapsed() > PATIENCE {
+            return Err(Error::Running);
+        }
+        tokio::time::sleep(AT_WORK).await;
+    }
+    Ok(())
 }
 
 /// Erases from `sequences`. Only once the events are gone: otherwise they would be made again.

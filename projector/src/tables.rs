@@ -202,6 +202,13 @@ impl Tables {
         within(MUTATION, async { Ok(alter.execute().await?) }).await
     }
 
+    /// How many mutations are at work.
+    pub(crate) async fn mutations(&self) -> Result<u64> {
+        let sql = "SELECT count() FROM system.mutations WHERE database = {database:String} AND NOT is_done";
+        let query = self.client.query(sql).param("database", &self.database);
+        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+    }
+
     /// The sessions that are to be erased, by what is in the tables.
     pub(crate) async fn erasures(&self) -> Result<Vec<Hash>> {
         #[derive(Row, Deserialize)]

@@ -61,7 +61,7 @@ impl Sender {
 impl Traffic {
     /// A fifth of the sessions at most.
     async fn erase(&mut self, pipeline: &Pipeline, sender: &mut Sender) {
-        if sender.random.u8(..100) < 4 {
+        if sender.random.u8(..100) < 2 {
             let session = sender.sessions[sender.random.usize(..sender.sessions.len() / 5)];
             let place = pipeline.erase(session).await;
             self.erased.insert(session);
