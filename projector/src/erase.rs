@@ -7,7 +7,7 @@
 
 mod request;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,11 +46,12 @@ pub(crate) async fn watch(work: Arc<Work>) {
 async fn round(work: &Work) -> Result<Duration> {
     work.erasures.refresh(&work.tables).await?;
     let known = work.erasures.len();
-    let owned: BTreeSet<i32> = work.owned().into_iter().collect();
-    let pending = known - work.erased(&owned);
-    work.metrics.erasures_pending.set(if owned.is_empty() { 0 } else { pending as i64 });
+    let assignment = work.assignment();
+    // One without partitions has none of their rows under way: the others erase.
+    let pending = if work.owned().is_empty() { 0 } else { known - work.erased() };
+    work.metrics.erasures_pending.set(pending as i64);
     let mut took = Duration::ZERO;
-    if pending > 0 && !owned.is_empty() {
+    if pending > 0 {
         inserted(work).await;
         let began = Instant::now();
         let rows = apply(&work.tables, &work.tables.database).await?;
@@ -66,7 +67,7 @@ async fn round(work: &Work) -> Result<Duration> {
         others(work).await?;
         took = began.elapsed();
     }
-    work.set_erased(known, owned);
+    work.set_erased(known, assignment);
     Ok(took)
 }
 

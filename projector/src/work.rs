@@ -1,6 +1,6 @@
 //! What the loop and its tasks share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -42,8 +42,10 @@ struct Progress {
     log_ends: BTreeMap<i32, u64>,
     inserted_to: BTreeMap<i32, u64>,
     judged_to: BTreeMap<i32, u64>,
-    /// So many erased sessions are in no table, as far as these partitions are concerned.
-    erased: Option<(usize, BTreeSet<i32>)>,
+    /// Counts changes of `owned`.
+    assignment: u64,
+    /// So many erased sessions are in no table, as far as the partitions of that assignment are concerned.
+    erased: (usize, u64),
 }
 
 impl Work {
@@ -100,6 +102,7 @@ impl Work {
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
         progress.owned = owned;
+        progress.assignment += 1;
     }
 
     pub(crate) fn set_log_end(&self, partition: i32, end: u64) {
@@ -180,20 +183,25 @@ impl Work {
         progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
     }
 
-    /// So many erased sessions are in no table. Partitions that came since may have been left half erased.
-    pub(crate) fn erased(&self, owned: &BTreeSet<i32>) -> usize {
-        let progress = self.progress();
-        let erased = progress.erased.as_ref().filter(|(_, partitions)| owned.is_subset(partitions));
-        erased.map_or(0, |(sessions, _)| *sessions)
+    /// Changes whenever partitions come or go.
+    pub(crate) fn assignment(&self) -> u64 {
+        self.progress().assignment
     }
 
-    pub(crate) fn set_erased(&self, sessions: usize, owned: BTreeSet<i32>) {
-        self.progress().erased = Some((sessions, owned));
+    /// So many erased sessions are in no table. Partitions that came since may have been left half erased.
+    pub(crate) fn erased(&self) -> usize {
+        let progress = self.progress();
+        let (sessions, assignment) = progress.erased;
+        if assignment == progress.assignment { sessions } else { 0 }
+    }
+
+    pub(crate) fn set_erased(&self, sessions: usize, assignment: u64) {
+        self.progress().erased = (sessions, assignment);
     }
 
     /// Whether no session that is known to be erased is in a table.
     pub(crate) fn is_erased(&self) -> bool {
-        self.erased(&self.owned().into_iter().collect()) == self.erasures.len()
+        self.erased() == self.erasures.len()
     }
 
     /// How long ago the loop last turned.
