@@ -77,7 +77,15 @@ pub(crate) fn bounds<C: ConsumerContext>(
     topic: &str,
     partition: i32,
 ) -> KafkaResult<Range<u64>> {
-    let (low, high) = consumer.fetch_watermarks(topic, partition, BROKER)?;
+    let (low, high) = match consumer.fetch_watermarks(topic, partition, BROKER) {
+        // A broker that has just started may not know every partition yet, and librdkafka goes on believing what
+        // it said, as nobody subscribed to the topic: it has to be told to ask again.
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)) => {
+            consumer.fetch_metadata(Some(topic), BROKER)?;
+            consumer.fetch_watermarks(topic, partition, BROKER)?
+        }
+        answered => answered?,
+    };
     Ok(low.max(0) as u64..high.max(0) as u64)
 }
 
