@@ -27,7 +27,7 @@ SELECT
     count,
     sessions,
     median_gap_ms,
-    if(far, pair, 0) AS far_pair
+    toUInt32(if(far, pair, 0)) AS far_pair
 FROM counted
 INNER JOIN features AS first ON first.id = toUInt16(bitShiftRight(pair, 16))
 INNER JOIN features AS then ON then.id = toUInt16(bitAnd(pair, 65535))
