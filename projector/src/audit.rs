@@ -17,6 +17,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
 use crate::config::ProjectorConfig;
+use crate::erase;
+use crate::erasures::Erasures;
 use crate::error::Result;
 use crate::heal::heal;
 use crate::log;
@@ -43,17 +45,26 @@ const STEP: u64 = 500_000;
 pub(crate) struct Faults {
     /// Offsets without a verdict.
     pub gaps: u64,
-    /// Rows beyond the first of an offset, over the three tables.
+    /// Rows beyond the first of an offset, over the tables.
     pub doubled: u64,
     pub events_missing: u64,
     pub rejections_missing: u64,
-    /// Rows of events or rejections whose verdict is another one, or that have none.
+    pub erasures_missing: u64,
+    /// Rows of events, rejections or erasures whose verdict is another one, or that have none.
     pub surplus: u64,
+    /// Offsets of erased sessions, of which the ledger still says whose they are.
+    pub not_erased: u64,
 }
 
 impl Faults {
     pub(crate) fn total(&self) -> u64 {
-        self.gaps + self.doubled + self.events_missing + self.rejections_missing + self.surplus
+        self.gaps
+            + self.doubled
+            + self.events_missing
+            + self.rejections_missing
+            + self.erasures_missing
+            + self.surplus
+            + self.not_erased
     }
 
     fn add(&mut self, other: Self) {
@@ -61,7 +72,9 @@ impl Faults {
         self.doubled += other.doubled;
         self.events_missing += other.events_missing;
         self.rejections_missing += other.rejections_missing;
+        self.erasures_missing += other.erasures_missing;
         self.surplus += other.surplus;
+        self.not_erased += other.not_erased;
     }
 }
 
@@ -77,10 +90,11 @@ pub(crate) struct Totals {
     pub rejected: u64,
     pub duplicates: u64,
     pub absent: u64,
-    pub events: u64,
-    pub rejections: u64,
+    pub erased: u64,
+    pub erasure_records: u64,
     pub events_add_up: u8,
     pub rejections_add_up: u8,
+    pub erasures_add_up: u8,
 }
 
 impl Totals {
@@ -94,9 +108,8 @@ impl Totals {
             log_time: 0,
         };
         ledger.is_contiguous()
-            && self.events == self.accepted
-            && self.rejections == self.rejected
             && self.events_add_up == 1
+            && self.erasures_add_up == 1
             && self.rejections_add_up == 1
     }
 }
@@ -119,6 +132,7 @@ async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
     judge: Option<&Arc<schemas::Judge>>,
+    erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
@@ -133,9 +147,16 @@ async fn audit_range(
             && let Some(judge) = judge
         {
             tracing::warn!(partition, ?step, ?now, "healing");
-            let healed = heal(config, tables, judge, partition, step.clone()).await?;
-            tracing::info!(partition, ?step, ?healed, "healed");
-            now = faults(tables, partition, &step).await?;
+            if now.not_erased > 0 {
+                erase::apply(tables, &tables.database).await?;
+                erase::forget(tables, &tables.database).await?;
+                now = faults(tables, partition, &step).await?;
+            }
+            if now.total() > 0 {
+                let healed = heal(config, tables, judge, erasures, partition, step.clone()).await?;
+                tracing::info!(partition, ?step, ?healed, "healed");
+                now = faults(tables, partition, &step).await?;
+            }
         }
         remaining.add(now);
         progress.inc(step.end - step.start);
@@ -168,25 +189,50 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let progress =
         ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
-    let (mut bad, mut lines) = (0, Vec::new());
-    for at in &partitions {
-        let range = at.log.start.min(at.settled)..at.settled;
-        let (found, remaining) =
-            audit_range(config, &tables, judge.as_ref(), at.partition, range, &progress).await?;
-        bad += remaining.total();
-        lines.push((at, found, remaining));
+    let erasures = Arc::new(Erasures::load(&tables).await?);
+    let mut lines = Vec::new();
+    loop {
+        let known = erasures.len();
+        lines.clear();
+        for at in &partitions {
+            let range = at.log.start.min(at.settled)..at.settled;
+            let (found, remaining) =
+                audit_range(config, &tables, judge.as_ref(), &erasures, at.partition, range, &progress)
+                    .await?;
+            lines.push((at, found, remaining));
+        }
+        // An erasure that was brought back concerns what was looked at before it, too.
+        if erasures.len() == known {
+            break;
+        }
     }
+    let mut bad: u64 = lines.iter().map(|(_, _, remaining)| remaining.total()).sum();
+    let mut sequences = erase::sequences(&tables, &tables.database).await?.len() as u64;
+    if args.heal && sequences > 0 {
+        erase::forget(&tables, &tables.database).await?;
+        sequences = 0;
+    }
+    bad += sequences;
     progress.finish_and_clear();
     let totals = if args.heal { self::totals(&tables).await? } else { totals };
     println!(
-        "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8}  faults",
-        "partition", "log start", "log end", "settled to", "accepted", "rejected", "duplicate", "absent"
+        "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8} {:>8} {:>8}  faults",
+        "partition",
+        "log start",
+        "log end",
+        "settled to",
+        "accepted",
+        "rejected",
+        "duplicate",
+        "absent",
+        "erased",
+        "erasure"
     );
     for (at, found, remaining) in &lines {
         let none = Totals::default();
         let row = totals.iter().find(|row| i32::from(row.partition) == at.partition).unwrap_or(&none);
         println!(
-            "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8}  {}",
+            "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8} {:>8} {:>8}  {}",
             at.partition,
             at.log.start,
             at.log.end,
@@ -195,6 +241,8 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             row.rejected,
             row.duplicates,
             row.absent,
+            row.erased,
+            row.erasure_records,
             describe(found, remaining, args.heal)
         );
     }
@@ -203,6 +251,9 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     {
         bad += 1;
         println!("{:>9} is in the tables, but not in the log", row.partition);
+    }
+    if sequences > 0 {
+        println!("{sequences} erased sessions still have a sequence");
     }
     let settled: u64 = lines.iter().map(|(at, ..)| at.settled.saturating_sub(at.log.start)).sum();
     println!(
@@ -221,11 +272,15 @@ fn describe(found: &Faults, remaining: &Faults, heal: bool) -> String {
     if found.total() == 0 {
         return "-".into();
     }
-    let Faults { gaps, doubled, events_missing, rejections_missing, surplus } = found;
+    let Faults { gaps, doubled, events_missing, rejections_missing, erasures_missing, surplus, not_erased } =
+        found;
     let mut text = format!(
         "{gaps} without verdict, {doubled} doubled, {events_missing} events and {rejections_missing} rejections \
          missing, {surplus} surplus"
     );
+    if erasures_missing + not_erased > 0 {
+        text += &format!(", {erasures_missing} erasures missing, {not_erased} records not erased");
+    }
     if heal {
         text += &format!("; {} after healing", remaining.total());
     }
@@ -303,8 +358,18 @@ async fn round(work: &Work) -> Result<u64> {
         let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
         let range = from.min(settled)..settled;
         let progress = ProgressBar::hidden();
-        let (found, left) =
-            audit_range(&work.config, &work.tables, Some(&judge), partition, range, &progress).await?;
+        // Healing recomputes sequences, too.
+        let _turn = work.turn.lock().await;
+        let (found, left) = audit_range(
+            &work.config,
+            &work.tables,
+            Some(&judge),
+            &work.erasures,
+            partition,
+            range,
+            &progress,
+        )
+        .await?;
         if found.total() > 0 {
             work.metrics
                 .healed

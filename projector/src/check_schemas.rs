@@ -193,9 +193,9 @@ fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Re
                     open.remove(&partition);
                 }
                 if offset < end && offset.is_multiple_of(args.every) {
-                    let projection = projections
-                        .entry(partition)
-                        .or_insert_with(|| Projection::new(partition, offset, args.judge.window()));
+                    let projection = projections.entry(partition).or_insert_with(|| {
+                        Projection::new(partition, offset, args.judge.window(), Arc::default())
+                    });
                     report.compare(projection, now, then, record, args.samples);
                 }
                 progress.inc(1);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use schemas::Judgement;
+use uuid::Uuid;
 
 use crate::row::{self, Place, VERDICT_AT, Verdict};
 
@@ -57,6 +58,23 @@ impl Chunk {
         row::absent(&mut self.bytes, place);
     }
 
+    pub(crate) fn erased(&mut self, place: Place, judgement: &Judgement<'_>, first: u64) {
+        self.begin_row(place);
+        row::erased(&mut self.bytes, place, judgement, first);
+    }
+
+    pub(crate) fn erasure(&mut self, place: Place, event_id: Uuid, session: &[u8; 32]) {
+        self.begin_row(place);
+        row::erasure(&mut self.bytes, place, event_id, session);
+    }
+
+    /// The last row is for these tables at most.
+    pub(crate) fn keep_last_for(&mut self, targets: u8) {
+        if let Some(start) = self.rows.last() {
+            self.bytes[*start as usize] &= targets;
+        }
+    }
+
     fn begin_row(&mut self, place: Place) {
         assert_eq!(place.offset, self.end(), "the rows of a chunk are consecutive");
         self.oldest.get_or_insert(place.log_time);
@@ -103,8 +121,13 @@ impl ClosedChunk {
         Verdict::from_number(self.bytes[self.rows[index] as usize + VERDICT_AT]).expect("written by row.rs")
     }
 
+    /// The tables that get a row of the `index`-th offset.
+    pub(crate) fn targets(&self, index: usize) -> u8 {
+        self.bytes[self.rows[index] as usize]
+    }
+
     /// The rows of which `masks` wants at least one table, for these tables only. `masks[i]` is of the
-    /// `i`-th offset; bits that the verdict does not call for are ignored.
+    /// `i`-th offset; bits of tables that get no row of it are ignored.
     pub(crate) fn masked(&self, masks: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for (index, mask) in masks.iter().enumerate() {

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::audit::AuditArgs;
 use crate::check_schemas::CheckSchemasArgs;
 use crate::config::ProjectorConfig;
+use crate::erase::EraseArgs;
 use crate::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
 
 /// Gives every record of the log exactly one verdict, in ClickHouse.
@@ -40,6 +41,8 @@ pub enum Command {
     Reproject(Box<ReprojectArgs>),
     /// List the generations, or drop one.
     Generations(GenerationsArgs),
+    /// Ask the log to erase sessions, for ever: no table keeps anything of them.
+    Erase(EraseArgs),
     /// Compare two generations row for row. Exit code 1 if they differ.
     Compare(CompareArgs),
     /// Judge the log's history by changed schemas and say which verdicts would differ. Writes nothing.

@@ -30,6 +30,10 @@ pub struct ProjectorConfig {
     /// Where /healthz, /readyz and /metrics are answered.
     #[arg(long, env = "EYE_PROJECTOR_LISTEN", default_value = "127.0.0.1:8082")]
     pub listen: SocketAddr,
+    /// Of records that are older than so many days by the log's time, ClickHouse keeps nothing but the verdict;
+    /// 0 keeps everything.
+    #[arg(long, env = "EYE_RETENTION_DAYS", default_value_t = 0, value_name = "DAYS")]
+    pub retention_days: u32,
     /// Minutes between two audits of the partitions that this process owns; 0 for none.
     #[arg(long, env = "EYE_AUDIT_MINUTES", default_value_t = 10)]
     pub audit_minutes: u64,

@@ -31,6 +31,7 @@ use crate::log::{self, Change, LogConsumer};
 use crate::partition::{Partition, Stage};
 use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
+use crate::retention;
 use crate::settle::{Announced, Healed, settle};
 use crate::work::{Work, backoff};
 
@@ -184,7 +185,11 @@ impl Loop {
         for partition in self.slots.keys().copied().collect::<Vec<_>>() {
             self.advance(partition, now, crowded, draining);
         }
-        self.work.alive(now);
+        let judged = self.slots.iter().filter_map(|(number, slot)| match &slot.state {
+            State::Running(partition) => Some((*number, partition.projection.next)),
+            _ => None,
+        });
+        self.work.alive(now, judged.collect());
     }
 
     fn rebalance(&mut self, now: Instant) {
@@ -273,11 +278,15 @@ impl Loop {
                     let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
                     let log = work.bounds(number).await?;
                     let judge = work.judge.load_full();
+                    // Before the first record is judged, whoever found them.
+                    work.erasures.refresh(&work.tables).await?;
+                    retention::declare(&work, number).await?;
+                    let erasures = &work.erasures;
                     let window = work.config.judge.window();
                     let longest = work.config.chunks.chunk_rows as u64;
                     let commit = commit.as_ref();
                     let (plan, projection) =
-                        resume(&work.tables, &judge, number, &log, commit, window, longest).await?;
+                        resume(&work.tables, &judge, erasures, number, &log, commit, window, longest).await?;
                     Ok(Box::new((plan, projection, log)))
                 };
                 let outcome = Outcome::Resumed(resumed.await);

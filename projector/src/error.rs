@@ -8,7 +8,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A statement with this query id is at work. Fate: wait for it.
-    #[error("the same insert is still running")]
+    #[error("the same statement is still running")]
     Running,
     /// Too long ago that the intent was committed. Fate: it is committed again, if the partition is still ours.
     #[error("too late after the intent")]

@@ -17,6 +17,7 @@ use crate::audit::totals;
 use crate::config::ProjectorConfig;
 use crate::log;
 use crate::metrics::Metrics;
+use crate::row::{EVENTS, REJECTIONS};
 use crate::serve::project;
 use crate::tables::{TARGETS, Tables};
 use crate::work::Work;
@@ -124,11 +125,15 @@ async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyho
             bounds.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         progress.set_length(ends.values().sum());
         loop {
-            let done = current.load().as_ref().map_or_else(BTreeMap::new, |work| {
+            let work = current.load_full();
+            let done = work.as_ref().map_or_else(BTreeMap::new, |work| {
                 ends.keys().map(|partition| (*partition, work.inserted_to(*partition).unwrap_or(0))).collect()
             });
             progress.set_position(done.values().sum());
-            if ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end) {
+            let reached =
+                ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end);
+            // What was judged before its session's erasure was read must not be shown.
+            if reached && work.is_some_and(|work| work.is_erased()) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -206,10 +211,15 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let (ends_of_one, ends_of_other) = (ends(totals(&one).await?), ends(totals(&other).await?));
     let mut different = 0u64;
     let mut compared = 0u64;
-    for (_, table) in TARGETS {
+    for (target, table) in TARGETS {
         let columns = columns(&one, table).await?;
         for (&partition, &end) in &ends_of_one {
             let to = end.min(ends_of_other.get(&partition).copied().unwrap_or(0));
+            // Retention may have come further in one of them.
+            let (horizon, of_other) =
+                (one.horizon(partition.into()).await?, other.horizon(partition.into()).await?);
+            let kept_from = horizon.kept_from.max(of_other.kept_from);
+            let from = if matches!(target, EVENTS | REJECTIONS) { kept_from } else { 0 };
             let fingerprint = |tables: &Tables| {
                 let sql = include_str!("generations/compare.sql")
                     .replace("{columns}", &columns)
@@ -219,6 +229,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                     .client()
                     .query(&sql)
                     .param("partition", partition)
+                    .param("from", from)
                     .param("to", to)
                     .fetch_one::<(u64, u64)>()
             };
@@ -235,6 +246,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                     .client()
                     .query(&sql)
                     .param("partition", partition)
+                    .param("from", from)
                     .param("to", to)
                     .fetch_all()
                     .await?;

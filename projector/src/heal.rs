@@ -11,6 +11,7 @@ use schemas::Judge;
 
 use crate::chunk::{Chunk, ClosedChunk};
 use crate::config::ProjectorConfig;
+use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::projection::Projection;
@@ -28,10 +29,12 @@ pub(crate) async fn heal(
     config: &ProjectorConfig,
     tables: &Tables,
     judge: &Arc<Judge>,
+    erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
 ) -> Result<Healed> {
-    let projection = resume::projection(tables, judge, partition, range.start, config.judge.window()).await?;
+    let window = config.judge.window();
+    let projection = resume::projection(tables, judge, erasures, partition, range.start, window).await?;
     let mut reading = Reading {
         consumer: Arc::new(log::reader(&config.kafka)?),
         topic: config.kafka.topic.clone(),
@@ -55,14 +58,9 @@ pub(crate) async fn heal(
         let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
-            sequences::refresh_range(
-                &tables.client().clone().with_database(&tables.database),
-                partition as u16,
-                start,
-                end,
-            )
-            .await
-            .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))?;
+            sequences::refresh_range(&tables.bound(), partition as u16, start, end).await.map_err(
+                |error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")),
+            )?;
         }
         healed.missing += found.missing;
         healed.wrong += found.wrong;

@@ -15,6 +15,8 @@
 //! - `resume`: where a partition goes on; `intent`: what is announced
 //! - `settle`: verify and heal a chunk; `tables`: the statements
 //! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks
+//! - `erasures`: the sessions that the log asks to erase; [`erase`]: what the tables hold of them goes
+//! - `retention`: how much of the log the tables keep
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
 //! - [`check_schemas`]: what changed schemas would make of the log's history
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
@@ -26,6 +28,7 @@ mod consume;
 mod partition;
 mod pace;
 mod projection;
+mod erasures;
 mod window;
 mod row;
 mod chunk;
@@ -35,6 +38,8 @@ mod settle;
 mod tables;
 pub mod audit;
 mod heal;
+pub mod erase;
+mod retention;
 pub mod generations;
 pub mod check_schemas;
 pub mod sequences;

@@ -77,8 +77,32 @@ pub(crate) fn bounds<C: ConsumerContext>(
     topic: &str,
     partition: i32,
 ) -> KafkaResult<Range<u64>> {
-    let (low, high) = consumer.fetch_watermarks(topic, partition, BROKER)?;
+    let (low, high) = match consumer.fetch_watermarks(topic, partition, BROKER) {
+        // A broker that has just started may not know every partition yet, and librdkafka goes on believing what
+        // it said, as nobody subscribed to the topic: it has to be told to ask again.
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)) => {
+            consumer.fetch_metadata(Some(topic), BROKER)?;
+            consumer.fetch_watermarks(topic, partition, BROKER)?
+        }
+        answered => answered?,
+    };
     Ok(low.max(0) as u64..high.max(0) as u64)
+}
+
+/// The first offset whose record is not older than `time` (milliseconds); the end of the log if all are. Blocks.
+pub(crate) fn first_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    time: i64,
+) -> KafkaResult<u64> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(time))?;
+    let found = consumer.offsets_for_times(list, BROKER)?;
+    match found.find_partition(topic, partition).map(|element| element.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset as u64),
+        _ => Ok(bounds(consumer, topic, partition)?.end),
+    }
 }
 
 /// How many partitions the topic has. Blocks.

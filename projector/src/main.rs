@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use projector::cli::{Cli, Command};
-use projector::{audit, check_schemas, cli, generations};
+use projector::{audit, check_schemas, cli, erase, generations};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Migrate(args) => cli::migrate(&args).await?,
         Command::Audit(args) => return audit::run(&args).await,
         Command::Reproject(args) => generations::reproject(&args, infra::shutdown::signal()).await?,
+        Command::Erase(args) => erase::run(&args).await?,
         Command::Generations(args) => generations::list(&args).await?,
         Command::Compare(args) => return generations::compare(&args).await,
         Command::CheckSchemas(args) => {

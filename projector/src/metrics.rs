@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub window_ids: IntGauge,
     /// When `sequences` last included all that was in the tables, in seconds since 1970.
     pub sequences_timestamp: IntGauge,
+    /// Erased sessions of which something may be left in the tables.
+    pub erasures_pending: IntGauge,
     /// Faults that the last audit found: 0 if all adds up, -1 before the first.
     pub audit_faults: IntGauge,
 }
@@ -107,6 +109,10 @@ impl Metrics {
             sequences_timestamp: gauge(
                 "sequences_timestamp_seconds",
                 "When the sessions' sequences last included everything, in seconds since 1970",
+            )?,
+            erasures_pending: gauge(
+                "erasures_pending",
+                "Erased sessions of which something may be left in the tables",
             )?,
             audit_faults: gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
             registry: registry.clone(),

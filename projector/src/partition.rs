@@ -221,7 +221,7 @@ mod tests {
     fn partition(plan: Plan, rows: usize) -> Partition {
         let chunks =
             ChunkConfig { chunk_rows: rows, chunk_bytes: 1 << 20, quick_ms: 20, chunk_memory: 1 << 30 };
-        let projection = Projection::new(0, plan.start, 1000);
+        let projection = Projection::new(0, plan.start, 1000, Arc::default());
         Partition::new(plan, projection, &chunks, 0, Instant::now())
     }
 

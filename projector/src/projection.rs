@@ -1,9 +1,12 @@
 //! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
 
+use std::sync::Arc;
+
 use schemas::{Judge, Judgement, ReasonCode, Record};
 
 use crate::chunk::Chunk;
-use crate::row::{Place, Verdict};
+use crate::erasures::{self, Erasures};
+use crate::row::{LEDGER, Place, Verdict};
 use crate::window::Window;
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
@@ -20,6 +23,9 @@ pub(crate) struct Projection {
     /// run backwards where a topic takes the producers' times, or a new leader's clock is behind.
     pub log_time: i64,
     pub window: Window,
+    pub erasures: Arc<Erasures>,
+    /// Of records below this offset only verdicts are kept.
+    pub kept_from: u64,
     pub tally: Tally,
 }
 
@@ -46,8 +52,9 @@ impl Tally {
 }
 
 impl Projection {
-    pub(crate) fn new(partition: i32, next: u64, window: i64) -> Self {
-        Self { partition, next, log_time: 0, window: Window::new(window), tally: Tally::default() }
+    pub(crate) fn new(partition: i32, next: u64, window: i64, erasures: Arc<Erasures>) -> Self {
+        let window = Window::new(window);
+        Self { partition, next, log_time: 0, window, erasures, kept_from: 0, tally: Tally::default() }
     }
 
     /// Judges a record, which must not lie before those that were judged. Of a duplicate also the offset of
@@ -57,8 +64,7 @@ impl Projection {
         judge: &Judge,
         record: &mut Record<'a>,
     ) -> (Judgement<'a>, Option<u64>) {
-        self.log_time = self.log_time.max(record.log_time_ms.min(LAST_TIME));
-        record.log_time_ms = self.log_time;
+        self.see_time(record);
         let judgement = judge.judge(record);
         // A derived id is this record's alone. Most ids are no UUIDv5 and need no comparison.
         let id = judgement.event_id;
@@ -68,12 +74,30 @@ impl Projection {
         (judgement, first)
     }
 
+    /// The record's log time becomes the running maximum.
+    fn see_time(&mut self, record: &mut Record<'_>) {
+        self.log_time = self.log_time.max(record.log_time_ms.min(LAST_TIME));
+        record.log_time_ms = self.log_time;
+    }
+
     /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
     pub(crate) fn record(&mut self, judge: &Judge, mut record: Record<'_>, chunk: &mut Chunk) -> Verdict {
         debug_assert_eq!(record.offset as u64, self.next);
+        if let Some(session) = record.erases() {
+            let hash = erasures::hash(session);
+            self.see_time(&mut record);
+            chunk.erasure(self.place(), judge.derived_id(record.partition, record.offset), &hash);
+            self.erasures.add(hash);
+            self.next += 1;
+            return self.tally.verdict(Verdict::Erasure);
+        }
         let (judgement, first) = self.judge(judge, &mut record);
         let place = self.place();
         self.next += 1;
+        if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
+            chunk.erased(place, &judgement, first.unwrap_or(place.offset));
+            return self.tally.verdict(Verdict::Erased);
+        }
         if let Some(first) = first {
             chunk.duplicate(place, &judgement, first);
             return self.tally.verdict(Verdict::Duplicate);
@@ -81,7 +105,11 @@ impl Projection {
         for reason in &judgement.reasons {
             self.tally.reasons[reason.code as usize] += 1;
         }
-        self.tally.verdict(chunk.judged(place, &judgement, record.value.unwrap_or_default()))
+        let verdict = chunk.judged(place, &judgement, record.value.unwrap_or_default());
+        if place.offset < self.kept_from {
+            chunk.keep_last_for(LEDGER);
+        }
+        self.tally.verdict(verdict)
     }
 
     /// The log holds no record at `self.next`.

@@ -3,9 +3,11 @@
 //! State must come from a contiguous ledger: if it has a gap, everything from there on is judged again.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemas::Judge;
 
+use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::intent;
 use crate::projection::Projection;
@@ -71,9 +73,11 @@ pub(crate) fn plan(
 }
 
 /// Reads the ledger and makes the plan, and the state before its first offset.
+#[expect(clippy::too_many_arguments, reason = "what a projection is a function of")]
 pub(crate) async fn resume(
     tables: &Tables,
     judge: &Judge,
+    erasures: &Arc<Erasures>,
     partition: i32,
     log: &Range<u64>,
     commit: Option<&Commit>,
@@ -89,7 +93,7 @@ pub(crate) async fn resume(
         Extent { first, .. } => tables.first_gap(partition, first).await?,
     };
     let plan = plan(partition, log, commit, ledger, ledger_end, longest)?;
-    let projection = projection(tables, judge, partition, plan.start, window).await?;
+    let projection = projection(tables, judge, erasures, partition, plan.start, window).await?;
     Ok((plan, projection))
 }
 
@@ -97,11 +101,13 @@ pub(crate) async fn resume(
 pub(crate) async fn projection(
     tables: &Tables,
     judge: &Judge,
+    erasures: &Arc<Erasures>,
     partition: i32,
     offset: u64,
     span: i64,
 ) -> Result<Projection> {
-    let mut projection = Projection::new(partition, offset, span);
+    let mut projection = Projection::new(partition, offset, span, Arc::clone(erasures));
+    projection.kept_from = tables.horizon(partition).await?.kept_from;
     if offset == 0 {
         return Ok(projection);
     }

@@ -15,10 +15,15 @@ pub(crate) enum Verdict {
     Duplicate = 3,
     /// The log holds no record at this offset: a transaction marker, an aborted record.
     Absent = 4,
+    /// Of a session that is erased, see [`crate::erasures`].
+    Erased = 5,
+    /// Asks to erase a session.
+    Erasure = 6,
 }
 
 impl Verdict {
-    pub(crate) const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -26,6 +31,8 @@ impl Verdict {
             Self::Rejected => "rejected",
             Self::Duplicate => "duplicate",
             Self::Absent => "absent",
+            Self::Erased => "erased",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -38,7 +45,8 @@ impl Verdict {
         match self {
             Self::Accepted => LEDGER | EVENTS,
             Self::Rejected => LEDGER | REJECTIONS,
-            Self::Duplicate | Self::Absent => LEDGER,
+            Self::Duplicate | Self::Absent | Self::Erased => LEDGER,
+            Self::Erasure => LEDGER | ERASURES,
         }
     }
 }
@@ -46,6 +54,7 @@ impl Verdict {
 pub(crate) const LEDGER: u8 = 1;
 pub(crate) const EVENTS: u8 = 2;
 pub(crate) const REJECTIONS: u8 = 4;
+pub(crate) const ERASURES: u8 = 8;
 
 /// Of a record that is too large to be judged, this much is kept in `rejections.raw`.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;
@@ -107,16 +116,42 @@ pub(crate) fn duplicate(out: &mut Vec<u8>, place: Place, judgement: &Judgement<'
 
 /// An offset at which the log holds no record.
 pub(crate) fn absent(out: &mut Vec<u8>, place: Place) -> Verdict {
-    start(out, place, Verdict::Absent, Uuid::nil(), Uuid::nil());
+    bare(out, place, Verdict::Absent, Uuid::nil(), place.log_time * 1000, 0, b"")
+}
+
+/// A record of an erased session: of what it was nothing stays but its event id, whose first record is at
+/// offset `first`. What `tables/erase.sql` makes of a row that was there already must be the same.
+pub(crate) fn erased(out: &mut Vec<u8>, place: Place, judgement: &Judgement<'_>, first: u64) -> Verdict {
+    bare(out, place, Verdict::Erased, judgement.event_id, judgement.received_at, first, b"")
+}
+
+/// A request to erase the session with this hash.
+pub(crate) fn erasure(out: &mut Vec<u8>, place: Place, event_id: Uuid, session: &[u8; 32]) -> Verdict {
+    bare(out, place, Verdict::Erasure, event_id, place.log_time * 1000, 0, session)
+}
+
+/// Without session, application, feature, data, times of the sender, reasons.
+fn bare(
+    out: &mut Vec<u8>,
+    place: Place,
+    verdict: Verdict,
+    event_id: Uuid,
+    received_at: i64,
+    first: u64,
+    raw: &[u8],
+) -> Verdict {
+    start(out, place, verdict, event_id, Uuid::nil());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&0i64.to_le_bytes());
     out.push(1);
-    out.extend_from_slice(&(place.log_time * 1000).to_le_bytes());
+    out.extend_from_slice(&received_at.to_le_bytes());
     out.extend_from_slice(&place.log_time.to_le_bytes());
     out.extend_from_slice(&0u16.to_le_bytes());
-    out.extend_from_slice(&0u64.to_le_bytes());
-    out.extend_from_slice(&EMPTY_END);
-    Verdict::Absent
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&[0; 3]);
+    string(out, raw);
+    out.push(0);
+    verdict
 }
 
 /// No reasons, a total of none, no raw bytes, no traceparent.

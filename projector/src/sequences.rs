@@ -8,11 +8,13 @@
 //! million events, or a table far behind, so makes the lag grow, and never takes the machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::usage;
 
@@ -44,9 +46,14 @@ pub struct Refreshed {
 }
 
 /// Brings `sequences` up to `confirmed()` again and again, until it is dropped. `client` is bound to the
-/// database of the generation; `confirmed` names the partitions that this projector was given; `complete`
+/// database of the generation; a pass waits for its `turn`; `confirmed` names the partitions that this projector was given; `complete`
 /// is called whenever nothing was left to include.
-pub async fn run(client: Client, confirmed: impl Fn() -> Positions, complete: impl Fn()) {
+pub async fn run(
+    client: Client,
+    turn: Arc<Mutex<()>>,
+    confirmed: impl Fn() -> Positions,
+    complete: impl Fn(),
+) {
     let mut verified: Option<Instant> = None;
     loop {
         let positions = confirmed();
@@ -57,8 +64,10 @@ pub async fn run(client: Client, confirmed: impl Fn() -> Positions, complete: im
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
             }
         }
+        let mine = turn.lock().await;
         let began = Instant::now();
         let pass = refresh(&client, &positions).await;
+        drop(mine);
         if matches!(pass, Ok(Refreshed { behind: 0, .. })) {
             complete();
         }

@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, http, log, sequences, usage};
+use crate::{audit, erase, http, log, retention, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -123,11 +123,13 @@ pub(crate) async fn project(
     })?;
     let watching = tokio::spawn(watch(Arc::clone(&work)));
     let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
+    let erasing = tokio::spawn(erase::watch(Arc::clone(&work)));
+    let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
     let sequencing = tokio::spawn({
         let (client, work) =
             (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
-        let metrics = work.metrics.clone();
-        sequences::run(client, move || work.confirmed(), move || metrics.sequences_are_complete())
+        let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
+        sequences::run(client, turn, move || work.confirmed(), move || metrics.sequences_are_complete())
     });
     let counting = tokio::spawn({
         let (client, work) =
@@ -144,6 +146,8 @@ pub(crate) async fn project(
     };
     watching.abort();
     auditing.abort();
+    erasing.abort();
+    expiring.abort();
     sequencing.abort();
     counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)

@@ -135,7 +135,7 @@ async fn wait_for_running(tables: &Tables, id: &str) -> Result<()> {
 
 async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Comparison> {
     let range = chunk.range();
-    let mut missing: Vec<u8> = (0..chunk.rows()).map(|index| chunk.verdict(index).targets()).collect();
+    let mut missing: Vec<u8> = (0..chunk.rows()).map(|index| chunk.targets(index)).collect();
     let mut wrong = vec![0; chunk.rows()];
     let mut any_present = false;
     for (target, table) in TARGETS {
@@ -180,7 +180,7 @@ async fn remove_wrong(
         tracing::warn!(table, partition, from, to, "rows that are doubled or of another verdict: replaced");
         tables.delete(table, partition, &(from..to)).await?;
         for (index, mask) in missing.iter_mut().enumerate().take(last + 1).skip(first) {
-            *mask |= chunk.verdict(index).targets() & target;
+            *mask |= chunk.targets(index) & target;
         }
     }
     Ok(missing)

@@ -8,12 +8,13 @@ use clickhouse::{Client, Compression, Row};
 use infra::database::ClickHouseConfig;
 use serde::Deserialize;
 
+use crate::erasures::Hash;
 use crate::error::{Error, Result};
-use crate::row::{EVENTS, LEDGER, REJECTIONS};
+use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
 
 /// The row tables with their bit of `targets`.
-pub(crate) const TARGETS: [(u8, &str); 3] =
-    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections")];
+pub(crate) const TARGETS: [(u8, &str); 4] =
+    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
 /// ClickHouse cuts an insert into blocks of at most this many rows (and 256 MiB), and only one block is
 /// all or nothing. A chunk has to stay below.
@@ -22,8 +23,8 @@ pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 /// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
-/// A delete rewrites parts.
-const DELETE: Duration = Duration::from_secs(600);
+/// A mutation rewrites parts.
+const MUTATION: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct Tables {
@@ -43,6 +44,13 @@ pub(crate) struct Extent {
     pub sum: u64,
     /// Milliseconds.
     pub log_time: i64,
+}
+
+/// See `infra/clickhouse/0027_horizons.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+pub(crate) struct Horizon {
+    pub kept_from: u64,
+    pub expired_to: u64,
 }
 
 impl Extent {
@@ -160,18 +168,72 @@ impl Tables {
 
     /// Deletes the rows of `range` from one target, and waits until they are gone.
     pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
-        let sql = format!(
-            "ALTER TABLE {} DELETE WHERE partition = {partition} AND offset >= {} AND offset < {}",
-            self.config.mutable(&self.database, table),
-            range.start,
-            range.end
-        );
-        let delete = self.client.query(&sql).with_setting("mutations_sync", "2");
-        within(DELETE, async { Ok(delete.execute().await?) }).await
+        let (from, to) = (range.start, range.end);
+        self.alter(
+            table,
+            &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"),
+        )
+        .await
+    }
+
+    /// Zero without retention.
+    pub(crate) async fn horizon(&self, partition: i32) -> Result<Horizon> {
+        let sql = "SELECT max(h.kept_from) AS kept_from, max(h.expired_to) AS expired_to \
+                   FROM {database}.horizons AS h WHERE partition = {partition:UInt16}";
+        let query = self.client.query(&sql.replace("{database}", &self.database));
+        within(ANSWER, async { Ok(query.param("partition", partition).fetch_one().await?) }).await
+    }
+
+    pub(crate) async fn set_horizon(&self, partition: i32, horizon: Horizon) -> Result<()> {
+        let sql = "INSERT INTO {database}.horizons (partition, kept_from, expired_to) \
+                   VALUES ({partition:UInt16}, {kept_from:UInt64}, {expired_to:UInt64})";
+        let insert = self.client.query(&sql.replace("{database}", &self.database));
+        let insert = insert
+            .param("partition", partition)
+            .param("kept_from", horizon.kept_from)
+            .param("expired_to", horizon.expired_to);
+        within(ANSWER, async { Ok(insert.execute().await?) }).await
+    }
+
+    /// Changes what is there already, and waits until it is done.
+    pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
+        let sql = format!("ALTER TABLE {} {mutation}", self.config.mutable(&self.database, table));
+        let alter = self.client.query(&sql).with_setting("mutations_sync", "2");
+        within(MUTATION, async { Ok(alter.execute().await?) }).await
+    }
+
+    /// How many mutations are at work.
+    pub(crate) async fn mutations(&self) -> Result<u64> {
+        let sql = "SELECT count() FROM system.mutations WHERE database = {database:String} AND NOT is_done";
+        let query = self.client.query(sql).param("database", &self.database);
+        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+    }
+
+    /// The sessions that are to be erased, by what is in the tables.
+    pub(crate) async fn erasures(&self) -> Result<Vec<Hash>> {
+        #[derive(Row, Deserialize)]
+        struct Erasure {
+            session: Hash,
+        }
+        let found: Vec<Erasure> = self.fetch_all("SELECT DISTINCT session FROM {database}.erasures").await?;
+        Ok(found.into_iter().map(|erasure| erasure.session).collect())
+    }
+
+    pub(crate) async fn fetch_all<T>(&self, sql: &str) -> Result<Vec<T>>
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let query = self.client.query(&sql.replace("{database}", &self.database));
+        within(MUTATION, async { Ok(query.fetch_all().await?) }).await
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A client whose statements name tables without a database.
+    pub(crate) fn bound(&self) -> Client {
+        self.client.clone().with_database(&self.database)
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use schemas::Judge;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as Turn, Semaphore};
 
 use crate::chunk::ClosedChunk;
 use crate::config::ProjectorConfig;
+use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::metrics::Metrics;
@@ -23,7 +24,10 @@ pub(crate) struct Work {
     pub tables: Tables,
     /// Replaced when the event types or applications are read again.
     pub judge: ArcSwap<Judge>,
+    pub erasures: Arc<Erasures>,
     pub metrics: Metrics,
+    /// Of those who write `sequences`.
+    pub turn: Arc<Turn<()>>,
     /// One partition at a time looks where to go on.
     pub resuming: Semaphore,
     reader: Arc<log::LogConsumer>,
@@ -37,6 +41,11 @@ struct Progress {
     /// By partition.
     log_ends: BTreeMap<i32, u64>,
     inserted_to: BTreeMap<i32, u64>,
+    judged_to: BTreeMap<i32, u64>,
+    /// Counts changes of `owned`.
+    assignment: u64,
+    /// So many erased sessions are in no table, as far as the partitions of that assignment are concerned.
+    erased: (usize, u64),
 }
 
 impl Work {
@@ -49,7 +58,9 @@ impl Work {
         Ok(Self {
             tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
             judge: ArcSwap::from_pointee(judge),
+            erasures: Arc::default(),
             metrics,
+            turn: Arc::default(),
             resuming: Semaphore::new(1),
             reader: Arc::new(log::reader(&config.kafka)?),
             state: Mutex::default(),
@@ -61,6 +72,13 @@ impl Work {
     pub(crate) async fn bounds(&self, partition: i32) -> Result<Range<u64>> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::bounds(&reader, &topic, partition));
+        Ok(asked.await.map_err(|_| Error::Stopped)??)
+    }
+
+    /// The first offset of a partition that is not older than `time`, milliseconds.
+    pub(crate) async fn first_at(&self, partition: i32, time: i64) -> Result<u64> {
+        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || log::first_at(&reader, &topic, partition, time));
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
@@ -84,6 +102,7 @@ impl Work {
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
         progress.owned = owned;
+        progress.assignment += 1;
     }
 
     pub(crate) fn set_log_end(&self, partition: i32, end: u64) {
@@ -151,8 +170,38 @@ impl Work {
         *tally = Tally::default();
     }
 
-    pub(crate) fn alive(&self, now: Instant) {
-        self.progress().alive = Some(now);
+    /// The loop has turned at `now`; every partition that runs is judged this far.
+    pub(crate) fn alive(&self, now: Instant, judged_to: BTreeMap<i32, u64>) {
+        let mut progress = self.progress();
+        progress.alive = Some(now);
+        progress.judged_to = judged_to;
+    }
+
+    /// How far each partition is judged, if the loop has turned since.
+    pub(crate) fn judged(&self, since: Instant) -> Option<BTreeMap<i32, u64>> {
+        let progress = self.progress();
+        progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
+    }
+
+    /// Changes whenever partitions come or go.
+    pub(crate) fn assignment(&self) -> u64 {
+        self.progress().assignment
+    }
+
+    /// So many erased sessions are in no table. Partitions that came since may have been left half erased.
+    pub(crate) fn erased(&self) -> usize {
+        let progress = self.progress();
+        let (sessions, assignment) = progress.erased;
+        if assignment == progress.assignment { sessions } else { 0 }
+    }
+
+    pub(crate) fn set_erased(&self, sessions: usize, assignment: u64) {
+        self.progress().erased = (sessions, assignment);
+    }
+
+    /// Whether no session that is known to be erased is in a table.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.erased() == self.erasures.len()
     }
 
     /// How long ago the loop last turned.

@@ -143,7 +143,7 @@ impl Ask {
         #[derive(Row, Deserialize)]
         struct Revision {
             rows: u64,
-            deleted: u32,
+            changed: u64,
         }
         let as_of = AsOf::read(&self.database, basis).await?;
         let revision: Revision = self.database.query(include_str!("answer/revision.sql")).fetch_one().await?;
@@ -151,7 +151,7 @@ impl Ask {
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
         key.extend_from_slice(&revision.rows.to_le_bytes());
-        key.extend_from_slice(&revision.deleted.to_le_bytes());
+        key.extend_from_slice(&revision.changed.to_le_bytes());
         for (partition, position) in &as_of.positions {
             key.extend_from_slice(&partition.to_le_bytes());
             key.extend_from_slice(&position.to_le_bytes());

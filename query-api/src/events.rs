@@ -236,7 +236,7 @@ impl From<(String, String, String, String)> for Reason {
 pub struct Place {
     pub partition: u16,
     pub offset: u64,
-    /// accepted, rejected or duplicate.
+    /// accepted, rejected, duplicate, erased (its session is) or erasure (a request to erase one).
     pub verdict: String,
     pub session_id: Id,
     pub timestamp: Time,
@@ -244,7 +244,7 @@ pub struct Place {
     /// The broker's time, in milliseconds since 1970.
     pub log_time: i64,
     pub schema_version: u16,
-    /// Of a duplicate: the offset in the same partition that it repeats.
+    /// Of a duplicate or an erased record: the first offset in the same partition with this event id.
     pub first_offset: u64,
 }
 
@@ -253,7 +253,7 @@ pub struct Place {
 pub struct Fate {
     pub event_id: Id,
     pub verdict: String,
-    /// Null where it could not be read.
+    /// Null where it could not be read, or is erased.
     pub session_id: Option<Id>,
     pub timestamp: Option<Time>,
     pub received_at: Time,
@@ -315,7 +315,8 @@ pub async fn fate(
         let rank = |place: &&Place| match place.verdict.as_str() {
             "accepted" => 0,
             "rejected" => 1,
-            _ => 2,
+            "erased" => 2,
+            _ => 3,
         };
         let Some(place) = places.iter().min_by_key(rank) else {
             let positions: u64 = as_of.positions.values().sum();

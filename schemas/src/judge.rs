@@ -68,7 +68,8 @@ impl Default for Settings {
 pub struct Judgement<'a> {
     /// The sender's `event_id`, or else the header's, or else UUIDv5 of topic, partition, offset.
     pub event_id: Uuid,
-    /// `None` only if rejected.
+    /// The event's, or else the record's key: bytes that can't be read are of a session, too. `None` only
+    /// if rejected.
     pub session_id: Option<Uuid>,
     /// The application as the header names it (lossy if not UTF-8, its first 255 characters); empty
     /// if there is no header.
@@ -155,6 +156,7 @@ impl Judge {
                 judgement.schema_version = self.check_type(&judgement, data, &mut reasons);
             }
         }
+        judgement.session_id = judgement.session_id.or_else(|| record.keyed_session());
         judgement.event_id = event_id
             .or_else(|| header_id(record))
             .unwrap_or_else(|| self.derived_id(record.partition, record.offset));

@@ -1,3 +1,5 @@
+use uuid::Uuid;
+
 /// Names of the record headers that the gateway writes and the judge reads.
 pub mod header {
     /// The application that sent the event: a name in the registry of applications, UTF-8.
@@ -8,6 +10,10 @@ pub mod header {
     pub const RECEIVED_AT: &str = "received_at";
     /// W3C trace context of the request that brought the event.
     pub const TRACEPARENT: &str = "traceparent";
+    /// What the record asks to erase: [`ERASE_SESSION`] or nothing. The gateway never writes it.
+    pub const ERASE: &str = "erase";
+    /// The session that is the record's key.
+    pub const ERASE_SESSION: &str = "session";
 }
 
 /// A log record as a consumer got it; everything is borrowed from the consumer's buffer.
@@ -15,7 +21,7 @@ pub mod header {
 pub struct Record<'a> {
     pub partition: i32,
     pub offset: i64,
-    /// Should be the session id (it chose the partition); the judge does not look at it.
+    /// Should be the session id (it chose the partition). The judge looks at it only where the value names none.
     pub key: Option<&'a [u8]>,
     /// The event's JSON as its sender wrote it; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
@@ -32,6 +38,22 @@ pub struct Headers<'a> {
     pub event_id: Option<&'a [u8]>,
     pub received_at: Option<&'a [u8]>,
     pub traceparent: Option<&'a [u8]>,
+    pub erase: Option<&'a [u8]>,
+}
+
+impl Record<'_> {
+    /// The session that this record asks to erase. A record with the header and without a session as its
+    /// key is none: it is judged as any other.
+    pub fn erases(&self) -> Option<Uuid> {
+        let asks = self.headers.erase == Some(header::ERASE_SESSION.as_bytes());
+        // Zero stands for "could not be read" in the tables.
+        self.keyed_session().filter(|session| asks && !session.is_nil())
+    }
+
+    /// The session that the key names.
+    pub(crate) fn keyed_session(&self) -> Option<Uuid> {
+        Uuid::try_parse_ascii(self.key?).ok()
+    }
 }
 
 impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for Headers<'a> {
@@ -43,6 +65,7 @@ impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for Headers<'a> {
                 header::EVENT_ID => &mut known.event_id,
                 header::RECEIVED_AT => &mut known.received_at,
                 header::TRACEPARENT => &mut known.traceparent,
+                header::ERASE => &mut known.erase,
                 _ => continue,
             };
             *slot = slot.or(value);

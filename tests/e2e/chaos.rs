@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness::Pipeline;
 use harness::proxy::Proxy;
+use harness::{Pipeline, eventually};
 use local_stack::{KafkaOptions, Stack, StackOptions};
 
 use faults::Faults;
 use traffic::Traffic;
+use uuid::Uuid;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
@@ -51,6 +52,10 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     enough.store(true, Ordering::Relaxed);
     let (http, direct): (Traffic, Traffic) = (http.await.unwrap(), direct.await.unwrap());
     pipeline.settled().await;
+    eventually(Duration::from_secs(120), async || {
+        left_of(&pipeline, http.erased.union(&direct.erased)).await.is_empty().then_some(())
+    })
+    .await;
 
     let verdicts = pipeline.verdicts().await;
     let ends = pipeline.log_ends();
@@ -81,7 +86,7 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     }
     let audit = pipeline.get("/v1/audit").await;
     assert_eq!(audit["adds_up"], true, "{audit}");
-    for expected in ["accepted", "duplicate", "invalid_json", "data_invalid"] {
+    for expected in ["accepted", "duplicate", "invalid_json", "data_invalid", "erased", "erasure"] {
         assert!(outcomes.contains_key(expected), "the traffic has {expected}: {outcomes:?}");
     }
 
@@ -90,4 +95,21 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     println!("{said}");
     let said = pipeline.settings.projector_verb(&["compare", "1", "2"]).await.expect("two equal generations");
     println!("chaos: {said}");
+}
+
+/// The tables that still have something of these sessions.
+async fn left_of(pipeline: &Pipeline, sessions: impl Iterator<Item = &Uuid>) -> Vec<String> {
+    let sessions: Vec<String> = sessions.map(Uuid::to_string).collect();
+    let mut left = Vec::new();
+    for table in ["ledger", "events", "rejections", "sequences"] {
+        let sql = format!(
+            "SELECT count() FROM {}_g1.{table} WHERE toString(session_id) IN {{sessions:Array(String)}}",
+            pipeline.settings.database
+        );
+        let query = pipeline.clickhouse().query(&sql).param("sessions", &sessions);
+        if query.fetch_one::<u64>().await.expect("the rows") > 0 {
+            left.push(table.to_owned());
+        }
+    }
+    left
 }

@@ -3,5 +3,6 @@
 
 mod chaos;
 mod demo;
+mod erasure;
 mod first_events;
 mod straight_to_kafka;

@@ -118,7 +118,7 @@ impl Pipeline {
     /// `GET` on the query API; the answer must be 200.
     pub async fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask(path).await;
-        assert_eq!(status, 200, "{path}: {answer}");
+        assert_eq!(status, 200, "{path}: {answer}\n{}", self.query_api.log_end(10));
         answer
     }
 
@@ -138,7 +138,17 @@ impl Pipeline {
 
     /// Writes one record straight to Kafka.
     pub async fn produce(&self, key: &str, value: Option<&[u8]>, app: &str) -> Place {
-        let headers = OwnedHeaders::new().insert(Header { key: "app", value: Some(app) });
+        self.produce_with(key, value, Header { key: "app", value: Some(app) }).await
+    }
+
+    /// Asks the log to erase a session.
+    pub async fn erase(&self, session: uuid::Uuid) -> Place {
+        let erase = Header { key: "erase", value: Some("session") };
+        self.produce_with(&session.to_string(), None, erase).await
+    }
+
+    async fn produce_with(&self, key: &str, value: Option<&[u8]>, header: Header<'_, &str>) -> Place {
+        let headers = OwnedHeaders::new().insert(header);
         let mut record = FutureRecord::to(&self.settings.topic).key(key).headers(headers);
         record.payload = value;
         let delivery =

@@ -31,6 +31,18 @@ pub(super) fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<Stri
             return Ok(vec![format!("{comment}{create}{name}{on_cluster}{body}")]);
         }
     }
+    if let Some(rest) = sql.strip_prefix("ALTER TABLE ") {
+        let (name, change) = split_name(rest);
+        let alter = |name: &str| format!("{comment}ALTER TABLE {name}{on_cluster}{change}");
+        let (_, table) = name.split_once('.').context("a table without its database")?;
+        if !is_sharded(table)? {
+            return Ok(vec![alter(name)]);
+        }
+        let local = alter(&format!("{name}{LOCAL}"));
+        // The distributed table has columns, and nothing else that could change.
+        let columns = change.trim_start().starts_with("MODIFY COLUMN");
+        return Ok(if columns { vec![local, alter(name)] } else { vec![local] });
+    }
     let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS ") else {
         bail!("no form for a cluster is known of: {}", sql.lines().next().unwrap_or_default());
     };
@@ -41,7 +53,7 @@ pub(super) fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<Stri
     if engine.trim() == "Null" {
         return Ok(vec![format!("{comment}{}{body}", create(name))]);
     }
-    if !columns.contains("session_id UUID") {
+    if !names_a_session(columns) {
         let engine =
             replicated(engine, &format!("/clickhouse/tables/all/{database}/{table}"), "{shard}-{replica}")?;
         return Ok(vec![format!("{comment}{}{columns}ENGINE = {engine}", create(name))]);
@@ -55,6 +67,20 @@ pub(super) fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<Stri
         format!("{comment}{}{columns}ENGINE = {engine}", create(&local)),
         format!("{} AS {local}\nENGINE = {distributed}\n", create(name)),
     ])
+}
+
+fn names_a_session(columns: &str) -> bool {
+    columns.contains("session_id UUID")
+}
+
+/// Whether the file that creates `table` makes it distributed.
+fn is_sharded(table: &str) -> anyhow::Result<bool> {
+    let create = format!("CREATE TABLE IF NOT EXISTS {{database}}.{table}\n");
+    let (_, _, sql) = super::statements()
+        .find(|(.., sql)| sql.contains(&create))
+        .with_context(|| format!("no file creates the table {table}"))?;
+    let (columns, engine) = sql.split_once("ENGINE = ").context("a table without an engine")?;
+    Ok(names_a_session(columns) && engine.trim() != "Null")
 }
 
 /// `MergeTree ...` as `ReplicatedMergeTree('path', 'replica') ...`, its window of tokens kept in Keeper.
@@ -143,7 +169,27 @@ mod tests {
     }
 
     #[test]
+    fn a_change_reaches_every_form_of_its_table() {
+        check(
+            "ALTER TABLE eye_g1.landing\n    MODIFY COLUMN n UInt64",
+            &["ALTER TABLE eye_g1.landing ON CLUSTER 'c'\n    MODIFY COLUMN n UInt64"],
+        );
+        check(
+            "/* Why. */\nALTER TABLE eye_g1.ledger MODIFY COLUMN n UInt64",
+            &[
+                "/* Why. */\nALTER TABLE eye_g1.ledger_local ON CLUSTER 'c' MODIFY COLUMN n UInt64",
+                "/* Why. */\nALTER TABLE eye_g1.ledger ON CLUSTER 'c' MODIFY COLUMN n UInt64",
+            ],
+        );
+        check(
+            "ALTER TABLE eye_g1.ledger DROP PROJECTION IF EXISTS p",
+            &["ALTER TABLE eye_g1.ledger_local ON CLUSTER 'c' DROP PROJECTION IF EXISTS p"],
+        );
+    }
+
+    #[test]
     fn an_unknown_statement_is_refused() {
-        assert!(rewrite("ALTER TABLE eye_g1.t ADD COLUMN n UInt64", "c").is_err());
+        assert!(rewrite("OPTIMIZE TABLE eye_g1.ledger", "c").is_err());
+        assert!(rewrite("ALTER TABLE eye_g1.unheard_of ADD COLUMN n UInt64", "c").is_err());
     }
 }

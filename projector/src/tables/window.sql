@@ -8,6 +8,7 @@ WITH
 ) AS now
 SELECT offset, event_id, toUnixTimestamp64Milli(log_time)
 FROM {database}.ledger
-WHERE partition = {partition:UInt16} AND offset < {to:UInt64} AND verdict IN ('accepted', 'rejected')
+WHERE partition = {partition:UInt16} AND offset < {to:UInt64}
+  AND (verdict IN ('accepted', 'rejected') OR verdict = 'erased' AND first_offset = offset)
   AND toUnixTimestamp64Milli(log_time) >= toUnixTimestamp64Milli(now) - toInt64({from:UInt64})
 ORDER BY offset

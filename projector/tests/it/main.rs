@@ -8,3 +8,5 @@ mod raw;
 mod log;
 mod zombies;
 mod heal;
+mod erase;
+mod retention;

@@ -193,7 +193,7 @@ export const rejectionsSummary = (scope: Scope, reason?: string | null) => get<F
 
 export interface Fate extends Feature {
   event_id: string
-  verdict: 'accepted' | 'rejected' | 'duplicate'
+  verdict: 'accepted' | 'rejected' | 'duplicate' | 'erased' | 'erasure'
   session_id: string | null
   timestamp: string | null
   received_at: string
@@ -228,9 +228,15 @@ export interface Verdicts {
   duplicate: number
   /** Offsets that the log itself leaves out, such as transaction markers. */
   absent: number
+  /** Records of sessions that are erased. */
+  erased: number
+  /** Requests to erase a session. */
+  erasure: number
 }
 export interface PartitionAudit {
   partition: number
+  /** First offset of which events and rejections are kept; 0 without retention. */
+  kept_from: number
   log_start: number | null
   log_end: number | null
   ledger_start: number

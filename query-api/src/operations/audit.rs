@@ -33,10 +33,14 @@ pub struct PartitionAudit {
     /// Verdicts too many.
     pub overlaps: u64,
     pub verdicts: Verdicts,
-    /// Rows of `events`: as many as were accepted.
+    /// First offset of which events and rejections are kept; 0 without retention.
+    pub kept_from: u64,
+    /// Rows of `events`: as many as were accepted, from `kept_from` on.
     pub events: u64,
-    /// Rows of `rejections`: as many as were rejected.
+    /// Rows of `rejections`: as many as were rejected, from `kept_from` on.
     pub rejections: u64,
+    /// Rows of `erasures`: as many as ask to erase a session.
+    pub erasures: u64,
     pub adds_up: bool,
     /// What does not, in words.
     pub problems: Vec<String>,
@@ -49,6 +53,10 @@ pub struct Verdicts {
     pub duplicate: u64,
     /// Offsets that the log itself leaves out, such as transaction markers.
     pub absent: u64,
+    /// Records of sessions that are erased.
+    pub erased: u64,
+    /// Requests to erase a session.
+    pub erasure: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,7 +88,8 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
         let counts: Vec<VerdictCount> = database.query(include_str!("verdicts.sql")).fetch_all().await?;
-        let rows: Vec<(u16, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
+        let rows: Vec<(u16, u64, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
+        let due: Vec<(u16, u64, u64, u64)> = database.query(include_str!("due.sql")).fetch_all().await?;
         let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
         for partition in bounds
             .keys()
@@ -94,10 +103,11 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         for (partition, audit) in &mut partitions {
             let counts: Vec<&VerdictCount> =
                 counts.iter().filter(|count| count.partition == *partition).collect();
-            let (_, events, rejections) =
+            let (_, events, rejections, erasures) =
                 rows.iter().find(|row| row.0 == *partition).copied().unwrap_or_default();
-            (audit.events, audit.rejections) = (events, rejections);
-            account(database, audit, &counts, bounds.get(partition).copied()).await?;
+            (audit.events, audit.rejections, audit.erasures) = (events, rejections, erasures);
+            let due = due.iter().find(|row| row.0 == *partition).copied();
+            account(database, audit, &counts, due, bounds.get(partition).copied()).await?;
         }
         let mut verdicts = Verdicts::default();
         for partition in partitions.values() {
@@ -105,6 +115,8 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
             verdicts.rejected += partition.verdicts.rejected;
             verdicts.duplicate += partition.verdicts.duplicate;
             verdicts.absent += partition.verdicts.absent;
+            verdicts.erased += partition.verdicts.erased;
+            verdicts.erasure += partition.verdicts.erasure;
         }
         let partitions: Vec<PartitionAudit> = partitions.into_values().collect();
         let adds_up = partitions.iter().all(|partition| partition.adds_up);
@@ -117,6 +129,7 @@ async fn account(
     database: &Database,
     audit: &mut PartitionAudit,
     counts: &[&VerdictCount],
+    due: Option<(u16, u64, u64, u64)>,
     bounds: Option<(u64, u64)>,
 ) -> Result<(), Error> {
     for count in counts {
@@ -124,6 +137,8 @@ async fn account(
             "accepted" => audit.verdicts.accepted = count.records,
             "rejected" => audit.verdicts.rejected = count.records,
             "duplicate" => audit.verdicts.duplicate = count.records,
+            "erased" => audit.verdicts.erased = count.records,
+            "erasure" => audit.verdicts.erasure = count.records,
             _ => audit.verdicts.absent = count.records,
         }
     }
@@ -152,9 +167,13 @@ async fn account(
             problems.push(format!("{} gaps and {} overlaps in the ledger", audit.gaps.len(), audit.overlaps));
         }
     }
+    let (_, kept_from, accepted, rejected) =
+        due.unwrap_or((audit.partition, 0, audit.verdicts.accepted, audit.verdicts.rejected));
+    audit.kept_from = kept_from;
     for (what, rows, verdicts) in [
-        ("events", audit.events, audit.verdicts.accepted),
-        ("rejections", audit.rejections, audit.verdicts.rejected),
+        ("events", audit.events, accepted),
+        ("rejections", audit.rejections, rejected),
+        ("erasures", audit.erasures, audit.verdicts.erasure),
     ] {
         if rows != verdicts {
             problems.push(format!("{rows} rows in {what} for {verdicts} verdicts"));

@@ -1,5 +1,7 @@
-//! Events by HTTP and straight to Kafka: 5 % repeated, 5 % malformed. Senders insist until acknowledged.
+//! Events by HTTP and straight to Kafka: 5 % repeated, 5 % malformed. Senders insist until acknowledged. Now and
+//! then a session is erased, and goes on as if it were not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +22,7 @@ pub(crate) struct Traffic {
     pub receipts: Vec<Acknowledged>,
     /// Requests that were not answered with 202 and sent again.
     pub refusals: u64,
+    pub erased: BTreeSet<Uuid>,
 }
 
 struct Sender {
@@ -55,6 +58,18 @@ impl Sender {
     }
 }
 
+impl Traffic {
+    /// A fifth of the sessions at most.
+    async fn erase(&mut self, pipeline: &Pipeline, sender: &mut Sender) {
+        if sender.random.u8(..100) < 2 {
+            let session = sender.sessions[sender.random.usize(..sender.sessions.len() / 5)];
+            let place = pipeline.erase(session).await;
+            self.erased.insert(session);
+            self.receipts.push(Acknowledged { place, event_id: None });
+        }
+    }
+}
+
 pub(crate) async fn by_http(
     pipeline: Arc<Pipeline>,
     enough: Arc<AtomicBool>,
@@ -83,6 +98,7 @@ pub(crate) async fn by_http(
             let place = (number("partition") as u16, number("offset"));
             traffic.receipts.push(Acknowledged { place, event_id: Some(*event_id) });
         }
+        traffic.erase(&pipeline, &mut sender).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     traffic
@@ -104,6 +120,7 @@ pub(crate) async fn straight_to_kafka(
         };
         let place = pipeline.produce(&session.to_string(), Some(value), "demo").await;
         traffic.receipts.push(Acknowledged { place, event_id });
+        traffic.erase(&pipeline, &mut sender).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     traffic

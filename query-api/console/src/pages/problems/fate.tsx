@@ -12,6 +12,8 @@ const SAYS = {
   accepted: 'It is in: every answer up to here counts it.',
   rejected: 'It is kept in the log, but counts nowhere. What was wrong with it:',
   duplicate: 'The same event id came before; the first one counts.',
+  erased: 'Its session is erased: nothing but this verdict is kept of it here.',
+  erasure: 'It asks to erase a session.',
 }
 
 /** What became of one event. */

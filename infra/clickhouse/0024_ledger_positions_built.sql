@@ -1,0 +1,3 @@
+/* For the rows that are there already. */
+ALTER TABLE {database}.ledger
+    MATERIALIZE PROJECTION positions

@@ -1,0 +1,207 @@
+//! Erases what the tables hold already of the sessions that the log asks to erase.
+//!
+//! What is judged from now on needs no erasing: [`crate::erasures`] is asked first. So this runs when an erasure
+//! becomes known, and once when partitions are taken over, as the one who had them may have died half way.
+//! No statement names a session: the ledger says which places in the log are meant, and is changed last, so
+//! that it keeps saying so until everything else is done. Doing it twice does no harm.
+
+mod request;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use infra::database;
+
+use crate::error::{Error, Result};
+use crate::row::Verdict;
+use crate::tables::Tables;
+use crate::usage;
+use crate::work::Work;
+
+pub use request::{EraseArgs, run};
+
+/// Between two looks for erasures that other projectors found. After a round that erased, it pauses for at least
+/// three times as long as that took: a mutation touches every part, however few its rows.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks whether a mutation is at work.
+const AT_WORK: Duration = Duration::from_millis(200);
+/// So long it is waited for; then the round begins anew.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether what was judged is inserted.
+const INSERTED: Duration = Duration::from_millis(50);
+
+/// Erases again and again, until it is dropped.
+pub(crate) async fn watch(work: Arc<Work>) {
+    loop {
+        let took = round(&work).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "erasing; trying again");
+            LOOK
+        });
+        tokio::time::sleep(LOOK.max(took * 3)).await;
+    }
+}
+
+/// Returns how long the erasing took.
+async fn round(work: &Work) -> Result<Duration> {
+    work.erasures.refresh(&work.tables).await?;
+    let known = work.erasures.len();
+    let assignment = work.assignment();
+    // One without partitions has none of their rows under way: the others erase.
+    let pending = if work.owned().is_empty() { 0 } else { known - work.erased() };
+    work.metrics.erasures_pending.set(pending as i64);
+    let mut took = Duration::ZERO;
+    if pending > 0 {
+        inserted(work).await;
+        let began = Instant::now();
+        let rows = apply(&work.tables, &work.tables.database).await?;
+        others_at_work(&work.tables).await?;
+        {
+            // A sequence that is being computed may still be one of these sessions: not before it is written.
+            let _turn = work.turn.lock().await;
+            forget(&work.tables, &work.tables.database).await?;
+        }
+        if rows > 0 {
+            tracing::info!(sessions = pending, rows, "erased");
+        }
+        others(work).await?;
+        took = began.elapsed();
+    }
+    work.set_erased(known, assignment);
+    Ok(took)
+}
+
+/// Waits until everything that may have been judged without the erasures that are known now is in the tables.
+async fn inserted(work: &Work) {
+    let since = Instant::now();
+    let judged = loop {
+        match work.judged(since) {
+            Some(judged) => break judged,
+            None => tokio::time::sleep(INSERTED).await,
+        }
+    };
+    let under_way = |judged: &BTreeMap<i32, u64>| {
+        let owned = work.owned();
+        judged.iter().any(|(partition, to)| {
+            owned.contains(partition) && work.inserted_to(*partition).is_none_or(|inserted| inserted < *to)
+        })
+    };
+    while under_way(&judged) {
+        tokio::time::sleep(INSERTED).await;
+    }
+}
+
+/// Generations that are kept and that nobody projects.
+async fn others(work: &Work) -> Result<()> {
+    let clickhouse = &work.config.clickhouse;
+    let unclear = |error: anyhow::Error| Error::Contradiction(format!("the other generations: {error:#}"));
+    let serving = database::serving(clickhouse).await.map_err(unclear)?;
+    for generation in database::generations(clickhouse).await.map_err(unclear)? {
+        let tables = Tables::new(clickhouse, generation, &work.tables.topic);
+        if tables.database == work.tables.database || Some(generation) == serving {
+            continue;
+        }
+        let erased = async {
+            database::check_version(clickhouse, generation).await?;
+            apply(&tables, &work.tables.database).await?;
+            forget(&tables, &work.tables.database).await?;
+            anyhow::Ok(())
+        };
+        if let Err(error) = erased.await {
+            let error = format!("{error:#}");
+            tracing::warn!(generation, error, "an erased session may be left in an old generation: drop it");
+        }
+    }
+    Ok(())
+}
+
+/// Erases from the row tables; `erasures` is the database whose table of erasures counts. Returns how many
+/// places in the log it was about.
+pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
+    let pending = include_str!("erase/pending.sql").replace("{erasures}", erasures);
+    let mut erased = 0;
+    loop {
+        others_at_work(tables).await?;
+        let places: Vec<(u16, u64, i8)> = tables.fetch_all(&pending).await?;
+        if places.is_empty() {
+            return Ok(erased);
+        }
+        for (verdict, table) in [(Verdict::Accepted, "events"), (Verdict::Rejected, "rejections")] {
+            if let Some(condition) = at(&places, |of| of == verdict as i8) {
+                tables.alter(table, &format!("DELETE WHERE {condition}")).await?;
+            }
+        }
+        // The days of use count what was there.
+        usage::withdraw(&tables.bound()).await.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
+        if let Some(condition) = at(&places, |_| true) {
+            // As `row::erased` writes it.
+            let erase = format!(
+                "UPDATE first_offset = if(verdict = 'duplicate', first_offset, offset), verdict = 'erased', \
+                 session_id = toUUID('00000000-0000-0000-0000-000000000000'), timestamp = 0, schema_version = 0 \
+                 WHERE verdict IN ('accepted', 'rejected', 'duplicate') AND ({condition})"
+            );
+            tables.alter("ledger", &erase).await?;
+        }
+        erased += places.len();
+    }
+}
+
+/// Waits until no mutation is at work. Another projector's may be the same, and one of ours whose answer was lost goes on
+/// by itself: repeating them would only pile them up.
+async fn others_at_work(tables: &Tables) -> Result<()> {
+    let began = Instant::now();
+    while tables.mutations().await? > 0 {
+        if began.elapsed() > PATIENCE {
+            return Err(Error::Running);
+        }
+        tokio::time::sleep(AT_WORK).await;
+    }
+    Ok(())
+}
+
+/// Erases from `sequences`. Only once the events are gone: otherwise they would be made again.
+pub(crate) async fn forget(tables: &Tables, erasures: &str) -> Result<()> {
+    loop {
+        let sessions = sequences(tables, erasures).await?;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        // Hexadecimal digits, of our own making.
+        let list = sessions.join("', '");
+        let delete = format!("DELETE WHERE hex(SHA256(toString(session_id))) IN ('{list}')");
+        tables.alter("sequences", &delete).await?;
+    }
+}
+
+/// The hashes of erased sessions that still have a sequence; not all, if there are very many.
+pub(crate) async fn sequences(tables: &Tables, erasures: &str) -> Result<Vec<String>> {
+    tables.fetch_all(&include_str!("erase/sequences.sql").replace("{erasures}", erasures)).await
+}
+
+/// The condition for the places whose verdict is wanted; `None` if there is none.
+fn at(places: &[(u16, u64, i8)], wanted: impl Fn(i8) -> bool) -> Option<String> {
+    let mut offsets: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for (partition, offset, _) in places.iter().filter(|(.., verdict)| wanted(*verdict)) {
+        offsets.entry(*partition).or_default().push(offset.to_string());
+    }
+    let condition = |(partition, offsets): (&u16, &Vec<String>)| {
+        format!("partition = {partition} AND offset IN ({})", offsets.join(", "))
+    };
+    let conditions: Vec<String> = offsets.iter().map(condition).collect();
+    (!conditions.is_empty()).then(|| conditions.join(" OR "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_named_by_partition() {
+        let places = [(0, 7, 1), (0, 9, 2), (3, 1, 1)];
+        assert_eq!(
+            at(&places, |verdict| verdict == 1).as_deref(),
+            Some("partition = 0 AND offset IN (7) OR partition = 3 AND offset IN (1)")
+        );
+        assert_eq!(at(&places, |verdict| verdict == 3), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! Asks the log to erase sessions.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, ensure};
+use clap::Args;
+use infra::database::{self, ClickHouseConfig};
+use infra::kafka::{self, KafkaConfig};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use schemas::header;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::erasures::hash;
+use crate::tables::Tables;
+
+/// How long the brokers may take.
+const BROKERS: Duration = Duration::from_secs(30);
+/// The shortest pause between two looks whether all is gone.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// The sessions.
+    #[arg(required = true, value_name = "SESSION_ID")]
+    pub sessions: Vec<Uuid>,
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    /// Wait until nothing of them is left in ClickHouse. A projector has to run.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Writes a request to the log for each session, and says where.
+///
+/// # Errors
+/// Brokers that do not acknowledge; with `--wait` also a ClickHouse out of reach.
+pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
+    ensure!(
+        !args.sessions.contains(&Uuid::nil()),
+        "the zero UUID can't be erased: the tables use it for \"no session\""
+    );
+    let options = [("acks", "all"), ("enable.idempotence", "true"), ("partitioner", kafka::PARTITIONER)];
+    let producer: FutureProducer = args.kafka.client(&options).create().context("kafka options")?;
+    let mut places = Vec::new();
+    for session in &args.sessions {
+        let key = session.hyphenated().to_string();
+        // For people who read the log; what counts are key and header.
+        let value = json!({"session_id": key}).to_string();
+        let erase = Header { key: header::ERASE, value: Some(header::ERASE_SESSION) };
+        let record = FutureRecord::to(&args.kafka.topic)
+            .key(&key)
+            .payload(&value)
+            .headers(OwnedHeaders::new().insert(erase));
+        let delivery = producer
+            .send(record, BROKERS)
+            .await
+            .map_err(|(error, _)| anyhow!(error))
+            .with_context(|| format!("session {key}: the brokers did not take the request"))?;
+        println!(
+            "session {key}: to be erased, by partition {}, offset {}",
+            delivery.partition, delivery.offset
+        );
+        places.push((delivery.partition as u16, delivery.offset as u64));
+    }
+    if args.wait {
+        wait(args, &places).await?;
+        println!("nothing of {} sessions is left in ClickHouse", args.sessions.len());
+    }
+    Ok(())
+}
+
+async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
+    let sessions: Vec<String> = args.sessions.iter().map(|session| hex(&hash(*session))).collect();
+    loop {
+        let began = Instant::now();
+        let serving = database::serving(&args.clickhouse)
+            .await?
+            .context("no generation serves yet: run `projector migrate`")?;
+        let tables = Tables::new(&args.clickhouse, serving, &args.kafka.topic);
+        let judged = "SELECT count() FROM {database}.erasures WHERE (partition, offset) IN \
+                      (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {offsets:Array(UInt64)})))";
+        let judged: u64 = tables
+            .client()
+            .query(&judged.replace("{database}", &tables.database))
+            .param("partitions", places.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
+            .param("offsets", places.iter().map(|(_, offset)| *offset).collect::<Vec<_>>())
+            .fetch_one()
+            .await?;
+        let mut left = 0;
+        for generation in database::generations(&args.clickhouse).await? {
+            let tables = Tables::new(&args.clickhouse, generation, &args.kafka.topic);
+            let sql = include_str!("left.sql").replace("{database}", &tables.database);
+            left += tables.client().query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
+        }
+        if judged == places.len() as u64 && left == 0 {
+            return Ok(());
+        }
+        // Each look reads the ids of all sessions.
+        tokio::time::sleep(LOOK.max(began.elapsed() * 3)).await;
+    }
+}
+
+/// As ClickHouse's `hex` writes it.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}

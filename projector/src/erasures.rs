@@ -1,0 +1,74 @@
+//! The sessions that the log asks to erase.
+//!
+//! A record belongs to an erased session if the log asks for the erasure anywhere, before the record or after
+//! it, in its partition or in another one: so what the tables hold in the end depends on the log alone, not
+//! on who read what when. A record that is judged once its erasure is known is `erased` at once; what
+//! was judged before is put right by [`crate::erase`].
+
+use std::collections::HashSet;
+use std::sync::RwLock;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::tables::Tables;
+
+/// SHA256 of a session id as ClickHouse writes it: `SHA256(toString(session_id))`.
+pub(crate) type Hash = [u8; 32];
+
+pub(crate) fn hash(session: Uuid) -> Hash {
+    let mut text = Uuid::encode_buffer();
+    Sha256::digest(session.hyphenated().encode_lower(&mut text).as_bytes()).into()
+}
+
+/// What is known of them; shared by all partitions, and only ever growing.
+#[derive(Debug, Default)]
+pub(crate) struct Erasures(RwLock<HashSet<Hash>>);
+
+impl Erasures {
+    /// Those that the tables know.
+    pub(crate) async fn load(tables: &Tables) -> Result<Self> {
+        let erasures = Self::default();
+        erasures.refresh(tables).await?;
+        Ok(erasures)
+    }
+
+    /// Adds what other projectors found.
+    pub(crate) async fn refresh(&self, tables: &Tables) -> Result<()> {
+        let found = tables.erasures().await?;
+        let new: Vec<Hash> = {
+            let known = self.0.read().expect(UNPOISONED);
+            found.into_iter().filter(|hash| !known.contains(hash)).collect()
+        };
+        self.0.write().expect(UNPOISONED).extend(new);
+        Ok(())
+    }
+
+    pub(crate) fn add(&self, hash: Hash) {
+        self.0.write().expect(UNPOISONED).insert(hash);
+    }
+
+    pub(crate) fn contains(&self, session: Uuid) -> bool {
+        let known = self.0.read().expect(UNPOISONED);
+        !known.is_empty() && known.contains(&hash(session))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().expect(UNPOISONED).len()
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds the lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_the_text() {
+        let session = Uuid::parse_str("E2085BE5-9137-4E4E-80B5-F1FFDDC25423").unwrap();
+        let expected = Sha256::digest("e2085be5-9137-4e4e-80b5-f1ffddc25423");
+        assert_eq!(hash(session), <Hash>::from(expected));
+    }
+}

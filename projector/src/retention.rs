@@ -1,0 +1,82 @@
+//! Retention: how much of the log the tables keep. The log itself keeps everything, and so does the ledger.
+//!
+//! It goes by log time, in whole days (UTC). Within a partition that never runs backwards, so what expires is
+//! always a beginning of the partition, and one offset says it all: the *horizon*. Verdicts have nothing to
+//! do with it: a record below the horizon is judged as ever, and only its ledger row is inserted.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::sequences;
+use crate::tables::{Horizon, Tables};
+use crate::work::Work;
+
+const DAY: i64 = 86_400_000;
+/// Between two looks whether something expires.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Everything older than this expires, milliseconds of log time; nothing if retention is off.
+fn oldest(days: u32) -> Option<i64> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let today = now.as_millis() as i64 / DAY;
+    (days > 0).then(|| (today - i64::from(days)) * DAY)
+}
+
+/// Declares the horizon of a partition before it is projected, so that what has expired is not inserted
+/// only to be deleted.
+pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
+    let Some(oldest) = oldest(work.config.retention_days) else { return Ok(()) };
+    let kept_from = work.first_at(partition, oldest).await?;
+    let before = work.tables.horizon(partition).await?;
+    if kept_from > before.kept_from {
+        // Of an empty generation there is nothing to delete.
+        let empty = work.tables.extent(partition).await?.rows == 0;
+        let expired_to = if empty { kept_from } else { before.expired_to };
+        work.tables.set_horizon(partition, Horizon { kept_from, expired_to }).await?;
+    }
+    Ok(())
+}
+
+/// Moves the horizons of the partitions that this process owns, until it is dropped.
+pub(crate) async fn watch(work: Arc<Work>) {
+    loop {
+        for partition in work.owned() {
+            if let Err(error) = expire(&work, partition).await {
+                tracing::warn!(partition, %error, "expiring; trying again");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn expire(work: &Work, partition: i32) -> Result<()> {
+    // What is under way was judged by the horizon of before.
+    let Some(inserted) = work.inserted_to(partition) else { return Ok(()) };
+    let mut horizon = work.tables.horizon(partition).await?;
+    if let Some(oldest) = oldest(work.config.retention_days) {
+        let kept_from = work.first_at(partition, oldest).await?.min(inserted);
+        if kept_from > horizon.kept_from {
+            horizon.kept_from = kept_from;
+            work.tables.set_horizon(partition, horizon).await?;
+        }
+    }
+    if horizon.expired_to < horizon.kept_from {
+        let _turn = work.turn.lock().await;
+        delete(&work.tables, partition, horizon).await?;
+        tracing::info!(partition, ?horizon, "expired");
+    }
+    Ok(())
+}
+
+async fn delete(tables: &Tables, partition: i32, horizon: Horizon) -> Result<()> {
+    let Horizon { kept_from, expired_to } = horizon;
+    for table in ["events", "rejections"] {
+        tables.delete(table, partition, &(0..kept_from)).await?;
+    }
+    // Of sessions that are partly older, what is left.
+    sequences::refresh_range(&tables.bound(), partition as u16, expired_to, kept_from)
+        .await
+        .map_err(|error| Error::Contradiction(format!("the sequences of what expired: {error:#}")))?;
+    tables.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await
+}

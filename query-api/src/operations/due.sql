@@ -1,0 +1,14 @@
+-- Where retention is on: the first offset that is kept of a partition, and how many rows are due from there on.
+WITH
+    horizon AS (SELECT partition, max(horizons.kept_from) AS kept_from FROM horizons GROUP BY partition),
+    (SELECT min(kept_from) FROM horizon) AS first_kept
+SELECT partition, kept_from, events, rejections
+FROM horizon
+LEFT JOIN
+(
+    SELECT partition, countIf(verdict = 'accepted') AS events, countIf(verdict = 'rejected') AS rejections
+    FROM ledger
+    INNER JOIN horizon USING (partition)
+    WHERE partition IN (SELECT partition FROM horizons) AND offset >= first_kept AND offset >= kept_from
+    GROUP BY partition
+) AS due USING (partition)
