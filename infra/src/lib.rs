@@ -7,7 +7,7 @@
 //! - [`kafka`]: brokers, topic, client options that pass through; the topic as `migrate` makes it
 //! - [`database`]: the ClickHouse client, generations, DDL files, the version check at start
 //! - [`telemetry`]: logs as text or JSON
-//! - [`http`]: problem details (RFC 9457), `/metrics`
+//! - [`http`]: problem details (RFC 9457), request ids, `/metrics`
 //! - [`shutdown`]: SIGTERM and Ctrl-C as a future
 //!
 //! **Invariant:** depends on none of our crates, and knows nothing of events or verdicts.

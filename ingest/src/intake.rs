@@ -68,7 +68,8 @@ pub(crate) async fn take(
     beside.take(events.len()).inspect_err(|_| beside.metrics.limited.inc_by(events.len() as u64))?;
 
     let received_at = OffsetDateTime::now_utc().format(RFC3339).unwrap_or_default();
-    let traceparent = parts.headers.get("traceparent").map(HeaderValue::as_bytes);
+    let traceparent =
+        parts.headers.get("traceparent").and_then(|header| schemas::traceparent(header.as_bytes()));
     let common = Common { app: &beside.name, received_at: &received_at, traceparent };
     let outcomes = gateway.log.append(&common, &events, deadline).await;
     count(&beside, &outcomes);

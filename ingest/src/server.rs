@@ -165,7 +165,7 @@ where
 fn router(gateway: Arc<Gateway>) -> Router {
     let (routes, openapi) = docs::routes().split_for_parts();
     let page = docs::page(&openapi);
-    Router::new()
+    let router = Router::new()
         .merge(routes)
         .route("/openapi.json", get(async move || axum::Json(openapi)))
         .route("/docs", get(async move || page))
@@ -183,7 +183,8 @@ fn router(gateway: Arc<Gateway>) -> Router {
             let detail = "this path does not take that method; /docs describes what it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
-        .with_state(gateway)
+        .with_state(gateway);
+    infra::http::with_request_ids(router)
 }
 
 /// Append events
@@ -241,7 +242,7 @@ pub(crate) async fn preflight(State(gateway): State<Arc<Gateway>>, headers: Head
     allow_origin(&gateway, &headers, answer);
     if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        let allowed = "authorization, content-type, content-encoding, traceparent";
+        let allowed = "authorization, content-type, content-encoding, traceparent, x-request-id";
         answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -253,7 +254,8 @@ fn allow_origin(gateway: &Gateway, asked: &HeaderMap, answer: &mut HeaderMap) {
     answer.insert(header::VARY, HeaderValue::from_static("Origin"));
     if origin.to_str().is_ok_and(|origin| gateway.admission.allows_origin(origin)) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        let exposed = HeaderValue::from_static("retry-after, x-request-id");
+        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }
 

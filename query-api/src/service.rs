@@ -152,7 +152,7 @@ fn router(app: App) -> Router {
     let (questions, openapi) = docs::routes().split_for_parts();
     let questions = questions.route_layer(middleware::from_fn_with_state(app.clone(), guard));
     let openapi = Arc::new(openapi);
-    Router::new()
+    let router = Router::new()
         .merge(questions)
         .route(
             "/openapi.json",
@@ -166,7 +166,8 @@ fn router(app: App) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(app): State<App>| infra::http::metrics(&app.metrics.registry)))
         .fallback(console::file)
-        .with_state(app)
+        .with_state(app);
+    infra::http::with_request_ids(router)
 }
 
 /// Key, room, time and count of every question.

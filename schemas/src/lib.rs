@@ -46,5 +46,5 @@ pub use envelope::{Event, generated};
 pub use judge::{Judge, Judgement, Settings};
 pub use propose::Proposal;
 pub use reason::{MAX_REASONS, Reason, ReasonCode};
-pub use record::{Headers, Record, header};
+pub use record::{Headers, Record, header, traceparent};
 pub use registry::{EventType, Example, ExpectedReason, Registry, RegistryError};

@@ -4,4 +4,5 @@
 mod chaos;
 mod demo;
 mod first_events;
+mod following;
 mod straight_to_kafka;
