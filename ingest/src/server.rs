@@ -26,6 +26,7 @@ use crate::append::Log;
 use crate::body::Bodies;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::personal::Personal;
 use crate::{docs, intake, tls};
 
 /// So long requests under way may take at the end.
@@ -38,6 +39,7 @@ pub(crate) struct Gateway {
     pub config: Config,
     pub admission: Admission,
     pub bodies: Bodies,
+    pub personal: Personal,
     pub log: Log,
     pub metrics: Arc<Metrics>,
 }
@@ -49,7 +51,7 @@ struct Peer(IpAddr);
 /// Takes events until `shutdown`, then lets requests under way end and the log have what was queued.
 ///
 /// # Errors
-/// A registry, certificate or Kafka option that can't be used.
+/// A registry, event type, key, certificate or Kafka option that can't be used.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -59,6 +61,7 @@ pub async fn serve(
     let gateway = Arc::new(Gateway {
         admission: Admission::load(config.apps.clone(), Arc::clone(&metrics))?,
         bodies: Bodies::new(config.limits.clone()),
+        personal: Personal::load(config.personal.clone(), Arc::clone(&metrics))?,
         log: Log::connect(&config.log, Arc::clone(&metrics))?,
         metrics,
         config,
@@ -66,7 +69,7 @@ pub async fn serve(
     let tls = tls::acceptor(&gateway.config)?;
     let watching = tokio::spawn({
         let gateway = Arc::clone(&gateway);
-        async move { gateway.admission.watch().await }
+        async move { tokio::join!(gateway.admission.watch(), gateway.personal.watch()) }
     });
     accept(&gateway, listener, tls, shutdown).await;
     watching.abort();

@@ -5,4 +5,5 @@ mod chaos;
 mod demo;
 mod first_events;
 mod following;
+mod personal;
 mod straight_to_kafka;
