@@ -18,6 +18,7 @@
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
 //! - [`check_schemas`]: what changed schemas would make of the log's history
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
+//! - [`usage`]: use by day, brought up to what `sequences` includes
 //! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
 
 pub mod serve;
@@ -37,6 +38,7 @@ mod heal;
 pub mod generations;
 pub mod check_schemas;
 pub mod sequences;
+pub mod usage;
 mod log;
 mod work;
 mod error;

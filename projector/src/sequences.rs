@@ -14,6 +14,8 @@ use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::usage;
+
 /// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Between two looks whether `sequences` holds what it claims.
@@ -143,7 +145,7 @@ pub async fn verify(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed
-/// session may have fewer events than before, and the longer row would win.
+/// session may have fewer events than before, and the longer row would win. The days of use are withdrawn.
 ///
 /// # Errors
 /// As [`refresh`].
@@ -165,11 +167,11 @@ pub async fn refresh_range(client: &Client, partition: u16, start: u64, end: u64
         recompute(client, &[(partition, start, next)], false).await?;
         start = next;
     }
-    Ok(())
+    usage::withdraw(client).await
 }
 
 /// The position up to which `sequences` includes each partition.
-async fn included(client: &Client) -> anyhow::Result<Positions> {
+pub(crate) async fn included(client: &Client) -> anyhow::Result<Positions> {
     let rows: Vec<(u16, u64)> = client
         .query_raw("SELECT partition, max(position) FROM sequences_positions GROUP BY partition")
         .fetch_all()

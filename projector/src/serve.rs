@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, http, log, sequences};
+use crate::{audit, http, log, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -129,6 +129,12 @@ pub(crate) async fn project(
         let metrics = work.metrics.clone();
         sequences::run(client, move || work.confirmed(), move || metrics.sequences_are_complete())
     });
+    let counting = tokio::spawn({
+        let (client, work) =
+            (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
+        // Partition 0 is one projector's.
+        usage::run(client, move || work.confirmed().contains_key(&0))
+    });
     let result = tokio::select! {
         () = end => {
             stop.store(true, Ordering::Relaxed);
@@ -139,6 +145,7 @@ pub(crate) async fn project(
     watching.abort();
     auditing.abort();
     sequencing.abort();
+    counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)
 }
 

@@ -27,12 +27,14 @@ pub struct AsOf {
 }
 
 /// Which tables an answer rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Basis {
     /// The row tables, written with the log.
     Log,
     /// `sequences`, a few seconds behind.
     Sequences,
+    /// An epoch of `usage_days`, as it says itself.
+    Days(AsOf),
 }
 
 impl AsOf {
@@ -47,6 +49,7 @@ impl AsOf {
         let sql = match basis {
             Basis::Log => include_str!("answer/log.sql"),
             Basis::Sequences => include_str!("answer/sequences.sql"),
+            Basis::Days(as_of) => return Ok(as_of),
         };
         let rows: Vec<Position> = database.query(sql).fetch_all().await?;
         Ok(Self {
@@ -68,7 +71,7 @@ struct Answer<'a, T> {
 #[derive(Debug)]
 pub struct Ask {
     pub app: App,
-    database: Database,
+    pub database: Database,
     /// Everything that tells this question from another one.
     key: Vec<u8>,
     seen: Option<HeaderValue>,

@@ -116,6 +116,26 @@ impl Filter {
         })
     }
 
+    /// From inclusive, to exclusive.
+    pub fn range(&self) -> (Time, Time) {
+        (self.from, self.to)
+    }
+
+    /// What `usage_days` calls the kind of event that is asked for: 0 any, 1 those of a category, 2 those of a
+    /// feature.
+    pub fn kind(&self) -> u8 {
+        match (self.category.is_empty(), self.name.is_empty()) {
+            (true, true) => 0,
+            (false, true) => 1,
+            (_, false) => 2,
+        }
+    }
+
+    /// Whether it asks for a name in whichever category.
+    pub fn any_category(&self) -> bool {
+        self.category.is_empty() && !self.name.is_empty()
+    }
+
     /// Binds `from`, `to`, `app`, `category`, `name`; an empty text filters nothing.
     pub fn bind(&self, query: clickhouse::query::Query) -> clickhouse::query::Query {
         query

@@ -1,5 +1,7 @@
 //! Which features are used most, rarely, never; and when.
 
+mod days;
+
 use std::collections::HashMap;
 
 use axum::response::Response;
@@ -13,6 +15,8 @@ use crate::database::{Database, selected_sql};
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered, limit};
 use crate::values::{Feature, Time, word};
+
+pub(crate) use days::Days;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -64,20 +68,26 @@ pub struct Features {
 #[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
 pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
-    ask.answer(Basis::Sequences, async |database, _| {
-        Ok(Features { features: read(database, &filter, params.order, params.by, limit).await? })
+    let days = Days::of(&ask.database, &filter).await?;
+    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
+        let features = read(database, days.as_ref(), &filter, params.order, params.by, limit).await?;
+        Ok(Features { features })
     })
     .await
 }
 
 pub(crate) async fn read(
     database: &Database,
+    days: Option<&Days>,
     filter: &Filter,
     order: Order,
     by: By,
     limit: u32,
 ) -> Result<Vec<FeatureUse>, Error> {
-    let query = filter.bind(database.query(selected_sql!("usage/features.sql")));
+    let query = match days {
+        Some(days) => days.query(database, filter, include_str!("usage/features_days.sql")),
+        None => filter.bind(database.query(selected_sql!("usage/features.sql"))),
+    };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
 
@@ -105,8 +115,13 @@ pub struct Apps {
 #[utoipa::path(get, path = "/v1/apps", tag = "Usage", params(AppsParams), responses((status = 200, body = Apps)))]
 pub async fn apps(ask: Ask, Params(params): Params<AppsParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
-    ask.answer(Basis::Log, async |database, _| {
-        Ok(Apps { apps: filter.bind(database.query(include_str!("usage/apps.sql"))).fetch_all().await? })
+    let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
+    ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
+        let query = match &days {
+            Some(days) => days.query(database, &filter, include_str!("usage/apps_days.sql")),
+            None => filter.bind(database.query(include_str!("usage/apps.sql"))),
+        };
+        Ok(Apps { apps: query.fetch_all().await? })
     })
     .await
 }
@@ -141,9 +156,13 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
     }
     let filter = params.filter()?;
     let registry = ask.app.registry.clone();
-    ask.answer(Basis::Log, async |database, _| {
-        let seen: Vec<LastSeen> =
-            filter.bind(database.query(include_str!("usage/last_seen.sql"))).fetch_all().await?;
+    let days = Days::of(&ask.database, &filter).await?;
+    ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
+        let query = match &days {
+            Some(days) => days.query(database, &filter, include_str!("usage/last_seen_days.sql")),
+            None => filter.bind(database.query(include_str!("usage/last_seen.sql"))),
+        };
+        let seen: Vec<LastSeen> = query.fetch_all().await?;
         let seen: HashMap<Feature, (bool, Time)> = seen
             .into_iter()
             .map(|row| (Feature { category: row.category, name: row.name }, (row.used, row.last_seen)))
@@ -218,9 +237,22 @@ pub struct Usage {
 pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
     let interval = params.interval;
-    ask.answer(Basis::Sequences, async |database, _| {
-        let query = filter.bind(database.query(selected_sql!("usage/series.sql")));
-        let found: Vec<Bucket> = query.param("width", interval.width()).fetch_all().await?;
+    let days = match interval {
+        Interval::Day | Interval::Week | Interval::Month if !filter.any_category() => {
+            Days::of(&ask.database, &filter).await?
+        }
+        _ => None,
+    };
+    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
+        let query = match &days {
+            Some(days) => days
+                .query(database, &filter, include_str!("usage/series_days.sql"))
+                .param("width", interval.width() / Interval::Day.width()),
+            None => filter
+                .bind(database.query(selected_sql!("usage/series.sql")))
+                .param("width", interval.width()),
+        };
+        let found: Vec<Bucket> = query.fetch_all().await?;
         Ok(Usage { series: fill(found, interval, params.from, params.to)? })
     })
     .await

@@ -22,8 +22,10 @@ export function scopeOf(params: URLSearchParams, now = Date.now()): Scope {
   const scope: Scope = {}
   const preset = PRESETS.find(({ last }) => last === params.get('last'))
   if (preset) {
-    // A whole minute, so that drawing the page again asks the same question again.
-    scope.from = rfc3339(Math.floor(now / 60_000) * 60_000 - preset.ms)
+    // A whole minute, so that drawing the page again asks the same question again. Days are whole days (UTC):
+    // use by day is counted beforehand, and answers at once.
+    const unit = preset.ms > 86_400_000 ? 86_400_000 : 60_000
+    scope.from = rfc3339(Math.floor(now / unit) * unit - preset.ms)
   } else {
     const from = toRfc3339(params.get('from'))
     const to = toRfc3339(params.get('to'))

@@ -11,7 +11,7 @@ use crate::answer::{Ask, Basis};
 use crate::error::Error;
 use crate::events::NoParams;
 use crate::params::{Filter, Params};
-use crate::usage::{self, FeatureUse};
+use crate::usage::{self, Days, FeatureUse};
 use crate::values::{Feature, Json, Time};
 
 /// A declared event type.
@@ -60,10 +60,10 @@ pub struct EventTypes {
 pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let registry = ask.app.registry.clone();
     let everything = Filter::new(None, None, None, None, None)?;
-    ask.answer(Basis::Sequences, async |database, _| {
-        let used =
-            usage::read(database, &everything, usage::Order::Most, usage::By::Events, u32::from(u16::MAX))
-                .await?;
+    let days = Days::of(&ask.database, &everything).await?;
+    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
+        let (order, by, limit) = (usage::Order::Most, usage::By::Events, u32::from(u16::MAX));
+        let used = usage::read(database, days.as_ref(), &everything, order, by, limit).await?;
         let mut used: BTreeMap<Feature, FeatureUse> = used
             .into_iter()
             .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))

@@ -4,12 +4,14 @@
 //! - `demo`, `reference`: the demo data gives the reference answers, however it arrives
 //! - `model`, `random`: small random logs give the answers of a plain implementation
 //! - `api`: parameters, cursors, streams, caching, limits, keys
+//! - `days`: use by day, whatever happened to it
 //! - `views`: what docs/sql.md says
 //! - `sequences`: several writers, loss, what arrives out of turn
 
 #![allow(unreachable_pub, reason = "a test binary: its modules speak to each other only")]
 
 mod api;
+mod days;
 mod demo;
 mod model;
 mod random;

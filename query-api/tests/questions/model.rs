@@ -88,26 +88,37 @@ pub fn features(sessions: &[Session], least: bool, by_sessions: bool) -> Value {
     used.into_iter().map(line).collect()
 }
 
-/// By buckets of `micros` that start at 1970; empty ones included.
-pub fn usage(sessions: &[Session], micros: i64) -> Value {
+/// By buckets, each named by its start; empty ones are left out.
+pub fn usage(sessions: &[Session], start_of: fn(i64) -> i64) -> Value {
     let mut buckets: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
     for session in sessions {
         let mut once = BTreeSet::new();
         for (time, _) in session {
-            let bucket = time.div_euclid(micros);
+            let bucket = start_of(*time);
             let entry = buckets.entry(bucket).or_default();
             entry.0 += 1;
             entry.1 += u64::from(once.insert(bucket));
         }
     }
-    let (Some(first), Some(last)) = (buckets.keys().next().copied(), buckets.keys().last().copied()) else {
-        return json!([]);
-    };
-    let line = |bucket: i64| {
-        let (events, sessions) = buckets.get(&bucket).copied().unwrap_or_default();
-        json!({"start": Time::from_micros(bucket * micros).to_string(), "events": events, "sessions": sessions})
-    };
-    (first..=last).map(line).collect()
+    let line = |(start, (events, sessions)): (i64, (u64, u64))| json!({"start": Time::from_micros(start).to_string(), "events": events, "sessions": sessions});
+    buckets.into_iter().map(line).collect()
+}
+
+/// By application, of the applications that the filter leaves.
+pub fn apps(log: &[Sent], filter: &Filter) -> Value {
+    let names: BTreeSet<&String> = log.iter().map(|event| &event.app).collect();
+    let mut used: Vec<(u64, &String, Value)> = Vec::new();
+    for name in names.into_iter().filter(|name| filter.app.as_ref().is_none_or(|app| app == *name)) {
+        let sessions = sessions(log, &Filter { app: Some(name.clone()), ..filter.clone() });
+        let times: Vec<i64> = sessions.iter().flatten().map(|(time, _)| *time).collect();
+        let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { continue };
+        let time = |micros: &i64| Time::from_micros(*micros).to_string();
+        let line = json!({"app": name, "events": times.len(), "sessions": sessions.len(),
+            "first_seen": time(first), "last_seen": time(last)});
+        used.push((times.len() as u64, name, line));
+    }
+    used.sort_by_key(|(events, name, _)| (std::cmp::Reverse(*events), *name));
+    used.into_iter().map(|(.., line)| line).collect()
 }
 
 pub fn transitions(sessions: &[Session]) -> Value {

@@ -8,6 +8,17 @@ use crate::model::{self, Feature, Filter};
 use crate::world::{Sent, World};
 
 const DAY: i64 = 86_400_000_000;
+const BUCKETS: [(&str, fn(i64) -> i64); 4] = [
+    ("hour", |time| time.div_euclid(DAY / 24) * (DAY / 24)),
+    ("day", |time| time.div_euclid(DAY) * DAY),
+    // 1970-01-05 was a Monday.
+    ("week", |time| (time - 4 * DAY).div_euclid(7 * DAY) * 7 * DAY + 4 * DAY),
+    ("month", |time| {
+        let date = time::OffsetDateTime::from_unix_timestamp(time.div_euclid(1_000_000)).unwrap().date();
+        let start = date.replace_day(1).unwrap().midnight().assume_utc();
+        start.unix_timestamp() * 1_000_000
+    }),
+];
 /// 2025-12-29, a Monday.
 const START: i64 = 1_766_966_400_000_000;
 
@@ -80,9 +91,15 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
     let catalogue = catalogue();
     let any = |random: &mut Random| catalogue[random.below(catalogue.len() as u64) as usize].clone();
     let maybe = |random: &mut Random, chance: u64| (random.below(chance) == 0).then(|| any(random));
+    // Whole days are answered from other tables than the rest.
+    let (since, until) = match random.below(2) {
+        0 => (0, 0),
+        _ => (random.below(3) as i64 * 1_000_000, 1_000_001),
+    };
+    let first = random.below(10) as i64 * DAY * i64::from(since == 0);
     let filter = Filter {
-        from: (random.below(3) == 0).then(|| START + random.below(3) as i64 * 1_000_000),
-        to: (random.below(3) == 0).then(|| START + random.below(20) as i64 * DAY + 1_000_001),
+        from: (random.below(3) == 0).then(|| START + first + since),
+        to: (random.below(3) == 0).then(|| START + first + random.below(20) as i64 * DAY + until),
         app: (random.below(4) == 0).then(|| "web".into()),
         category: maybe(random, 6).map(|feature| feature.0),
         name: maybe(random, 8).map(|feature| feature.1),
@@ -119,12 +136,14 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
     let found = get(&format!("/v1/features?order={order}&by={by}"), "features").await;
     assert_eq!(found, model::features(&sessions, least, by_sessions), "features, {what}");
 
-    if filter.from.is_none() && filter.to.is_none() {
-        let found = get("/v1/usage?interval=hour", "series").await;
-        assert_eq!(found, model::usage(&sessions, 3_600_000_000), "hours, {what}");
-        let found = get("/v1/usage?interval=day", "series").await;
-        assert_eq!(found, model::usage(&sessions, DAY), "days, {what}");
+    for (interval, start_of) in BUCKETS {
+        let found = get(&format!("/v1/usage?interval={interval}"), "series").await;
+        let used: Vec<&Value> =
+            found.as_array().unwrap().iter().filter(|bucket| bucket["events"] != 0).collect();
+        assert_eq!(json!(used), model::usage(&sessions, start_of), "by {interval}, {what}");
     }
+    let found = get("/v1/apps?", "apps").await;
+    assert_eq!(found, model::apps(log, &filter), "apps, {what}");
     let found = get("/v1/order/transitions?limit=10000", "transitions").await;
     assert_eq!(found, model::transitions(&sessions), "transitions, {what}");
     let found = get("/v1/order/precedence?limit=10000", "pairs").await;

@@ -205,10 +205,11 @@ impl World {
         self.ends.insert(partition, end);
     }
 
-    /// Brings the sequences up to the end of the log.
+    /// Brings the sequences and the days of use up to the end of the log.
     pub async fn refresh(&self) {
         let ends = self.ends.clone();
         while projector::sequences::refresh(&self.tables, &ends).await.unwrap().behind > 0 {}
+        projector::usage::refresh(&self.tables).await.unwrap();
     }
 
     pub fn request(&self, path: &str) -> RequestBuilder {

@@ -79,6 +79,7 @@ describe('Without a page', () => {
     assert.equal(toRfc3339('2024-03-01T10:00:00.000001Z'), '2024-03-01T10:00:00.000001Z')
     assert.equal(toRfc3339('soon'), null)
     assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
+    assert.deepEqual(scopeOf(new URLSearchParams('last=7d'), Date.parse('2024-03-08T10:00:30Z')), { from: '2024-03-01T00:00:00Z' })
     assert.deepEqual(scopeOf(new URLSearchParams()), {})
   })
 

@@ -110,6 +110,18 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
     Ok(())
 }
 
+/// Brings the days of use up to what `sequences` includes, and prints what it took.
+pub(crate) async fn count_days(tables: &Client, server: u32) -> anyhow::Result<()> {
+    let (began, cpu) = (Instant::now(), process::cpu(server)?);
+    let counted = projector::usage::refresh(tables).await?;
+    if counted != projector::usage::Counted::Nothing {
+        let seconds = (process::cpu(server)? - cpu).as_secs_f64();
+        println!("figure query.usage.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
+        println!("figure query.usage.catch_up_cpu_s {seconds:.1} s");
+    }
+    Ok(())
+}
+
 async fn insert(
     tables: &Client,
     load: &mut Load,

@@ -1,0 +1,233 @@
+//! Keeps `usage_days` up to date: how often each feature was used by day, and by how many sessions.
+//!
+//! What is added is the difference that a stretch of the log makes: for the sessions that it touched, what their
+//! events below its end count, less what those below its start counted. Both are read from `events`, so the
+//! same stretch always makes the same difference, and it counts from the moment that an epoch names it.
+//! What changes below the positions (a healed range, an erased session) withdraws all epochs; the next
+//! one counts everything anew, and answers come from `sequences` until then.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use clickhouse::{Client, Row};
+use serde::Deserialize;
+
+use crate::sequences::{self, Positions};
+
+/// Between two looks. A look that finds something makes two small inserts.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks whether the days hold what they claim.
+const VERIFY: Duration = Duration::from_secs(3600);
+/// Offsets whose sessions are looked up one by one; more are counted by reading everything.
+const STRETCH: u64 = 1_000_000;
+/// Runs that are folded into one: a question adds them up.
+const RUNS: usize = 32;
+/// A run that no epoch names for so long is read by no question any more.
+const KEPT: Duration = Duration::from_secs(3600);
+/// What a count may use.
+const MEMORY: &str = "2000000000";
+
+/// What a look did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// The days include all that `sequences` does.
+    Nothing,
+    /// So many offsets more.
+    Stretch(u64),
+    /// All of the log, anew.
+    Everything,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Epoch {
+    runs: Vec<u64>,
+    partitions: Vec<u16>,
+    positions: Vec<u64>,
+}
+
+/// Brings the days up to what `sequences` includes again and again, until it is dropped, while `chosen()`: of
+/// several projectors one is enough. `client` is bound to the database of the generation.
+pub async fn run(client: Client, chosen: impl Fn() -> bool) {
+    let mut looks: u64 = 0;
+    loop {
+        if chosen() {
+            if looks.is_multiple_of(VERIFY.as_secs() / PAUSE.as_secs())
+                && let Err(error) = verify(&client).await
+            {
+                tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
+            }
+            looks += 1;
+            match refresh(&client).await {
+                Ok(Counted::Nothing) => {}
+                Ok(counted) => tracing::debug!(?counted, "days of use refreshed"),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the days of use stay as they are for now");
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One look: includes all that `sequences` includes by now.
+///
+/// # Errors
+/// ClickHouse does not answer. What was done stays right.
+pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
+    // In this order: an epoch that is withdrawn from here on names a count that this one does not.
+    let withdrawn: u64 =
+        client.query_raw("SELECT count() FROM usage_epochs WHERE empty(runs)").fetch_one().await?;
+    let ends = sequences::included(client).await?;
+    let epoch = newest(client).await?;
+    let known: Positions = epoch
+        .iter()
+        .flat_map(|epoch| epoch.partitions.iter().copied().zip(epoch.positions.iter().copied()))
+        .collect();
+    let start = |partition: &u16| known.get(partition).copied().unwrap_or(0);
+    // A position that went back means that the sequences are being built anew.
+    if known.iter().any(|(partition, start)| ends.get(partition).is_none_or(|end| end < start)) {
+        return Ok(Counted::Nothing);
+    }
+    let offsets: u64 = ends.iter().map(|(partition, end)| end - start(partition)).sum();
+    if offsets == 0 {
+        return Ok(Counted::Nothing);
+    }
+    let runs = epoch.map(|epoch| epoch.runs).unwrap_or_default();
+    let everything = runs.is_empty() || offsets > STRETCH;
+    let run = new_run();
+    client
+        .query_raw(include_str!("usage/count.sql"))
+        .param("run", run)
+        .param("everything", everything)
+        .param("threads", if everything { 1 } else { 2 })
+        .param("partitions", ends.keys().copied().collect::<Vec<_>>())
+        .param(
+            "starts",
+            ends.keys().map(|partition| if everything { 0 } else { start(partition) }).collect::<Vec<_>>(),
+        )
+        .param("ends", ends.values().copied().collect::<Vec<_>>())
+        .with_setting("max_memory_usage", MEMORY)
+        .with_setting("max_bytes_before_external_group_by", "500000000")
+        .execute()
+        .await
+        .context("usage_days")?;
+    let mut runs = if everything { Vec::new() } else { runs };
+    runs.push(run);
+    publish(client, run, &runs, &ends, withdrawn).await?;
+    if runs.len() > RUNS {
+        let folded = new_run();
+        client
+            .query_raw(include_str!("usage/fold.sql"))
+            .param("run", folded)
+            .param("runs", &runs)
+            .with_setting("max_memory_usage", MEMORY)
+            .execute()
+            .await
+            .context("usage_days")?;
+        runs = vec![folded];
+        publish(client, folded, &runs, &ends, withdrawn).await?;
+    }
+    if runs.len() == 1 {
+        forget(client, KEPT).await?;
+    }
+    Ok(if everything { Counted::Everything } else { Counted::Stretch(offsets) })
+}
+
+/// Withdraws every epoch: events below its positions came, changed or went. Call it after they did.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn withdraw(client: &Client) -> anyhow::Result<()> {
+    let withdrawal = "INSERT INTO usage_epochs (epoch) VALUES ({run:UInt64})";
+    client.query_raw(withdrawal).param("run", new_run()).execute().await.context("usage_epochs")
+}
+
+/// Looks whether the days count as many events as there are, and withdraws them otherwise.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn verify(client: &Client) -> anyhow::Result<()> {
+    let Some(epoch) = newest(client).await? else { return Ok(()) };
+    let counted: i64 = client
+        .query_raw("SELECT sum(events) FROM usage_days WHERE run IN ({runs:Array(UInt64)}) AND kind = 0 AND app = ''")
+        .param("runs", &epoch.runs)
+        .fetch_one()
+        .await?;
+    let events: i64 = client
+        .query_raw(
+            "SELECT toInt64(count()) FROM events WHERE offset < transform(partition, \
+             {partitions:Array(UInt16)}, {positions:Array(UInt64)}, toUInt64(0))",
+        )
+        .param("partitions", &epoch.partitions)
+        .param("positions", &epoch.positions)
+        .fetch_one()
+        .await?;
+    if counted != events {
+        tracing::warn!(counted, events, "the days of use do not count what is there: counting anew");
+        withdraw(client).await?;
+    }
+    Ok(())
+}
+
+async fn newest(client: &Client) -> anyhow::Result<Option<Epoch>> {
+    client.query_raw(include_str!("usage/epoch.sql")).fetch_optional().await.context("usage_epochs")
+}
+
+async fn publish(
+    client: &Client,
+    epoch: u64,
+    runs: &[u64],
+    ends: &Positions,
+    withdrawn: u64,
+) -> anyhow::Result<()> {
+    client
+        .query_raw(include_str!("usage/publish.sql"))
+        .param("run", epoch)
+        .param("runs", runs)
+        .param("partitions", ends.keys().copied().collect::<Vec<_>>())
+        .param("positions", ends.values().copied().collect::<Vec<_>>())
+        .param("withdrawn", withdrawn)
+        .execute()
+        .await
+        .context("usage_epochs")
+}
+
+/// Drops the epochs that no question has begun to read for `kept`, and the runs that none of the others names.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn forget(client: &Client, kept: Duration) -> anyhow::Result<()> {
+    let Some(Epoch { runs, .. }) = newest(client).await? else { return Ok(()) };
+    let before = new_run() - kept.as_micros() as u64;
+    client
+        .query_raw(
+            "ALTER TABLE usage_epochs DELETE WHERE notEmpty(runs) AND epoch < {before:UInt64} \
+             AND NOT hasAll({runs:Array(UInt64)}, runs) SETTINGS mutations_sync = 1",
+        )
+        .param("before", before)
+        .param("runs", &runs)
+        .execute()
+        .await
+        .context("usage_epochs")?;
+    let unnamed: Vec<u64> = client
+        .query_raw(
+            "SELECT DISTINCT toUInt64(partition) AS run FROM system.parts \
+             WHERE database = currentDatabase() AND table = 'usage_days' AND active \
+             AND run < {before:UInt64} AND run NOT IN (SELECT arrayJoin(runs) FROM usage_epochs)",
+        )
+        .param("before", before)
+        .fetch_all()
+        .await
+        .context("usage_days")?;
+    for run in unnamed {
+        let drop = format!("ALTER TABLE usage_days DROP PARTITION {run}");
+        client.query_raw(&drop).execute().await.context("usage_days")?;
+    }
+    Ok(())
+}
+
+/// A number that no run has: microseconds since 1970. Two projectors at the same microsecond would have to
+/// own the same partition.
+fn new_run() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}

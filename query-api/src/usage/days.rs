@@ -1,0 +1,66 @@
+//! Answers from `usage_days`: a few rows a day instead of every event.
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use crate::answer::{AsOf, Basis};
+use crate::database::Database;
+use crate::error::Error;
+use crate::params::Filter;
+use crate::values::Time;
+
+/// The part of `usage_days` that answers a question.
+pub(crate) struct Days {
+    as_of: AsOf,
+    runs: Vec<u64>,
+    /// Of the range, both inclusive; 1 is 1900-01-01.
+    first_day: u32,
+    last_day: u32,
+}
+
+const DAY: i64 = 86_400_000_000;
+
+impl Days {
+    /// Nothing if the range does not consist of whole days (UTC), or if the days are not counted yet: then
+    /// `sequences` knows, at a price.
+    pub(crate) async fn of(database: &Database, filter: &Filter) -> Result<Option<Self>, Error> {
+        #[derive(Row, Deserialize)]
+        struct Epoch {
+            runs: Vec<u64>,
+            partitions: Vec<u16>,
+            positions: Vec<u64>,
+            /// Milliseconds.
+            log_time: i64,
+        }
+        let (from, to) = filter.range();
+        let since_1900 = |time: Time| time.micros() - Time::MIN.micros();
+        let (from, to) = (since_1900(from), since_1900(to));
+        if from % DAY != 0 || to % DAY != 0 {
+            return Ok(None);
+        }
+        let epoch: Option<Epoch> = database.query(include_str!("epoch.sql")).fetch_optional().await?;
+        Ok(epoch.map(|epoch| Self {
+            as_of: AsOf {
+                positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
+                time: Some(Time::from_micros(epoch.log_time * 1000)),
+            },
+            runs: epoch.runs,
+            first_day: (from / DAY) as u32 + 1,
+            last_day: (to / DAY) as u32,
+        }))
+    }
+
+    pub(crate) fn basis(&self) -> Basis {
+        Basis::Days(self.as_of.clone())
+    }
+
+    pub(crate) fn query(&self, database: &Database, filter: &Filter, sql: &str) -> Query {
+        filter
+            .bind(database.query(sql))
+            .param("runs", &self.runs)
+            .param("first_day", self.first_day)
+            .param("last_day", self.last_day)
+            .param("kind", filter.kind())
+    }
+}

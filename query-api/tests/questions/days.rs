@@ -1,0 +1,82 @@
+//! The days of use say what the events say: after many small runs, after tampering, after healing.
+
+use std::time::Duration;
+
+use projector::usage::{self, Counted};
+use serde_json::Value;
+
+use crate::demo;
+use crate::world::World;
+
+/// From the days, and the same from the sequences, which whole days alone can't answer.
+async fn both(world: &World) -> [Value; 2] {
+    let mut answers = Vec::new();
+    for range in ["", "&from=1900-01-01T00:00:00.000001Z"] {
+        let features = world.get(&format!("/v1/features?order=most{range}")).await["features"].clone();
+        let series = world.get(&format!("/v1/usage?interval=week{range}")).await["series"].clone();
+        let used: Vec<Value> =
+            series.as_array().unwrap().iter().filter(|bucket| bucket["events"] != 0).cloned().collect();
+        let apps = world.get(&format!("/v1/apps?app=shop{range}")).await["apps"].clone();
+        answers.push(Value::from(vec![features, Value::from(used), apps]));
+    }
+    answers.try_into().unwrap()
+}
+
+async fn number(world: &World, sql: &str) -> u64 {
+    world.tables.query(sql).fetch_one().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_tampering_and_healing() {
+    let mut world = World::new().await;
+    let events: Vec<_> = demo::events().into_iter().take(4000).collect();
+    for part in events.chunks(100) {
+        world.append(part, 100).await;
+        world.refresh().await;
+    }
+    let [days, sequences] = both(&world).await;
+    assert_eq!(days, sequences);
+    let named = "SELECT length(runs) FROM usage_epochs ORDER BY arraySum(positions) DESC, epoch DESC LIMIT 1";
+    let runs = number(&world, named).await;
+    assert!((1..=32).contains(&runs), "{runs} runs of {} looks", events.len() / 100);
+    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Nothing);
+
+    // What was folded goes, the rest stays.
+    let kept = "SELECT uniqExact(run) FROM usage_days";
+    assert!(number(&world, kept).await > runs);
+    usage::forget(&world.tables, Duration::ZERO).await.unwrap();
+    assert_eq!(number(&world, kept).await, runs);
+    assert_eq!(both(&world).await[0], sequences);
+
+    // A run that no epoch names is not counted; a row too many in one that counts is.
+    let add = "INSERT INTO usage_days SELECT * REPLACE ({run} AS run) FROM usage_days LIMIT 1";
+    world.tables.query(&add.replace("{run}", "1")).execute().await.unwrap();
+    assert_eq!(both(&world).await[0], sequences);
+    usage::verify(&world.tables).await.unwrap();
+    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Nothing);
+    world.tables.query(&add.replace("{run}", "run")).execute().await.unwrap();
+    let more = "INSERT INTO usage_days SELECT * FROM usage_days WHERE kind = 0 AND app = ''";
+    world.tables.query(more).execute().await.unwrap();
+    assert_ne!(both(&world).await[0], sequences);
+    usage::verify(&world.tables).await.unwrap();
+    assert_eq!(both(&world).await[0], sequences, "without days, the sequences answer");
+    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
+    assert_eq!(both(&world).await[0], sequences);
+
+    // Events gone and healed below the position: what was counted before is withdrawn.
+    let lose = "ALTER TABLE events DELETE WHERE partition = 2 AND offset >= 10 SETTINGS mutations_sync = 1";
+    world.tables.query("CREATE TABLE kept AS events").execute().await.unwrap();
+    let keep = "INSERT INTO kept SELECT * FROM events WHERE partition = 2 AND offset >= 10";
+    world.tables.query(keep).execute().await.unwrap();
+    world.tables.query(lose).execute().await.unwrap();
+    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
+    usage::refresh(&world.tables).await.unwrap();
+    let [days, without] = both(&world).await;
+    assert_eq!(days, without);
+    assert_ne!(without, sequences);
+    world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
+    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
+    assert_eq!(both(&world).await[0], sequences);
+    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
+    assert_eq!(both(&world).await, [sequences.clone(), sequences]);
+}
