@@ -16,7 +16,7 @@
 //! - `settle`: verify and heal a chunk; `tables`: the statements
 //! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
-//! - [`check_schemas`]: what changed schemas would make of the log's history
+//! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes
 //! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
@@ -37,6 +37,7 @@ pub mod audit;
 mod heal;
 pub mod generations;
 pub mod check_schemas;
+pub mod propose_schema;
 pub mod sequences;
 pub mod usage;
 mod log;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use projector::cli::{Cli, Command};
-use projector::{audit, check_schemas, cli, generations};
+use projector::{audit, check_schemas, cli, generations, propose_schema};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,6 +25,9 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Compare(args) => return generations::compare(&args).await,
         Command::CheckSchemas(args) => {
             return tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?;
+        }
+        Command::ProposeSchema(args) => {
+            tokio::task::spawn_blocking(move || propose_schema::run(&args)).await??;
         }
     }
     Ok(std::process::ExitCode::SUCCESS)
