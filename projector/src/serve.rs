@@ -168,6 +168,7 @@ async fn watch(work: Arc<Work>) {
                 // From the next record on. What was judged before keeps its verdict, and its row says by
                 // which version; a re-projection judges all of it alike.
                 Ok(judge) => {
+                    work.metrics.declare(judge.registry());
                     work.judge.store(Arc::new(judge));
                     tracing::info!("event types and applications read again");
                 }
