@@ -1,14 +1,18 @@
 //! What every HTTP surface of ours answers alike.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use opentelemetry::trace::Status;
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
+
+use crate::traces;
 
 /// The name under which sender, answer and log speak of the same request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,8 +26,7 @@ pub fn with_request_ids(router: Router) -> Router {
 async fn request_id(request: Request, next: Next) -> Response {
     let id = given_id(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
     let header = HeaderValue::from_str(&id);
-    // At the level of errors, so that no filter leaves a line without its request.
-    let span = tracing::error_span!("request", request_id = id);
+    let span = request_span(&request, id);
     let mut response = async {
         // The path alone: a query may hold a key.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -31,12 +34,37 @@ async fn request_id(request: Request, next: Next) -> Response {
         tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
         response
     }
-    .instrument(span)
+    .instrument(span.clone())
     .await;
+    if traces::are_exported() {
+        let status = response.status();
+        span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.set_status(Status::error(status.to_string()));
+        }
+    }
     if let Ok(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);
     }
     response
+}
+
+/// The span of a request. At the level of errors, so that no filter leaves a line of the log without its request. It
+/// belongs to the caller's trace; probes and scrapes are no traces.
+fn request_span(request: &Request, request_id: String) -> Span {
+    let (method, path) = (request.method(), request.uri().path());
+    if !traces::are_exported() || ["/healthz", "/readyz", "/metrics"].contains(&path) {
+        return tracing::error_span!("request", request_id);
+    }
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let name = format!("{method} {route}");
+    let span = tracing::error_span!(target: traces::TARGET, "request", request_id, otel.name = name, otel.kind = "server");
+    span.set_attribute("http.request.method", method.to_string());
+    span.set_attribute("url.path", path.to_owned());
+    if let Some(traceparent) = request.headers().get("traceparent").and_then(|header| header.to_str().ok()) {
+        traces::follow(&span, traceparent);
+    }
+    span
 }
 
 /// The caller's id, if it is one that may stand in a log: 1 to 128 letters, digits and `-_.:/+=`.

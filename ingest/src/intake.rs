@@ -12,6 +12,7 @@ use schemas::personal::Masking;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::admit::Beside;
@@ -71,8 +72,9 @@ pub(crate) async fn take(
     beside.take(events.len()).inspect_err(|_| beside.metrics.limited.inc_by(events.len() as u64))?;
 
     let received_at = OffsetDateTime::now_utc().format(RFC3339).unwrap_or_default();
-    let traceparent =
-        parts.headers.get("traceparent").and_then(|header| schemas::traceparent(header.as_bytes()));
+    let given = parts.headers.get("traceparent").and_then(|header| schemas::traceparent(header.as_bytes()));
+    let ours = if given.is_none() { infra::traces::traceparent(&Span::current()) } else { None };
+    let traceparent = given.or(ours.as_deref());
     let common = Common { app: &beside.name, received_at: &received_at, traceparent };
     let outcomes = gateway.log.append(&common, &events, deadline).await;
     count(&beside, &outcomes);

@@ -9,9 +9,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<std::process::ExitCode> {
-    // 1. The command line, logs.
+    // 1. The command line, logs and traces.
     let Cli { telemetry, command } = Cli::parse();
-    infra::telemetry::init(&telemetry)?;
+    let _telemetry = infra::telemetry::init(&telemetry, "projector")?;
     // 2. The verb.
     match command {
         Command::Run(config) => {

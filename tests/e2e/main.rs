@@ -7,3 +7,4 @@ mod first_events;
 mod following;
 mod personal;
 mod straight_to_kafka;
+mod traces;
