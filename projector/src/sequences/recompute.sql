@@ -1,5 +1,6 @@
 -- The sequences of the sessions that the ranges of the log touch, each from all of its events.
--- {ranges} are (partition, first offset, end) as three arrays; with none, of every session.
+-- {ranges} are (partition, first offset, end) as three arrays. With {everything}, of every session: the ranges
+-- are then not looked at, as a set of all offsets would not fit into memory.
 INSERT INTO sequences (session_id, events, features, times, apps)
 WITH
     -- TRICKY: one text for the pair, so that `transform` finds it by a hash. The length keeps
@@ -31,7 +32,7 @@ FROM
         FROM ledger
         WHERE verdict = 'accepted' AND (partition, offset) IN
         (
-            SELECT range.1, arrayJoin(range(range.2, range.3))
+            SELECT range.1, arrayJoin(range(if({everything:Bool}, range.3, range.2), range.3))
             FROM
             (
                 SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {starts:Array(UInt64)}, {ends:Array(UInt64)})) AS range
@@ -45,4 +46,6 @@ SETTINGS
     -- In the order of the table, so that a session is finished before the next one begins: memory is
     -- bounded by the longest session, not by their number.
     optimize_aggregation_in_order = 1,
-    max_threads = 2
+    max_threads = 2,
+    -- A block of the usual 256 MB is held several times while it grows, is sorted and is written.
+    min_insert_block_size_bytes = 32000000

@@ -37,7 +37,7 @@ WITH
                     FROM ledger
                     WHERE verdict = 'accepted' AND (partition, offset) IN
                     (
-                        SELECT range.1, arrayJoin(range(range.2, range.3))
+                        SELECT range.1, arrayJoin(range(if({everything:Bool}, range.3, range.2), range.3))
                         FROM
                         (
                             SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {starts:Array(UInt64)}, {ends:Array(UInt64)})) AS range
@@ -105,4 +105,9 @@ SELECT
 FROM placed
 GROUP BY for_app, kind_and_key, day, previous
 HAVING counted != 0
-SETTINGS optimize_aggregation_in_order = 1, max_threads = {threads:UInt8}
+SETTINGS
+    -- A session is finished before the next one begins. An event becomes some ten rows on the way, so few
+    -- sessions at a time.
+    optimize_aggregation_in_order = 1,
+    max_block_size = 8192,
+    max_threads = {threads:UInt8}

@@ -54,70 +54,87 @@ struct Sent<'a> {
     timestamp: &'a str,
 }
 
-/// Fills empty tables with `events`, prints what it took, and copies them for the peers.
+/// Fills the tables up to `events`, prints what it took, and copies them for the peers. What is there already is
+/// used again.
 pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::Result<()> {
-    let there: u64 = tables.query("SELECT count() FROM events").fetch_one().await?;
-    if there > 0 {
-        println!("{there} events are there");
-        return Ok(());
-    }
-    let mut load = Load::new(1, datetime!(2026-01-01 0:00 UTC));
-    let mut ends: BTreeMap<u16, u64> = BTreeMap::new();
+    let ledger: Vec<(u16, u64)> =
+        tables.query("SELECT partition, max(offset) + 1 FROM ledger GROUP BY partition").fetch_all().await?;
+    let mut ends: BTreeMap<u16, u64> = ledger.into_iter().collect();
+    let there: u64 = ends.values().sum();
+    let mut load = Load::new(there + 1, datetime!(2026-01-01 0:00 UTC));
     let bulk = events - TAIL.min(events / 10);
+    if there < bulk {
+        let (began, cpu) = (Instant::now(), process::cpu(server)?);
+        insert(tables, &mut load, &mut ends, bulk - there, BATCH).await?;
+        let per_million = (process::cpu(server)? - cpu).as_secs_f64() * 1e6 / (bulk - there) as f64;
+        println!("figure query.fill.seconds {:.1} s", began.elapsed().as_secs_f64());
+        println!("figure query.fill.cpu_s_per_1m {per_million:.2} s");
+    }
     let (began, cpu) = (Instant::now(), process::cpu(server)?);
-    insert(tables, &mut load, &mut ends, bulk, BATCH).await?;
-    let inserted = process::cpu(server)?;
-    println!("figure query.fill.seconds {:.1} s", began.elapsed().as_secs_f64());
-    println!("figure query.fill.cpu_s_per_1m {:.2} s", (inserted - cpu).as_secs_f64() * 1e6 / bulk as f64);
-    let began = Instant::now();
-    while projector::sequences::refresh(tables, &ends).await?.behind > 0 {}
-    let sequenced = process::cpu(server)?;
-    println!("figure query.sequences.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
-    let per_million = (sequenced - inserted).as_secs_f64() * 1e6 / bulk as f64;
-    println!("figure query.sequences.catch_up_cpu_s_per_1m {per_million:.2} s");
+    let mut offsets = 0;
+    loop {
+        let pass = projector::sequences::refresh(tables, &ends).await?;
+        offsets += pass.offsets;
+        if pass.behind == 0 {
+            break;
+        }
+    }
+    if offsets > 0 {
+        let per_million = (process::cpu(server)? - cpu).as_secs_f64() * 1e6 / offsets as f64;
+        println!("figure query.sequences.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
+        println!("figure query.sequences.catch_up_cpu_s_per_1m {per_million:.2} s");
+    }
+    let (began, cpu) = (Instant::now(), process::cpu(server)?);
+    if projector::usage::refresh(tables).await? != projector::usage::Counted::Nothing {
+        println!("figure query.usage.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
+        println!("figure query.usage.catch_up_cpu_s {:.1} s", (process::cpu(server)? - cpu).as_secs_f64());
+    }
 
-    // As it goes on: small batches, and a pass after each.
-    let (mut inserting, mut refreshing, mut passes) = (0.0, 0.0, 0);
-    let mut left = events - bulk;
+    // As it goes on: small batches, and a pass after each; the days are looked at a fifth as often.
+    let (mut inserting, mut refreshing, mut counting, mut passes) = (0.0, 0.0, 0.0, 0);
+    let mut left = events.saturating_sub(ends.values().sum());
     while left > 0 {
         let before = process::cpu(server)?;
         let part = left.min(PASS as u64);
         insert(tables, &mut load, &mut ends, part, PASS).await?;
-        let between = process::cpu(server)?;
+        let inserted = process::cpu(server)?;
         projector::sequences::refresh(tables, &ends).await?;
-        inserting += (between - before).as_secs_f64();
-        refreshing += (process::cpu(server)? - between).as_secs_f64();
+        let refreshed = process::cpu(server)?;
         passes += 1;
         left -= part;
+        if passes % 5 == 0 || left == 0 {
+            projector::usage::refresh(tables).await?;
+        }
+        inserting += (inserted - before).as_secs_f64();
+        refreshing += (refreshed - inserted).as_secs_f64();
+        counting += (process::cpu(server)? - refreshed).as_secs_f64();
     }
-    println!("figure query.sequences.pass_cpu_ms {:.0} ms", refreshing * 1000.0 / f64::from(passes.max(1)));
-    println!("figure query.sequences.cost_of_inserts {:.2} x", refreshing / inserting);
+    if passes > 0 {
+        println!("figure query.sequences.pass_cpu_ms {:.0} ms", refreshing * 1000.0 / f64::from(passes));
+        println!("figure query.sequences.cost_of_inserts {:.2} x", refreshing / inserting);
+        println!("figure query.usage.cost_of_inserts {:.2} x", counting / inserting);
+    }
 
     // What the peers read: the same events, ordered by time.
-    tables.query("DROP TABLE IF EXISTS peer_events").execute().await?;
+    if passes > 0 {
+        tables.query("DROP TABLE IF EXISTS peer_events").execute().await?;
+    }
     tables
         .query(
-            "CREATE TABLE peer_events (session_id UUID, timestamp DateTime64(6, 'UTC'), \
+            "CREATE TABLE IF NOT EXISTS peer_events (session_id UUID, timestamp DateTime64(6, 'UTC'), \
              category LowCardinality(String), name LowCardinality(String), app LowCardinality(String), data String) \
              ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (toDate(timestamp), category, name, timestamp)",
         )
         .execute()
         .await?;
-    tables
-        .query("INSERT INTO peer_events SELECT session_id, timestamp, category, name, app, data FROM events")
-        .execute()
-        .await?;
-    Ok(())
-}
-
-/// Brings the days of use up to what `sequences` includes, and prints what it took.
-pub(crate) async fn count_days(tables: &Client, server: u32) -> anyhow::Result<()> {
-    let (began, cpu) = (Instant::now(), process::cpu(server)?);
-    let counted = projector::usage::refresh(tables).await?;
-    if counted != projector::usage::Counted::Nothing {
-        let seconds = (process::cpu(server)? - cpu).as_secs_f64();
-        println!("figure query.usage.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
-        println!("figure query.usage.catch_up_cpu_s {seconds:.1} s");
+    let copied: u64 = tables.query("SELECT count() FROM peer_events").fetch_one().await?;
+    if copied == 0 {
+        tables
+            .query(
+                "INSERT INTO peer_events SELECT session_id, timestamp, category, name, app, data FROM events",
+            )
+            .execute()
+            .await?;
     }
     Ok(())
 }
@@ -165,7 +182,7 @@ async fn insert(
         }
         insert.end().await.context("landing")?;
         left -= rows;
-        if left.is_multiple_of(5 * BATCH) {
+        if left > 0 && left.is_multiple_of(5 * BATCH) {
             eprintln!("{} events to go", left);
         }
     }
