@@ -19,7 +19,7 @@
 //! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes
-//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
+//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched; `disks`: ClickHouse's
 
 pub mod serve;
 mod consume;
@@ -43,6 +43,7 @@ pub mod usage;
 mod log;
 mod work;
 mod error;
+mod disks;
 pub mod config;
 pub mod cli;
 mod metrics;

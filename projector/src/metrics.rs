@@ -42,6 +42,9 @@ pub(crate) struct Metrics {
     pub window_ids: IntGauge,
     /// When `sequences` last included all that was in the tables, in seconds since 1970.
     pub sequences_timestamp: IntGauge,
+    /// Bytes of ClickHouse's disks, by server and disk.
+    pub disk_free: IntGaugeVec,
+    pub disk_size: IntGaugeVec,
     /// Faults that the last audit found: 0 if all adds up, -1 before the first.
     pub audit_faults: IntGauge,
 }
@@ -65,8 +68,8 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let gauges = |suffix: &str, help: &str| -> Result<IntGaugeVec> {
-            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), &["partition"])?;
+        let gauges = |suffix: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec> {
+            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), labels)?;
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
@@ -84,9 +87,27 @@ impl Metrics {
                 "Records judged, by declared event type, verdict and first reason",
                 &["category", "name", "verdict", "reason"],
             )?,
-            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet")?,
-            position: gauges("position_offsets", "Offset below which everything is in the tables")?,
-            lag_ms: gauges("lag_milliseconds", "Age of the oldest record that is not in the tables yet")?,
+            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet", &["partition"])?,
+            position: gauges(
+                "position_offsets",
+                "Offset below which everything is in the tables",
+                &["partition"],
+            )?,
+            lag_ms: gauges(
+                "lag_milliseconds",
+                "Age of the oldest record that is not in the tables yet",
+                &["partition"],
+            )?,
+            disk_free: gauges(
+                "clickhouse_disk_free_bytes",
+                "Room on ClickHouse's disks",
+                &["server", "disk"],
+            )?,
+            disk_size: gauges(
+                "clickhouse_disk_size_bytes",
+                "Size of ClickHouse's disks",
+                &["server", "disk"],
+            )?,
             freshness: histogram(
                 "freshness_seconds",
                 "From the append of a chunk's oldest record to its being queryable",

@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, http, log, sequences, usage};
+use crate::{audit, disks, http, log, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -123,6 +123,7 @@ pub(crate) async fn project(
     })?;
     let watching = tokio::spawn(watch(Arc::clone(&work)));
     let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
+    let measuring = tokio::spawn(disks::watch(config.clickhouse.clone(), metrics.clone()));
     let sequencing = tokio::spawn({
         let (client, work) =
             (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
@@ -144,6 +145,7 @@ pub(crate) async fn project(
     };
     watching.abort();
     auditing.abort();
+    measuring.abort();
     sequencing.abort();
     counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)

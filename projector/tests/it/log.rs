@@ -80,6 +80,16 @@ async fn every_record_gets_one_verdict_whatever_its_bytes() {
         (metrics.lines().filter(counted).collect::<Vec<_>>() == expected).then_some(())
     })
     .await;
+    let sizes = eventually("ClickHouse's disks are measured", async || {
+        let metrics = reqwest::get(format!("{}/metrics", running.url)).await.ok()?.text().await.ok()?;
+        let of = |name: &str| -> Option<f64> {
+            let start = format!("eye_projector_clickhouse_disk_{name}_bytes{{disk=\"default\",server=\"");
+            metrics.lines().find(|line| line.starts_with(&start))?.rsplit(' ').next()?.parse().ok()
+        };
+        Some((of("free")?, of("size")?))
+    });
+    let (free, size) = sizes.await;
+    assert!(0.0 < free && free < size, "{free} of {size}");
     running.stop().await;
     bed.settled(13).await;
 }
