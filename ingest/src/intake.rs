@@ -55,9 +55,19 @@ pub(crate) async fn take(
     // One pass for all events; only in a body that is not UTF-8 it is asked for each.
     let is_utf8 = std::str::from_utf8(&body).is_ok();
     let masking = gateway.personal.masking();
-    let prepare = |item| prepare(item, is_utf8, limits.max_event_bytes, &masking);
-    let prepared: Vec<Result<Prepared<'_>, Fault>> = items.into_iter().map(prepare).collect();
+    let mut prepared = Vec::with_capacity(items.len());
+    // Events whose personal values were replaced are in memory a second time, and may have grown.
+    let mut copied = 0;
+    for item in items {
+        let event = prepare(item, is_utf8, limits.max_event_bytes, &masking);
+        copied += event.as_ref().map_or(0, Prepared::copied_bytes);
+        if copied > limits.max_body_bytes {
+            return Err(Error::BodyTooLarge(limits.max_body_bytes));
+        }
+        prepared.push(event);
+    }
     drop(masking);
+    let _room_for_copies = gateway.bodies.room_for(copied)?;
     let events: Vec<Event<'_>> = prepared.iter().flatten().map(Prepared::event).collect();
     let refused = prepared.len() - events.len();
     beside.metrics.refused.inc_by(refused as u64);
@@ -103,6 +113,13 @@ struct Prepared<'a> {
 impl Prepared<'_> {
     fn event(&self) -> Event<'_> {
         Event { key: &self.key, value: &self.value, event_id: self.event_id }
+    }
+
+    fn copied_bytes(&self) -> usize {
+        match &self.value {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(value) => value.len(),
+        }
     }
 }
 

@@ -195,7 +195,8 @@ async fn values_marked_personal_are_not_in_the_log() {
     });
     std::fs::write(types.path().join("n.schema.json"), schema.to_string()).unwrap();
     let types: &'static str = types.keep().into_os_string().into_string().unwrap().leak();
-    let arguments = vec!["--event-types", types, "--personal-key", "0123456789abcdef0123456789abcdef"];
+    let mut arguments = vec!["--event-types", types, "--personal-key", "0123456789abcdef0123456789abcdef"];
+    arguments.extend(["--max-body-bytes", "20000"]);
     let gateway = Gateway::start(Options { arguments, ..Options::default() }).await;
 
     let with = |data: &str| event("").replace("{}", data);
@@ -216,4 +217,10 @@ async fn values_marked_personal_are_not_in_the_log() {
     let expected = sent.replace("a@b.c", "[redacted]").replace(r#"["ann", "bob","ann"]"#, &users);
     let value = &log[&place(&answer["receipts"][0])].value;
     assert_eq!(std::str::from_utf8(value).unwrap(), expected);
+
+    // Hashes are longer than what they stand for: the bound of a body holds for what it becomes, too.
+    let grows = with(&format!(r#"{{"users":[{}"ann"]}}"#, r#""ann","#.repeat(1000)));
+    assert!(grows.len() < 10_000);
+    let (status, answer) = gateway.answer(gateway.post("application/json", grows)).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")), "{answer}");
 }
