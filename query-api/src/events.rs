@@ -11,8 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Ask, Basis};
 use crate::cursor::Cursor;
+use crate::database::Database;
 use crate::error::Error;
-use crate::params::{Params, PathId, filtered, limit};
+use crate::params::{Filter, Params, PathId, filtered, limit};
 use crate::values::{Id, Json, Time};
 
 /// An accepted event.
@@ -132,12 +133,65 @@ pub async fn list(
             ListOrder::Newest => (include_str!("events/list_newest.sql"), Cursor::LAST),
             ListOrder::Oldest => (include_str!("events/list_oldest.sql"), Cursor::FIRST),
         };
-        let query = after(filter.bind(database.query(sql)), after_row, start)
-            .param("session_id", &session_id)
-            .param("limit", limit + 1);
-        Ok(page(query.fetch_all().await?, limit, &list))
+        let read = async |filter: &Filter| -> Result<Vec<Event>, Error> {
+            let query = after(filter.bind(database.query(sql)), after_row, start)
+                .param("session_id", &session_id)
+                .param("limit", limit + 1);
+            Ok(query.fetch_all().await?)
+        };
+        // A session's events are few; those of all sessions are looked for on the days where enough are known
+        // to be. The days may be behind the log, so what they leave short is looked for everywhere.
+        let near = match session_id.as_str() {
+            "" => near(database, &filter, params.order, after_row, limit + 1).await?,
+            _ => None,
+        };
+        if let Some(near) = near {
+            let events = read(&near).await?;
+            if events.len() > limit as usize {
+                return Ok(page(events, limit, &list));
+            }
+        }
+        Ok(page(read(&filter).await?, limit, &list))
     })
     .await
+}
+
+/// The part of the range that is certain to have `limit` events from the cursor on, if the days of use know one.
+async fn near(
+    database: &Database,
+    filter: &Filter,
+    order: ListOrder,
+    after_row: Option<Cursor>,
+    limit: u32,
+) -> Result<Option<Filter>, Error> {
+    let (from, to) = filter.range();
+    let (step, nearest) = match order {
+        // Days that lie in the range as a whole and after the cursor's.
+        ListOrder::Newest => (-1, after_row.map_or(to, |row| row.time.min(to)).day() - 1),
+        ListOrder::Oldest => {
+            let first = after_row.map_or(from, |row| row.time.max(from));
+            (
+                1,
+                if first == Time::from_day(first.day()) && after_row.is_none() {
+                    first.day()
+                } else {
+                    first.day() + 1
+                },
+            )
+        }
+    };
+    let query = filter.bind(database.query(include_str!("events/days.sql")));
+    let day: Option<i64> = query
+        .param("kind", filter.kind())
+        .param("step", step)
+        .param("nearest", nearest)
+        .param("limit", limit)
+        .fetch_optional()
+        .await?;
+    Ok(day.map(|day| match order {
+        ListOrder::Newest => filter.within(Time::from_day(day).max(from), to),
+        ListOrder::Oldest => filter.within(from, Time::from_day(day + 1).min(to)),
+    }))
 }
 
 /// Binds the row that the page starts after; without one it starts at `start`, inclusive.

@@ -81,8 +81,33 @@ pub struct Transitions {
 pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
+        #[derive(Row, Deserialize)]
+        struct Found {
+            from: Feature,
+            to: Feature,
+            count: u64,
+            sessions: u64,
+            median_gap_ms: f64,
+            /// Its number, if the median is longer than the statement could tell; else 0.
+            far_pair: u32,
+        }
         let query = question(database, &filter, selected_sql!("ordering/transitions.sql"));
-        Ok(Transitions { transitions: query.param("limit", limit).fetch_all().await? })
+        let found: Vec<Found> = query.param("limit", limit).fetch_all().await?;
+        let far: Vec<u32> = found.iter().map(|found| found.far_pair).filter(|pair| *pair != 0).collect();
+        let mut medians = HashMap::new();
+        if !far.is_empty() {
+            let query = question(database, &filter, selected_sql!("ordering/transitions_far.sql"));
+            let rows: Vec<(u32, f64)> = query.param("pairs", far).fetch_all().await?;
+            medians.extend(rows);
+        }
+        let transitions = found.into_iter().map(|found| Transition {
+            median_gap_ms: medians.get(&found.far_pair).copied().unwrap_or(found.median_gap_ms),
+            from: found.from,
+            to: found.to,
+            count: found.count,
+            sessions: found.sessions,
+        });
+        Ok(Transitions { transitions: transitions.collect() })
     })
     .await
 }

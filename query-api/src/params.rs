@@ -121,6 +121,11 @@ impl Filter {
         (self.from, self.to)
     }
 
+    /// The same filters in another range.
+    pub fn within(&self, from: Time, to: Time) -> Self {
+        Self { from, to, ..self.clone() }
+    }
+
     /// What `usage_days` calls the kind of event that is asked for: 0 any, 1 those of a category, 2 those of a
     /// feature.
     pub fn kind(&self) -> u8 {

@@ -30,6 +30,18 @@ impl Time {
         self.0
     }
 
+    /// The number of its day (UTC), as `usage_days` counts them: 1 is 1900-01-01.
+    pub const fn day(self) -> i64 {
+        (self.0 - Self::MIN.0).div_euclid(Self::DAY) + 1
+    }
+
+    /// The start of a day.
+    pub const fn from_day(day: i64) -> Self {
+        Self(Self::MIN.0 + (day - 1) * Self::DAY)
+    }
+
+    const DAY: i64 = 86_400_000_000;
+
     /// Parses what a person or a program writes.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 SELECT partition, offset, toString(verdict) AS verdict, session_id, timestamp, received_at,
     toInt64(toUnixTimestamp64Milli(log_time)) AS log_time, schema_version, first_offset
 FROM ledger
-WHERE event_id = {event_id:UUID}
+-- The projection `by_event` has the places, and nothing else.
+WHERE (partition, offset) IN (SELECT partition, offset FROM ledger WHERE event_id = {event_id:UUID})
 ORDER BY ledger.log_time, partition, offset
 LIMIT 100

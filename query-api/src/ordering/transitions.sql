@@ -1,9 +1,12 @@
--- Neighbours: each array against itself shifted by one.
-    , pairs AS
+-- Neighbours: each array against itself shifted by one. Exact medians keep every gap, so a gap is kept as 32 bits:
+-- microseconds up to 71 minutes. Where a median lies beyond (`far`), transitions_far.sql finds it.
+    , 4294967295 AS farthest,
+    pairs AS
     (
         SELECT
             arrayMap((a, b) -> bitShiftLeft(toUInt32(a), 16) + b, arrayPopBack(ids), arrayPopFront(ids)) AS pairs,
-            arrayMap((a, b) -> toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), arrayPopBack(at), arrayPopFront(at)) AS gaps
+            arrayMap((a, b) -> toUInt32(least(toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), farthest)),
+                arrayPopBack(at), arrayPopFront(at)) AS gaps
         FROM selected
     ),
     counted AS
@@ -12,7 +15,8 @@
             pair,
             count() AS count,
             countIf(nth = 1) AS sessions,
-            quantileExactInclusive(0.5)(gap) / 1000 AS median_gap_ms
+            quantileExactInclusive(0.5)(gap) / 1000 AS median_gap_ms,
+            intDiv(count, 2) >= count - countIf(gap = farthest) AS far
         FROM pairs
         ARRAY JOIN pairs AS pair, gaps AS gap, arrayEnumerateUniq(pairs) AS nth
         GROUP BY pair
@@ -22,7 +26,8 @@ SELECT
     (then.category, then.name) AS to,
     count,
     sessions,
-    median_gap_ms
+    median_gap_ms,
+    if(far, pair, 0) AS far_pair
 FROM counted
 INNER JOIN features AS first ON first.id = toUInt16(bitShiftRight(pair, 16))
 INNER JOIN features AS then ON then.id = toUInt16(bitAnd(pair, 65535))

@@ -19,8 +19,6 @@ pub(crate) struct Days {
     last_day: u32,
 }
 
-const DAY: i64 = 86_400_000_000;
-
 impl Days {
     /// Nothing if the range does not consist of whole days (UTC), or if the days are not counted yet: then
     /// `sequences` knows, at a price.
@@ -34,9 +32,8 @@ impl Days {
             log_time: i64,
         }
         let (from, to) = filter.range();
-        let since_1900 = |time: Time| time.micros() - Time::MIN.micros();
-        let (from, to) = (since_1900(from), since_1900(to));
-        if from % DAY != 0 || to % DAY != 0 {
+        let whole = |time: Time| time == Time::from_day(time.day());
+        if !whole(from) || !whole(to) {
             return Ok(None);
         }
         let epoch: Option<Epoch> = database.query(include_str!("epoch.sql")).fetch_optional().await?;
@@ -46,8 +43,8 @@ impl Days {
                 time: Some(Time::from_micros(epoch.log_time * 1000)),
             },
             runs: epoch.runs,
-            first_day: (from / DAY) as u32 + 1,
-            last_day: (to / DAY) as u32,
+            first_day: from.day() as u32,
+            last_day: (to.day() - 1) as u32,
         }))
     }
 

@@ -1,0 +1,25 @@
+-- The nearest day with which, counted from {nearest}, there are enough events for a page. {step} is -1 towards
+-- older days, 1 towards newer ones.
+WITH
+    (
+        SELECT runs FROM usage_epochs
+        WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM usage_epochs WHERE empty(runs))
+        ORDER BY arraySum(positions) DESC, epoch DESC
+        LIMIT 1
+    ) AS counted
+SELECT day
+FROM
+(
+    SELECT toInt64(day) AS day, sum(sum(usage_days.events)) OVER (ORDER BY day * {step:Int64}) AS so_far
+    FROM usage_days
+    WHERE has(counted, run) AND app = {app:String} AND kind = if({kind:UInt8} = 0, 0, 2)
+        AND ({kind:UInt8} = 0 OR key IN (
+            SELECT id FROM features
+            WHERE ({category:String} = '' OR category = {category:String})
+                AND ({name:String} = '' OR name = {name:String})))
+        AND day * {step:Int64} >= {nearest:Int64} * {step:Int64}
+    GROUP BY day
+)
+WHERE so_far >= {limit:UInt32}
+ORDER BY day * {step:Int64}
+LIMIT 1
