@@ -136,7 +136,7 @@ impl Pipeline {
     /// `GET` on the query API; the answer must be 200.
     pub async fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask(path).await;
-        assert_eq!(status, 200, "{path}: {answer}");
+        assert_eq!(status, 200, "{path}: {answer}\n{}", self.query_api.log_end(5));
         answer
     }
 
