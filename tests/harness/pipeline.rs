@@ -184,10 +184,15 @@ impl Pipeline {
 
     /// Waits until the answers, also those on order, include everything that is in the log now.
     pub async fn settled(&self) {
+        self.includes_everything("/v1/order/transitions?limit=1").await;
+    }
+
+    /// Waits until the answer to a question includes everything that is in the log now.
+    pub async fn includes_everything(&self, question: &str) {
         let ends = self.log_ends();
         let start = Instant::now();
         loop {
-            let answer = self.get("/v1/order/transitions?limit=1").await;
+            let answer = self.get(question).await;
             let positions = &answer["as_of"]["positions"];
             let position = |id: &i32| positions[id.to_string()].as_i64().unwrap_or(0);
             let behind: Vec<_> = ends
