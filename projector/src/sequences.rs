@@ -207,6 +207,7 @@ async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool
         client
             .query_raw(include_str!("sequences/recompute.sql"))
             .param("everything", everything)
+            .param("threads", if everything { 2 } else { 1 })
             .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
             .param("starts", column(|(_, start, _)| *start))
             .param("ends", column(|(.., end)| *end))

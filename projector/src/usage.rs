@@ -99,7 +99,6 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
         .query_raw(include_str!("usage/count.sql"))
         .param("run", run)
         .param("everything", everything)
-        .param("threads", if everything { 1 } else { 2 })
         .param("partitions", ends.keys().copied().collect::<Vec<_>>())
         .param(
             "starts",

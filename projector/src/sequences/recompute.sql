@@ -46,6 +46,7 @@ SETTINGS
     -- In the order of the table, so that a session is finished before the next one begins: memory is
     -- bounded by the longest session, not by their number.
     optimize_aggregation_in_order = 1,
-    max_threads = 2,
+    -- A pass leaves a core to the inserts beside it.
+    max_threads = {threads:UInt8},
     -- A block of the usual 256 MB is held several times while it grows, is sorted and is written.
     min_insert_block_size_bytes = 32000000

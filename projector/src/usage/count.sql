@@ -110,4 +110,4 @@ SETTINGS
     -- sessions at a time.
     optimize_aggregation_in_order = 1,
     max_block_size = 8192,
-    max_threads = {threads:UInt8}
+    max_threads = 1
