@@ -16,6 +16,7 @@ use infra::database;
 use infra::http::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tower_http::compression::CompressionLayer;
 
 use crate::config::Config;
 use crate::database::Database;
@@ -152,8 +153,8 @@ fn router(app: App) -> Router {
     let (questions, openapi) = docs::routes().split_for_parts();
     let questions = questions.route_layer(middleware::from_fn_with_state(app.clone(), guard));
     let openapi = Arc::new(openapi);
-    Router::new()
-        .merge(questions)
+    // What never changes while we run is worth compressing, and has no tag of its own that would change with it.
+    let files = Router::new()
         .route(
             "/openapi.json",
             get({
@@ -162,10 +163,14 @@ fn router(app: App) -> Router {
             }),
         )
         .route("/docs", get(async move || docs::page(&openapi)))
+        .fallback(console::file)
+        .layer(CompressionLayer::new());
+    Router::new()
+        .merge(questions)
+        .merge(files)
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(app): State<App>| infra::http::metrics(&app.metrics.registry)))
-        .fallback(console::file)
         .with_state(app)
 }
 

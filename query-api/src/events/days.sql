@@ -2,10 +2,14 @@
 -- older days, 1 towards newer ones.
 WITH
     (
-        SELECT runs FROM usage_epochs
-        WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM usage_epochs WHERE empty(runs))
-        ORDER BY arraySum(positions) DESC, epoch DESC
-        LIMIT 1
+        SELECT groupArrayArray(runs)
+        FROM
+        (
+            SELECT runs FROM usage_epochs
+            WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM usage_epochs WHERE empty(runs))
+            ORDER BY arraySum(positions) DESC, epoch DESC
+            LIMIT 1
+        )
     ) AS counted
 SELECT day
 FROM

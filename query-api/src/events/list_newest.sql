@@ -1,4 +1,4 @@
--- The keys of the page come from the projection `by_time`, in its order; the rows then by primary key.
+-- The keys of the page come from the projection `by_feature`; the rows then by primary key.
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
     schema_version
 FROM events

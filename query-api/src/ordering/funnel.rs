@@ -111,7 +111,7 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 .map(|excluded| numbers.of(excluded))
                 .filter(|number| *number != 0)
                 .collect();
-            let reached: Vec<Reached> = question(database, &filter, selected_sql!("ordering/funnel.sql"))
+            let reached: Vec<Reached> = question(database, &filter, &sql(steps.len()))
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)
@@ -131,6 +131,18 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
             Ok(Funnel { steps: steps.collect() })
         })
         .await
+}
+
+/// The statement for a number of steps: its text is the same for every funnel of that length.
+fn sql(steps: usize) -> String {
+    let mut sql = String::from(selected_sql!("ordering/funnel.sql"));
+    let mut before = 1;
+    for this in 2..=steps {
+        let step = include_str!("funnel_step.sql").replace("$this", &this.to_string());
+        sql += &step.replace("$before", &before.to_string());
+        before = this;
+    }
+    sql + &include_str!("funnel_end.sql").replace("$before", &before.to_string())
 }
 
 /// `1h30m` and the like in microseconds; at most 100 years.

@@ -9,7 +9,7 @@
                 all_pairs) AS gaps
         FROM selected
     )
-SELECT pair, quantileExactInclusive(0.5)(gap) / 1000 AS median_gap_ms
+SELECT toUInt32(pair) AS far_pair, quantileExactInclusive(0.5)(gap) / 1000 AS median_gap_ms
 FROM pairs
 ARRAY JOIN pairs AS pair, gaps AS gap
 GROUP BY pair

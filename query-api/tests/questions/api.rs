@@ -349,3 +349,17 @@ async fn a_very_long_session_breaks_nothing() {
         (&json!(1), &json!(19000.0))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_compressed_and_answers_are_not() {
+    let world = World::new().await;
+    let encoding = async |path: &str| {
+        let response = world.request(path).header("accept-encoding", "br, gzip").send().await.unwrap();
+        assert!(response.status().is_success(), "{path}");
+        response.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(encoding("/openapi.json").await.as_deref(), Some("br"));
+    assert_eq!(encoding("/docs").await.as_deref(), Some("br"));
+    // An answer's tag is that of its bytes.
+    assert_eq!(encoding("/v1/features").await, None);
+}
