@@ -6,8 +6,8 @@
 //! # Layout
 //! - [`kafka`]: brokers, topic, client options that pass through; the topic as `migrate` makes it
 //! - [`database`]: the ClickHouse client, generations, DDL files, the version check at start
-//! - [`telemetry`]: logs as text or JSON
-//! - [`http`]: problem details (RFC 9457), `/metrics`
+//! - [`telemetry`]: logs as text or JSON; [`traces`]: spans to a collector
+//! - [`http`]: problem details (RFC 9457), request ids, `/metrics`
 //! - [`shutdown`]: SIGTERM and Ctrl-C as a future
 //!
 //! **Invariant:** depends on none of our crates, and knows nothing of events or verdicts.
@@ -17,3 +17,4 @@ pub mod http;
 pub mod kafka;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;

@@ -34,7 +34,8 @@ pub(crate) struct Common<'a> {
     pub app: &'a str,
     /// RFC 3339.
     pub received_at: &'a str,
-    pub traceparent: Option<&'a [u8]>,
+    /// W3C trace context of the request.
+    pub traceparent: Option<&'a str>,
 }
 
 /// Where an event is in the log.

@@ -52,8 +52,7 @@ impl Bodies {
             (Encoding::Identity, Some(length)) => length,
             _ => limit,
         };
-        let kibibytes = u32::try_from(announced.div_ceil(1024)).unwrap_or(u32::MAX);
-        let permit = self.room.try_acquire_many(kibibytes).map_err(|_| Error::Full(1))?;
+        let permit = self.room_for(announced)?;
         let collected = timeout(self.limits.read, Limited::new(body, limit).collect()).await;
         let sent = match collected {
             Err(_) => return Err(Error::BodyTooSlow(self.limits.read.as_secs())),
@@ -64,6 +63,15 @@ impl Bodies {
             Ok(Ok(sent)) => sent.to_bytes(),
         };
         Ok((inflate(encoding, sent, limit)?, permit))
+    }
+
+    /// Room for more bytes of a request.
+    ///
+    /// # Errors
+    /// There is none at the moment.
+    pub(crate) fn room_for(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
+        let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.room.try_acquire_many(kibibytes).map_err(|_| Error::Full(1))
     }
 }
 

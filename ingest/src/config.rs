@@ -57,11 +57,26 @@ pub struct Config {
     #[arg(long, env = "EYE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     #[command(flatten)]
+    pub personal: PersonalConfig,
+    #[command(flatten)]
     pub limits: Limits,
     #[command(flatten)]
     pub log: LogConfig,
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+}
+
+/// What is kept out of the log.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Personal data")]
+pub struct PersonalConfig {
+    /// A folder with more event types, beside the built-in ones; may be given several times. Values that their
+    /// schemas mark with `"x-personal": "redact"` or `"hash"` are replaced. Read again on SIGHUP.
+    #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
+    pub event_types: Vec<PathBuf>,
+    /// The key of the hashes, 32 characters or more. With another key the same value has another hash.
+    #[arg(long, env = "EYE_PERSONAL_KEY", value_name = "KEY", hide_env_values = true)]
+    pub personal_key: Option<String>,
 }
 
 /// What a request may cost.

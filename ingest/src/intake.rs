@@ -8,19 +8,21 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemas::personal::Masking;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::admit::Beside;
 use crate::append::{Common, Event, Failure, Outcome};
 use crate::body;
 use crate::error::Error;
-use crate::json;
 use crate::receipts::{Fault, Receipt, Receipts};
 use crate::server::Gateway;
 use crate::slice::{Item, slice};
+use crate::{json, personal};
 
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -52,8 +54,20 @@ pub(crate) async fn take(
     }
     // One pass for all events; only in a body that is not UTF-8 it is asked for each.
     let is_utf8 = std::str::from_utf8(&body).is_ok();
-    let prepared: Vec<Result<Prepared<'_>, Fault>> =
-        items.into_iter().map(|item| prepare(item, is_utf8, limits.max_event_bytes)).collect();
+    let masking = gateway.personal.masking();
+    let mut prepared = Vec::with_capacity(items.len());
+    // Events whose personal values were replaced are in memory a second time, and may have grown.
+    let mut copied = 0;
+    for item in items {
+        let event = prepare(item, is_utf8, limits.max_event_bytes, &masking);
+        copied += event.as_ref().map_or(0, Prepared::copied_bytes);
+        if copied > limits.max_body_bytes {
+            return Err(Error::BodyTooLarge(limits.max_body_bytes));
+        }
+        prepared.push(event);
+    }
+    drop(masking);
+    let _room_for_copies = gateway.bodies.room_for(copied)?;
     let events: Vec<Event<'_>> = prepared.iter().flatten().map(Prepared::event).collect();
     let refused = prepared.len() - events.len();
     beside.metrics.refused.inc_by(refused as u64);
@@ -68,7 +82,9 @@ pub(crate) async fn take(
     beside.take(events.len()).inspect_err(|_| beside.metrics.limited.inc_by(events.len() as u64))?;
 
     let received_at = OffsetDateTime::now_utc().format(RFC3339).unwrap_or_default();
-    let traceparent = parts.headers.get("traceparent").map(HeaderValue::as_bytes);
+    let given = parts.headers.get("traceparent").and_then(|header| schemas::traceparent(header.as_bytes()));
+    let ours = if given.is_none() { infra::traces::traceparent(&Span::current()) } else { None };
+    let traceparent = given.or(ours.as_deref());
     let common = Common { app: &beside.name, received_at: &received_at, traceparent };
     let outcomes = gateway.log.append(&common, &events, deadline).await;
     count(&beside, &outcomes);
@@ -90,25 +106,37 @@ pub(crate) async fn take(
 /// An event as it goes into the log.
 struct Prepared<'a> {
     key: Cow<'a, str>,
-    value: &'a [u8],
+    value: Cow<'a, [u8]>,
     event_id: Uuid,
 }
 
 impl Prepared<'_> {
     fn event(&self) -> Event<'_> {
-        Event { key: &self.key, value: self.value, event_id: self.event_id }
+        Event { key: &self.key, value: &self.value, event_id: self.event_id }
+    }
+
+    fn copied_bytes(&self) -> usize {
+        match &self.value {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(value) => value.len(),
+        }
     }
 }
 
 /// Looks at what routing needs, and nothing else: the projector judges.
-fn prepare(item: Item<'_>, is_utf8: bool, max_bytes: usize) -> Result<Prepared<'_>, Fault> {
+fn prepare<'a>(
+    item: Item<'a>,
+    is_utf8: bool,
+    max_bytes: usize,
+    masking: &Masking,
+) -> Result<Prepared<'a>, Fault> {
     let scanned = item.map_err(|fault| Fault::syntax(&fault))?;
     if !scanned.bytes.starts_with(b"{") {
         return Err(Fault::not_an_object());
     }
-    if scanned.bytes.len() > max_bytes {
-        return Err(Fault::too_large(scanned.bytes.len(), max_bytes));
-    }
+    let within =
+        |bytes: usize| if bytes > max_bytes { Err(Fault::too_large(bytes, max_bytes)) } else { Ok(()) };
+    within(scanned.bytes.len())?;
     if !is_utf8 && std::str::from_utf8(scanned.bytes).is_err() {
         return Err(Fault::not_utf8());
     }
@@ -121,7 +149,9 @@ fn prepare(item: Item<'_>, is_utf8: bool, max_bytes: usize) -> Result<Prepared<'
         Err(_) => session,
     };
     let given = scanned.event_id.and_then(json::text).and_then(|text| Uuid::try_parse(&text).ok());
-    Ok(Prepared { key, value: scanned.bytes, event_id: given.unwrap_or_else(Uuid::now_v7) })
+    let value = personal::mask(masking, &scanned)?;
+    within(value.len())?;
+    Ok(Prepared { key, value, event_id: given.unwrap_or_else(Uuid::now_v7) })
 }
 
 fn count(beside: &Beside, outcomes: &[Outcome]) {

@@ -1,14 +1,14 @@
-//! One look at an event: where it ends, whether it is JSON, and its two ids.
+//! One look at an event: where it ends, whether it is JSON, its two ids and its type.
 //!
 //! The bytes go into the log as they came, so nothing is built from them: the scanner walks over one
-//! JSON value (RFC 8259) and remembers where the top-level `session_id` and `event_id` stood. It needs no
-//! stack and no memory, whatever it is fed.
+//! JSON value (RFC 8259) and remembers where the top-level `session_id`, `event_id`, `category` and `name` stood.
+//! It needs no stack and no memory, whatever it is fed.
 
 /// What the judge reads as well; deeper is no JSON for either.
 pub const MAX_DEPTH: u32 = 127;
 
 /// One value of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scanned<'a> {
     /// The value, without the white space around it.
     pub bytes: &'a [u8],
@@ -16,6 +16,12 @@ pub struct Scanned<'a> {
     pub session_id: Option<&'a [u8]>,
     /// As `session_id`.
     pub event_id: Option<&'a [u8]>,
+    /// As `session_id`.
+    pub category: Option<&'a [u8]>,
+    /// As `session_id`.
+    pub name: Option<&'a [u8]>,
+    /// `category` or `name` is repeated: readers would differ on what the type is.
+    pub is_ambiguous: bool,
 }
 
 /// Where and why a value stopped being JSON.
@@ -48,7 +54,7 @@ pub fn scan(bytes: &[u8], at: usize) -> Result<(Scanned<'_>, usize), Fault> {
     let mut scanner = Scanner { bytes, at };
     scanner.white_space();
     let start = scanner.at;
-    let (mut session_id, mut event_id) = (None, None);
+    let mut scanned = Scanned::default();
     // Bit n: the container at depth n + 1 is an object.
     let mut objects: u128 = 0;
     let mut depth = 0u32;
@@ -82,7 +88,7 @@ pub fn scan(bytes: &[u8], at: usize) -> Result<(Scanned<'_>, usize), Fault> {
             (Expect::Value | Expect::ValueOrEnd, _) => {
                 scanner.scalar(byte)?;
                 if depth == 1 && objects & 1 == 1 {
-                    remember(key, &bytes[token..scanner.at], &mut session_id, &mut event_id);
+                    scanned.remember(key, &bytes[token..scanner.at]);
                 }
             }
             (Expect::KeyOrEnd | Expect::Key, b'"') => {
@@ -111,13 +117,13 @@ pub fn scan(bytes: &[u8], at: usize) -> Result<(Scanned<'_>, usize), Fault> {
         }
         // A nested value that is no scalar forgets an id as well: `{"session_id": "a", "session_id": {}}`.
         if depth == 1 && matches!(byte, b']' | b'}') && objects & 1 == 1 {
-            remember(key, b"{}", &mut session_id, &mut event_id);
+            scanned.remember(key, b"{}");
         }
         scanner.white_space();
         expect = Expect::CommaOrEnd;
     }
     let end = scanner.at;
-    Ok((Scanned { bytes: &bytes[start..end], session_id, event_id }, end))
+    Ok((Scanned { bytes: &bytes[start..end], ..scanned }, end))
 }
 
 /// The position of the next byte that is no white space.
@@ -136,22 +142,23 @@ pub fn text(token: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
     serde_json::from_slice::<String>(token).ok().map(Into::into)
 }
 
-fn remember<'a>(
-    key: &[u8],
-    value: &'a [u8],
-    session_id: &mut Option<&'a [u8]>,
-    event_id: &mut Option<&'a [u8]>,
-) {
-    match key {
-        br#""session_id""# => *session_id = Some(value),
-        br#""event_id""# => *event_id = Some(value),
-        // A key may be written with escapes; the shortest escaped character has six bytes for one.
-        _ if key.len() > 10 && memchr::memchr(b'\\', key).is_some() => match text(key).as_deref() {
-            Some("session_id") => *session_id = Some(value),
-            Some("event_id") => *event_id = Some(value),
+impl<'a> Scanned<'a> {
+    fn remember(&mut self, key: &[u8], value: &'a [u8]) {
+        match key {
+            br#""session_id""# => self.session_id = Some(value),
+            br#""event_id""# => self.event_id = Some(value),
+            br#""category""# => self.is_ambiguous |= self.category.replace(value).is_some(),
+            br#""name""# => self.is_ambiguous |= self.name.replace(value).is_some(),
+            // A key may be written with escapes; the shortest escaped character has six bytes for one.
+            _ if key.len() > 10 && memchr::memchr(b'\\', key).is_some() => match text(key).as_deref() {
+                Some("session_id") => self.remember(br#""session_id""#, value),
+                Some("event_id") => self.remember(br#""event_id""#, value),
+                Some("category") => self.remember(br#""category""#, value),
+                Some("name") => self.remember(br#""name""#, value),
+                _ => {}
+            },
             _ => {}
-        },
-        _ => {}
+        }
     }
 }
 
@@ -317,6 +324,23 @@ mod tests {
         assert_eq!(ids(r#"{"session_id":"a","session_id":["b"]}"#), (Some("{}"), None));
         assert_eq!(ids(r#"{"session\u005fid":"a"}"#), (Some("\"a\""), None));
         assert_eq!(ids(r#"[{"session_id":"a"}]"#), (None, None));
+    }
+
+    #[test]
+    fn finds_the_type_and_whether_it_is_one() {
+        let of = |json: &'static str| {
+            let (scanned, _) = scan(json.as_bytes(), 0).unwrap();
+            let utf8 = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
+            (scanned.category.map(utf8), scanned.name.map(utf8), scanned.is_ambiguous)
+        };
+        assert_eq!(of(r#"{"category":"a","name":"b"}"#), (Some("\"a\""), Some("\"b\""), false));
+        assert_eq!(
+            of(r#"{"n\u0061me":"b","data":{"name":"c","category":"d"}}"#),
+            (None, Some("\"b\""), false)
+        );
+        assert_eq!(of(r#"{"name":"b","\u006eame":"c"}"#), (None, Some("\"c\""), true));
+        assert_eq!(of(r#"{"category":"b","category":[]}"#), (Some("{}"), None, true));
+        assert_eq!(of(r#"["category","name"]"#), (None, None, false));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The gateway: takes events by HTTP, appends them to the log, acknowledges what the brokers have.
 //!
 //! ```text
-//! request -> admit (key, network, origin) -> body (bounds, inflate) -> slice -> rate
+//! request -> admit (key, network, origin) -> body (bounds, inflate) -> slice -> personal values -> rate
 //!         -> append (room, queue, wait for all acknowledgements) -> receipts
 //! ```
 //!
 //! Thin: it finds out where each event begins and ends, whether it is JSON, and its two ids. The bytes go
-//! into the log as they came. Never hangs: every wait has a bound, and what is over a bound is told when to
+//! into the log as they came, but for values that an event type marks as personal. Never hangs: every wait has a bound, and what is over a bound is told when to
 //! come back.
 //!
 //! # Layout
@@ -14,6 +14,7 @@
 //! - [`intake`]: `POST /events`
 //! - [`admit`]: applications, keys, rates
 //! - [`body`], [`slice`], [`json`]: from bytes to events
+//! - [`personal`]: what is kept out of the log
 //! - [`append`]: the producer
 //! - [`receipts`], [`error`]: the answers
 //! - [`keys`]: `ingest keys new`
@@ -31,6 +32,7 @@ mod intake;
 pub mod json;
 pub mod keys;
 mod metrics;
+mod personal;
 mod receipts;
 mod server;
 pub mod slice;

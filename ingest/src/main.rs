@@ -18,8 +18,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Verb::Run(config)) => *config,
         None => cli.config,
     };
-    // 2. Logs.
-    infra::telemetry::init(&config.telemetry)?;
+    // 2. Logs and traces.
+    let _telemetry = infra::telemetry::init(&config.telemetry, "ingest")?;
     // 3. Listen.
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         anyhow::anyhow!("cannot listen on {}: {error}; give another --listen", config.listen)

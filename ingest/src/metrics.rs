@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub broker_errors: IntCounterVec,
     /// 1 after the registry file was last read well, 0 if its last change was refused.
     pub apps_loaded: IntGauge,
+    /// The same of the event types.
+    pub event_types_loaded: IntGauge,
 }
 
 /// The counters of one application, looked up once.
@@ -79,6 +81,11 @@ impl Metrics {
             apps_loaded: register_int_gauge_with_registry!(
                 "eye_ingest_apps_loaded",
                 "1 if the registry of applications is as in its file, 0 if the file was refused",
+                r
+            )?,
+            event_types_loaded: register_int_gauge_with_registry!(
+                "eye_ingest_event_types_loaded",
+                "1 if the marks of personal values are as in the event types' files, 0 if those were refused",
                 r
             )?,
             registry,

@@ -37,6 +37,12 @@ impl Fault {
         Self::new("invalid_json", format!("not JSON at byte {}: {}", fault.at, fault.why), None)
     }
 
+    pub(crate) fn unreadable(why: &schemas::personal::Unreadable) -> Self {
+        let message =
+            format!("not JSON that all readers read alike, in an event that may have personal data: {why}");
+        Self::new("invalid_json", message, None)
+    }
+
     pub(crate) fn not_utf8() -> Self {
         Self::new("invalid_json", "the event is not UTF-8", None)
     }

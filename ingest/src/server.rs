@@ -26,6 +26,7 @@ use crate::append::Log;
 use crate::body::Bodies;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::personal::Personal;
 use crate::{docs, intake, tls};
 
 /// So long requests under way may take at the end.
@@ -38,6 +39,7 @@ pub(crate) struct Gateway {
     pub config: Config,
     pub admission: Admission,
     pub bodies: Bodies,
+    pub personal: Personal,
     pub log: Log,
     pub metrics: Arc<Metrics>,
 }
@@ -49,7 +51,7 @@ struct Peer(IpAddr);
 /// Takes events until `shutdown`, then lets requests under way end and the log have what was queued.
 ///
 /// # Errors
-/// A registry, certificate or Kafka option that can't be used.
+/// A registry, event type, key, certificate or Kafka option that can't be used.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -59,6 +61,7 @@ pub async fn serve(
     let gateway = Arc::new(Gateway {
         admission: Admission::load(config.apps.clone(), Arc::clone(&metrics))?,
         bodies: Bodies::new(config.limits.clone()),
+        personal: Personal::load(config.personal.clone(), Arc::clone(&metrics))?,
         log: Log::connect(&config.log, Arc::clone(&metrics))?,
         metrics,
         config,
@@ -66,7 +69,7 @@ pub async fn serve(
     let tls = tls::acceptor(&gateway.config)?;
     let watching = tokio::spawn({
         let gateway = Arc::clone(&gateway);
-        async move { gateway.admission.watch().await }
+        async move { tokio::join!(gateway.admission.watch(), gateway.personal.watch()) }
     });
     accept(&gateway, listener, tls, shutdown).await;
     watching.abort();
@@ -165,7 +168,7 @@ where
 fn router(gateway: Arc<Gateway>) -> Router {
     let (routes, openapi) = docs::routes().split_for_parts();
     let page = docs::page(&openapi);
-    Router::new()
+    let router = Router::new()
         .merge(routes)
         .route("/openapi.json", get(async move || axum::Json(openapi)))
         .route("/docs", get(async move || page))
@@ -183,7 +186,8 @@ fn router(gateway: Arc<Gateway>) -> Router {
             let detail = "this path does not take that method; /docs describes what it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
-        .with_state(gateway)
+        .with_state(gateway);
+    infra::http::with_request_ids(router)
 }
 
 /// Append events
@@ -241,7 +245,7 @@ pub(crate) async fn preflight(State(gateway): State<Arc<Gateway>>, headers: Head
     allow_origin(&gateway, &headers, answer);
     if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        let allowed = "authorization, content-type, content-encoding, traceparent";
+        let allowed = "authorization, content-type, content-encoding, traceparent, x-request-id";
         answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -253,7 +257,8 @@ fn allow_origin(gateway: &Gateway, asked: &HeaderMap, answer: &mut HeaderMap) {
     answer.insert(header::VARY, HeaderValue::from_static("Origin"));
     if origin.to_str().is_ok_and(|origin| gateway.admission.allows_origin(origin)) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        let exposed = HeaderValue::from_static("retry-after, x-request-id");
+        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }
 

@@ -1,19 +1,15 @@
 //! A dry run of changed schemas: which events of the log would get another verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use infra::kafka::KafkaConfig;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 use schemas::{Judge, Record, Registry, compat};
 
 use crate::config::JudgeConfig;
@@ -153,56 +149,18 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads all partitions from their first offset to where they end now.
 fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Report> {
-    let consumer = log::reader(&args.kafka)?;
-    let topic = &args.kafka.topic;
-    let bounds = log::all_bounds(&consumer, topic)?;
-    ensure!(!bounds.is_empty(), "there is no topic {topic}: give another one with --topic");
-    let mut list = TopicPartitionList::new();
-    let mut ends = BTreeMap::new();
-    let mut offsets = 0;
-    for (partition, range) in bounds.into_iter().filter(|(_, range)| !range.is_empty()) {
-        list.add_partition_offset(topic, partition, Offset::Offset(range.start as i64))?;
-        offsets += range.end - range.start;
-        ends.insert(partition, range.end);
-    }
-    let mut open: BTreeSet<i32> = ends.keys().copied().collect();
-    consumer.assign(&list)?;
-    let progress = ProgressBar::new(offsets).with_style(ProgressStyle::with_template(
-        "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
-    )?);
     let mut projections: BTreeMap<i32, Projection> = BTreeMap::new();
     let mut report = Report::default();
-    let mut last_answer = Instant::now();
-    while !open.is_empty() {
-        match consumer.poll(log::BROKER / 10) {
-            None => {
-                ensure!(last_answer.elapsed() < log::BROKER, "the brokers stopped to answer");
-                continue;
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                open.remove(&partition);
-            }
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(message)) => {
-                let record = log::record(&message);
-                let (partition, offset) = (record.partition, record.offset as u64);
-                let end = ends.get(&partition).copied().unwrap_or(0);
-                if offset + 1 >= end {
-                    open.remove(&partition);
-                }
-                if offset < end && offset.is_multiple_of(args.every) {
-                    let projection = projections.entry(partition).or_insert_with(|| {
-                        Projection::new(partition, offset, args.judge.window(), Arc::default())
-                    });
-                    report.compare(projection, now, then, record, args.samples);
-                }
-                progress.inc(1);
-            }
+    log::read_all(&args.kafka, |record| {
+        let (partition, offset) = (record.partition, record.offset as u64);
+        if offset.is_multiple_of(args.every) {
+            let projection = projections
+                .entry(partition)
+                .or_insert_with(|| Projection::new(partition, offset, args.judge.window(), Arc::default()));
+            report.compare(projection, now, then, record, args.samples);
         }
-        last_answer = Instant::now();
-    }
-    progress.finish_and_clear();
+        ControlFlow::Continue(())
+    })?;
     Ok(report)
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::time::Instant;
 
 use bytes::Bytes;
+use infra::traces;
 use schemas::Judgement;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::row::{self, Place, VERDICT_AT, Verdict};
@@ -20,11 +22,13 @@ pub(crate) struct Chunk {
     pub opened: Option<Instant>,
     /// Log time of the oldest record, milliseconds.
     oldest: Option<i64>,
+    /// Traces that brought its records, if anybody is told of them.
+    traces: Vec<Box<str>>,
 }
 
 impl Chunk {
     pub(crate) fn new(start: u64) -> Self {
-        Self { start, bytes: Vec::new(), rows: Vec::new(), opened: None, oldest: None }
+        Self { start, bytes: Vec::new(), rows: Vec::new(), opened: None, oldest: None, traces: Vec::new() }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -45,6 +49,9 @@ impl Chunk {
 
     pub(crate) fn judged(&mut self, place: Place, judgement: &Judgement<'_>, raw: &[u8]) -> Verdict {
         self.begin_row(place);
+        if traces::are_exported() {
+            self.trace(judgement.traceparent);
+        }
         row::judged(&mut self.bytes, place, judgement, raw)
     }
 
@@ -75,6 +82,13 @@ impl Chunk {
         }
     }
 
+    fn trace(&mut self, traceparent: &str) {
+        let is_new = || self.traces.iter().all(|known| **known != *traceparent);
+        if !traceparent.is_empty() && self.traces.len() < traces::MAX_LINKS && is_new() {
+            self.traces.push(traceparent.into());
+        }
+    }
+
     fn begin_row(&mut self, place: Place) {
         assert_eq!(place.offset, self.end(), "the rows of a chunk are consecutive");
         self.oldest.get_or_insert(place.log_time);
@@ -88,6 +102,7 @@ impl Chunk {
             oldest: self.oldest.unwrap_or(0),
             bytes: self.bytes.into(),
             rows: self.rows,
+            traces: self.traces,
         }
     }
 }
@@ -100,6 +115,7 @@ pub(crate) struct ClosedChunk {
     pub oldest: i64,
     bytes: Bytes,
     rows: Vec<u32>,
+    traces: Vec<Box<str>>,
 }
 
 impl ClosedChunk {
@@ -109,6 +125,14 @@ impl ClosedChunk {
 
     pub(crate) fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The span of its insert, linked with the traces that brought its records.
+    pub(crate) fn span(&self, partition: i32) -> Span {
+        let Range { start, end } = self.range();
+        let span = tracing::info_span!(target: traces::TARGET, "insert", partition, start, end);
+        self.traces.iter().for_each(|traceparent| traces::link(&span, traceparent));
+        span
     }
 
     /// All rows, RowBinary; cheap.

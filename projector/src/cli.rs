@@ -14,6 +14,7 @@ use crate::check_schemas::CheckSchemasArgs;
 use crate::config::ProjectorConfig;
 use crate::erase::EraseArgs;
 use crate::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
+use crate::propose_schema::ProposeSchemaArgs;
 
 /// Gives every record of the log exactly one verdict, in ClickHouse.
 ///
@@ -49,6 +50,8 @@ pub enum Command {
     ///
     /// Exit code 1 if an event that is valid now would become invalid.
     CheckSchemas(Box<CheckSchemasArgs>),
+    /// Print a first schema for an event type that is sent and not declared, from its events in the log.
+    ProposeSchema(ProposeSchemaArgs),
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::intent;
@@ -380,7 +381,8 @@ impl Loop {
         in_flight.stage = Stage::AtWork;
         let (chunk, verify) = (Arc::clone(&in_flight.chunk), in_flight.verify);
         let (work, reports, epoch) = (Arc::clone(&self.work), self.reports.0.clone(), slot.epoch);
-        self.runtime.spawn(async move {
+        let span = chunk.span(number);
+        let insert = async move {
             let result = if verify {
                 settle(&work.tables, number, &chunk, announced).await
             } else {
@@ -392,7 +394,8 @@ impl Loop {
                 }
             };
             let _ = reports.send(Report { partition: number, epoch, outcome: Outcome::Inserted(result) });
-        });
+        };
+        self.runtime.spawn(insert.instrument(span));
     }
 
     /// Says that nothing is under way any more, once nothing has been for a while.

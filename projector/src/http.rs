@@ -21,11 +21,12 @@ const STUCK: Duration = Duration::from_secs(120);
 type Current = Arc<ArcSwapOption<Work>>;
 
 pub(crate) fn router(registry: Registry, current: Current) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .with_state(current)
-        .route("/metrics", get(move || async move { infra::http::metrics(&registry) }))
+        .route("/metrics", get(move || async move { infra::http::metrics(&registry) }));
+    infra::http::with_request_ids(router)
 }
 
 /// 200 while the loop turns.

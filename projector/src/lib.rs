@@ -18,10 +18,10 @@
 //! - `erasures`: the sessions that the log asks to erase; [`erase`]: what the tables hold of them goes
 //! - `retention`: how much of the log the tables keep
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
-//! - [`check_schemas`]: what changed schemas would make of the log's history
+//! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes
-//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
+//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched; `disks`: ClickHouse's
 
 pub mod serve;
 mod consume;
@@ -42,11 +42,13 @@ pub mod erase;
 mod retention;
 pub mod generations;
 pub mod check_schemas;
+pub mod propose_schema;
 pub mod sequences;
 pub mod usage;
 mod log;
 mod work;
 mod error;
+mod disks;
 pub mod config;
 pub mod cli;
 mod metrics;

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+use indicatif::{ProgressBar, ProgressStyle};
 use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -129,6 +131,61 @@ pub(crate) fn all_bounds<C: ConsumerContext>(
 ) -> KafkaResult<BTreeMap<i32, Range<u64>>> {
     let partitions = partitions(consumer, topic)?;
     partitions.into_iter().map(|partition| Ok((partition, bounds(consumer, topic, partition)?))).collect()
+}
+
+/// Hands every record from the first offset of each partition to where it ends now to `each`, in order within a
+/// partition, until it breaks off; shows how far it is. Blocks.
+///
+/// # Errors
+/// Kafka out of reach, a topic that does not exist.
+pub(crate) fn read_all(
+    kafka: &KafkaConfig,
+    mut each: impl FnMut(Record<'_>) -> ControlFlow<()>,
+) -> anyhow::Result<()> {
+    let (consumer, topic) = (reader(kafka)?, &kafka.topic);
+    let bounds = all_bounds(&consumer, topic)?;
+    ensure!(!bounds.is_empty(), "there is no topic {topic}: give another one with --topic");
+    let mut list = TopicPartitionList::new();
+    let mut open = BTreeMap::new();
+    let mut offsets = 0;
+    for (partition, range) in bounds.into_iter().filter(|(_, range)| !range.is_empty()) {
+        list.add_partition_offset(topic, partition, Offset::Offset(range.start as i64))?;
+        offsets += range.end - range.start;
+        open.insert(partition, range.end);
+    }
+    consumer.assign(&list)?;
+    let progress = ProgressBar::new(offsets).with_style(ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
+    )?);
+    let mut last_answer = Instant::now();
+    while !open.is_empty() {
+        match consumer.poll(BROKER / 10) {
+            None => {
+                ensure!(last_answer.elapsed() < BROKER, "the brokers stopped to answer");
+                continue;
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(message)) => {
+                let found = record(&message);
+                let (partition, offset) = (found.partition, found.offset as u64);
+                // What came after the end is not read any more.
+                let Some(end) = open.get(&partition).copied() else { continue };
+                if offset < end && each(found).is_break() {
+                    break;
+                }
+                if offset + 1 >= end {
+                    open.remove(&partition);
+                }
+                progress.inc(1);
+            }
+        }
+        last_answer = Instant::now();
+    }
+    progress.finish_and_clear();
+    Ok(())
 }
 
 /// Collects what rebalances did. librdkafka calls back within `poll` on the polling thread, which takes

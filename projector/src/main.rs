@@ -2,16 +2,16 @@
 
 use clap::Parser;
 use projector::cli::{Cli, Command};
-use projector::{audit, check_schemas, cli, erase, generations};
+use projector::{audit, check_schemas, cli, erase, generations, propose_schema};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<std::process::ExitCode> {
-    // 1. The command line, logs.
+    // 1. The command line, logs and traces.
     let Cli { telemetry, command } = Cli::parse();
-    infra::telemetry::init(&telemetry)?;
+    let _telemetry = infra::telemetry::init(&telemetry, "projector")?;
     // 2. The verb.
     match command {
         Command::Run(config) => {
@@ -26,6 +26,9 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Compare(args) => return generations::compare(&args).await,
         Command::CheckSchemas(args) => {
             return tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?;
+        }
+        Command::ProposeSchema(args) => {
+            tokio::task::spawn_blocking(move || propose_schema::run(&args)).await??;
         }
     }
     Ok(std::process::ExitCode::SUCCESS)

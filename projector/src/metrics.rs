@@ -17,6 +17,9 @@ pub(crate) struct Metrics {
     pub verdicts: IntCounterVec,
     /// Faults of rejected records, by reason.
     pub reasons: IntCounterVec,
+    /// Records by event type, verdict and first reason. Category and name are those of a declared type, or empty: what
+    /// a sender makes up is no label.
+    pub types: IntCounterVec,
     /// Offsets not inserted yet, by partition.
     pub lag: IntGaugeVec,
     /// Offset below which everything is inserted, by partition: does not change when a partition is stuck.
@@ -41,6 +44,9 @@ pub(crate) struct Metrics {
     pub sequences_timestamp: IntGauge,
     /// Erased sessions of which something may be left in the tables.
     pub erasures_pending: IntGauge,
+    /// Bytes of ClickHouse's disks, by server and disk.
+    pub disk_free: IntGaugeVec,
+    pub disk_size: IntGaugeVec,
     /// Faults that the last audit found: 0 if all adds up, -1 before the first.
     pub audit_faults: IntGauge,
 }
@@ -64,8 +70,8 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let gauges = |suffix: &str, help: &str| -> Result<IntGaugeVec> {
-            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), &["partition"])?;
+        let gauges = |suffix: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec> {
+            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), labels)?;
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
@@ -78,9 +84,32 @@ impl Metrics {
         let metrics = Self {
             verdicts: counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
             reasons: counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
-            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet")?,
-            position: gauges("position_offsets", "Offset below which everything is in the tables")?,
-            lag_ms: gauges("lag_milliseconds", "Age of the oldest record that is not in the tables yet")?,
+            types: counters(
+                "type_verdicts_total",
+                "Records judged, by declared event type, verdict and first reason",
+                &["category", "name", "verdict", "reason"],
+            )?,
+            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet", &["partition"])?,
+            position: gauges(
+                "position_offsets",
+                "Offset below which everything is in the tables",
+                &["partition"],
+            )?,
+            lag_ms: gauges(
+                "lag_milliseconds",
+                "Age of the oldest record that is not in the tables yet",
+                &["partition"],
+            )?,
+            disk_free: gauges(
+                "clickhouse_disk_free_bytes",
+                "Room on ClickHouse's disks",
+                &["server", "disk"],
+            )?,
+            disk_size: gauges(
+                "clickhouse_disk_size_bytes",
+                "Size of ClickHouse's disks",
+                &["server", "disk"],
+            )?,
             freshness: histogram(
                 "freshness_seconds",
                 "From the append of a chunk's oldest record to its being queryable",
@@ -130,6 +159,18 @@ impl Metrics {
         metrics.audit_faults.set(-1);
         metrics.sequences_are_complete();
         Ok(metrics)
+    }
+
+    /// The series of the event types that exist from the start.
+    pub(crate) fn declare(&self, registry: &schemas::Registry) {
+        let series = |category, name, verdict: Verdict, reason| {
+            self.types.with_label_values(&[category, name, verdict.as_str(), reason]);
+        };
+        for declared in registry.newest() {
+            series(&*declared.category, &*declared.name, Verdict::Accepted, "");
+            series(&declared.category, &declared.name, Verdict::Rejected, ReasonCode::DataInvalid.as_str());
+        }
+        series("", "", Verdict::Rejected, ReasonCode::UnknownEventType.as_str());
     }
 
     /// `sequences` includes everything as of now.

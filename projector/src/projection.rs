@@ -1,5 +1,6 @@
 //! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::{Judge, Judgement, ReasonCode, Record};
@@ -34,9 +35,55 @@ pub(crate) struct Projection {
 pub(crate) struct Tally {
     verdicts: [u64; Verdict::ALL.len()],
     reasons: [u64; ReasonCode::ALL.len()],
+    /// By category and name of declared event types; all others are under the empty text.
+    types: BTreeMap<String, BTreeMap<String, TypeTally>>,
+}
+
+/// Counts of one event type.
+#[derive(Debug, Default)]
+struct TypeTally {
+    accepted: u64,
+    duplicate: u64,
+    /// By the first reason, so that each record counts once.
+    rejected: [u64; ReasonCode::ALL.len()],
 }
 
 impl Tally {
+    fn count_type(&mut self, judge: &Judge, judgement: &Judgement<'_>, is_duplicate: bool) {
+        let (category, name) = (&*judgement.category, &*judgement.name);
+        // What no schema judged may still be of a type that is declared: its data was missing, say.
+        let is_declared = judgement.schema_version > 0 || judge.registry().get(category, name).is_some();
+        let (category, name) = if is_declared { (category, name) } else { ("", "") };
+        let known = self.types.get_mut(category).and_then(|names| names.get_mut(name));
+        let tally = match known {
+            Some(tally) => tally,
+            None => self.types.entry(category.into()).or_default().entry(name.into()).or_default(),
+        };
+        match judgement.reasons.first() {
+            _ if is_duplicate => tally.duplicate += 1,
+            Some(reason) => tally.rejected[reason.code as usize] += 1,
+            None => tally.accepted += 1,
+        }
+    }
+
+    /// Category, name, verdict, reason of a rejection.
+    pub(crate) fn types(&self) -> impl Iterator<Item = ([&str; 4], u64)> {
+        let types = self.types.iter().flat_map(|(category, names)| {
+            names.iter().map(move |(name, tally)| (category.as_str(), name.as_str(), tally))
+        });
+        let counts = types.flat_map(|(category, name, tally)| {
+            let count =
+                move |verdict: Verdict, reason, count| ([category, name, verdict.as_str(), reason], count);
+            let rejected = ReasonCode::ALL.into_iter().zip(tally.rejected);
+            let rejected =
+                rejected.map(move |(reason, records)| count(Verdict::Rejected, reason.as_str(), records));
+            [count(Verdict::Accepted, "", tally.accepted), count(Verdict::Duplicate, "", tally.duplicate)]
+                .into_iter()
+                .chain(rejected)
+        });
+        counts.filter(|(_, count)| *count > 0)
+    }
+
     fn verdict(&mut self, verdict: Verdict) -> Verdict {
         self.verdicts[verdict as usize - 1] += 1;
         verdict
@@ -98,6 +145,7 @@ impl Projection {
             chunk.erased(place, &judgement, first.unwrap_or(place.offset));
             return self.tally.verdict(Verdict::Erased);
         }
+        self.tally.count_type(judge, &judgement, first.is_some());
         if let Some(first) = first {
             chunk.duplicate(place, &judgement, first);
             return self.tally.verdict(Verdict::Duplicate);

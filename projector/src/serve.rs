@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::Loop;
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, erase, http, log, retention, sequences, usage};
+use crate::{audit, disks, erase, http, log, retention, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -125,6 +125,7 @@ pub(crate) async fn project(
     let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
     let erasing = tokio::spawn(erase::watch(Arc::clone(&work)));
     let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
+    let measuring = tokio::spawn(disks::watch(config.clickhouse.clone(), metrics.clone()));
     let sequencing = tokio::spawn({
         let (client, work) =
             (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
@@ -148,6 +149,7 @@ pub(crate) async fn project(
     auditing.abort();
     erasing.abort();
     expiring.abort();
+    measuring.abort();
     sequencing.abort();
     counting.abort();
     result.context("the loop's thread died")?.map_err(Into::into)
@@ -172,6 +174,7 @@ async fn watch(work: Arc<Work>) {
                 // From the next record on. What was judged before keeps its verdict, and its row says by
                 // which version; a re-projection judges all of it alike.
                 Ok(judge) => {
+                    work.metrics.declare(judge.registry());
                     work.judge.store(Arc::new(judge));
                     tracing::info!("event types and applications read again");
                 }

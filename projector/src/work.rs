@@ -55,6 +55,7 @@ impl Work {
         judge: Judge,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
+        metrics.declare(judge.registry());
         Ok(Self {
             tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
             judge: ArcSwap::from_pointee(judge),
@@ -166,6 +167,9 @@ impl Work {
         }
         for (reason, count) in tally.reasons() {
             self.metrics.reasons.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        for (labels, count) in tally.types() {
+            self.metrics.types.with_label_values(&labels).inc_by(count);
         }
         *tally = Tally::default();
     }

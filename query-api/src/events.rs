@@ -34,6 +34,8 @@ pub struct Event {
     pub sent_at: Option<Time>,
     /// The version of the event type that judged it.
     pub schema_version: u16,
+    /// W3C trace context of the request that brought it, if it had one.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -269,6 +271,8 @@ pub struct Fate {
     /// Of a rejected one: why, and the bytes as they came (not UTF-8: with replacement characters).
     pub reasons: Vec<Reason>,
     pub raw: Option<String>,
+    /// W3C trace context of the request that brought it, if it had one; not of a duplicate.
+    pub traceparent: Option<String>,
     /// Every other record with the same event id, such as the retries of its sender (100 at most in all).
     pub others: Vec<Other>,
 }
@@ -300,6 +304,7 @@ pub async fn fate(
         category: String,
         name: String,
         data: Json,
+        traceparent: Option<String>,
     }
     #[derive(Row, Deserialize)]
     struct Rejected {
@@ -308,6 +313,7 @@ pub async fn fate(
         name: String,
         reasons: Vec<Reason>,
         raw: String,
+        traceparent: Option<String>,
     }
     ask.answer(Basis::Log, async |database, as_of| {
         let places: Vec<Place> =
@@ -341,6 +347,7 @@ pub async fn fate(
             data: None,
             reasons: Vec::new(),
             raw: None,
+            traceparent: None,
             others: places
                 .iter()
                 .filter(|other| (other.partition, other.offset) != (place.partition, place.offset))
@@ -361,8 +368,9 @@ pub async fn fate(
                 .param("offset", place.offset)
                 .fetch_optional()
                 .await?;
-            if let Some(Accepted { app, category, name, data }) = found {
+            if let Some(Accepted { app, category, name, data, traceparent }) = found {
                 (fate.app, fate.category, fate.name, fate.data) = (app, category, name, Some(data));
+                fate.traceparent = traceparent;
             }
         } else {
             let found: Option<Rejected> = database
@@ -371,9 +379,9 @@ pub async fn fate(
                 .param("offset", place.offset)
                 .fetch_optional()
                 .await?;
-            if let Some(Rejected { app, category, name, reasons, raw }) = found {
+            if let Some(Rejected { app, category, name, reasons, raw, traceparent }) = found {
                 (fate.app, fate.category, fate.name, fate.reasons) = (app, category, name, reasons);
-                fate.raw = Some(raw);
+                (fate.raw, fate.traceparent) = (Some(raw), traceparent);
             }
         }
         Ok(fate)

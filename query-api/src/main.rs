@@ -9,8 +9,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<()> {
     // 1. What to do.
     let config = Config::parse();
-    // 2. Logs.
-    infra::telemetry::init(&config.telemetry)?;
+    // 2. Logs and traces.
+    let _telemetry = infra::telemetry::init(&config.telemetry, "query-api")?;
     // 3. The tables, event types and readers' keys.
     let service = Service::connect(config.clone()).await?;
     // 4. Listen.

@@ -58,6 +58,8 @@ pub struct Rejection {
     /// The first 64 KiB as they came; what is not UTF-8 is replaced.
     pub raw: String,
     pub raw_bytes: u64,
+    /// W3C trace context of the request that brought it, if it had one.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -165,13 +165,14 @@ fn router(app: App) -> Router {
         .route("/docs", get(async move || docs::page(&openapi)))
         .fallback(console::file)
         .layer(CompressionLayer::new());
-    Router::new()
+    let router = Router::new()
         .merge(questions)
         .merge(files)
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(app): State<App>| infra::http::metrics(&app.metrics.registry)))
-        .with_state(app)
+        .with_state(app);
+    infra::http::with_request_ids(router)
 }
 
 /// Key, room, time and count of every question.

@@ -42,6 +42,10 @@ impl Schema {
             })
     }
 
+    pub(crate) fn accepts(&self, data: Value<'_, '_>) -> bool {
+        self.0.is_valid(data)
+    }
+
     /// Adds every fault of `data`.
     pub(crate) fn check(&self, data: Value<'_, '_>, reasons: &mut Reasons) {
         if !self.0.is_valid(data) {

@@ -13,7 +13,7 @@ mod parse;
 pub(crate) mod tests;
 mod text;
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
 
 pub(crate) use self::parse::SyntaxError;
 
@@ -92,6 +92,12 @@ impl<'a, 'd> Value<'a, 'd> {
     #[inline]
     pub(crate) fn raw(&self) -> &'a str {
         self.document.text.get(self.entry.start as usize..self.entry.end as usize).unwrap_or_default()
+    }
+
+    /// Where it stands in the text; a string with its quotes.
+    pub(crate) fn span(&self) -> Range<usize> {
+        let quote = usize::from(matches!(self.entry.kind, Kind::Plain | Kind::Escaped));
+        (self.entry.start as usize).saturating_sub(quote)..self.entry.end as usize + quote
     }
 
     /// Length of [`raw`](Self::raw) in bytes.

@@ -9,7 +9,7 @@ use crate::{
     apps::Apps,
     json::{Document, Value},
     reason::{Reason, ReasonCode::*, Reasons},
-    record::Record,
+    record::{Record, traceparent},
     registry::Registry,
     timestamp,
 };
@@ -129,7 +129,7 @@ impl Judge {
             timestamp: None,
             sent_at: None,
             received_at: self.received_at(record),
-            traceparent: traceparent(record),
+            traceparent: record.headers.traceparent.and_then(traceparent).unwrap_or_default(),
             schema_version: 0,
             reasons: Vec::new(),
             reasons_total: 0,
@@ -256,17 +256,4 @@ fn check_repeated_keys(data: Value<'_, '_>, reasons: &mut Reasons) {
 
 fn header_id(record: &Record<'_>) -> Option<Uuid> {
     Uuid::try_parse_ascii(record.headers.event_id?).ok()
-}
-
-/// The header if it has the form of W3C trace context, version 00.
-fn traceparent<'a>(record: &Record<'a>) -> &'a str {
-    let well_formed = |header: &&[u8]| {
-        header.len() == 55
-            && header.iter().enumerate().all(|(place, byte)| match place {
-                2 | 35 | 52 => *byte == b'-',
-                _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            })
-    };
-    let header = record.headers.traceparent.filter(well_formed);
-    header.and_then(|header| str::from_utf8(header).ok()).unwrap_or_default()
 }

@@ -19,6 +19,7 @@
 //! - [`apps`]: the registry of applications.
 //! - [`Event`]: the envelope as a Rust type, for clients and documentation; [`generated`]: JSON
 //!   Schemas of it and of a reason, kept in `generated/`.
+//! - [`personal`]: personal values, kept out of the log.
 //! - [`compat`]: what a new version of a schema changes; [`Proposal`]: a first schema for events of an
 //!   unknown type.
 //! - `event-types/`: the built-in schemas, with valid and invalid examples beside each; its README
@@ -36,6 +37,7 @@ mod data;
 mod envelope;
 mod json;
 mod judge;
+pub mod personal;
 mod propose;
 mod reason;
 mod record;
@@ -46,5 +48,5 @@ pub use envelope::{Event, generated};
 pub use judge::{Judge, Judgement, Settings};
 pub use propose::Proposal;
 pub use reason::{MAX_REASONS, Reason, ReasonCode};
-pub use record::{Headers, Record, header};
+pub use record::{Headers, Record, header, traceparent};
 pub use registry::{EventType, Example, ExpectedReason, Registry, RegistryError};

@@ -16,6 +16,17 @@ pub mod header {
     pub const ERASE_SESSION: &str = "session";
 }
 
+/// A `traceparent` as text, if it has the form of W3C trace context, version 00. What has another form is nobody's
+/// trace, and may be of any length: neither the gateway nor the judge keeps it.
+pub fn traceparent(header: &[u8]) -> Option<&str> {
+    let is_well_formed = header.len() == 55
+        && header.iter().enumerate().all(|(place, byte)| match place {
+            2 | 35 | 52 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        });
+    is_well_formed.then(|| str::from_utf8(header).ok())?
+}
+
 /// A log record as a consumer got it; everything is borrowed from the consumer's buffer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {

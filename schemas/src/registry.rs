@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 pub use self::source::{Example, ExpectedReason};
 use self::source::{Source, parse_example, parse_schema};
-use crate::data::Schema;
+use crate::{
+    data::Schema,
+    personal::{self, Marks, is_personal},
+};
 
 /// The event types: every version of each, compiled once. The newest version of a type judges all
 /// its events, also those that were sent before that version existed: when a re-projection judges
@@ -40,6 +43,8 @@ pub struct EventType {
     /// version: older ones have none.
     pub examples: Vec<Example>,
     pub(crate) compiled: Schema,
+    /// What is replaced before the event gets into the log; `None` if nothing is.
+    pub(crate) marks: Option<Marks>,
 }
 
 /// Why a folder of event types can't be used.
@@ -106,6 +111,10 @@ impl Registry {
                     newest.examples.push(example.clone());
                 }
             }
+        }
+
+        for newest in types.chunk_by(EventType::is_version_of).filter_map(<[_]>::last) {
+            personal::check_examples(newest)?;
         }
 
         // Sorted keys: the same fingerprint in every program, whatever features serde_json is built with.
@@ -175,15 +184,17 @@ impl EventType {
         self.name == other.name && self.category == other.category
     }
 
-    /// JSON pointers, from the root of `data`, of the properties that the schema marks with
-    /// `"x-personal": true`.
+    /// JSON pointers, from the root of `data`, of the properties that the schema marks with `x-personal`. `*` stands
+    /// for every element of an array, and for every property that is not named.
     pub fn personal(&self) -> Vec<String> {
         fn find(schema: &Value, pointer: &str, found: &mut Vec<String>) {
-            let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-            for (name, property) in properties {
-                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                find(property, &pointer, found);
-                if property.get("x-personal") == Some(&Value::Bool(true)) {
+            let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            let named = properties.map(|(name, schema)| (keywords::below(pointer, name), schema));
+            let others =
+                ["additionalProperties", "items"].into_iter().filter_map(|others| schema.get(others));
+            for (pointer, schema) in named.chain(others.map(|schema| (format!("{pointer}/*"), schema))) {
+                find(schema, &pointer, found);
+                if is_personal(schema) {
                     found.push(pointer);
                 }
             }

@@ -13,6 +13,8 @@ async fn the_demo_data_gives_the_reference_answers() {
         pipeline.send(batch).await;
     }
     pipeline.settled().await;
+    // Answers about use are of the last count, and say so.
+    pipeline.includes_everything("/v1/features?limit=1").await;
     let answers = reference::answers();
 
     let features = pipeline.get("/v1/features?order=most&by=events&limit=1000").await;

@@ -5,4 +5,7 @@ mod chaos;
 mod demo;
 mod erasure;
 mod first_events;
+mod following;
+mod personal;
 mod straight_to_kafka;
+mod traces;

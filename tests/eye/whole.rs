@@ -51,6 +51,7 @@ impl Whole {
         })
         .await?;
         let settings = Settings {
+            environment: Vec::new(),
             kafka: stack.kafka.address(),
             clickhouse: stack.clickhouse.url(),
             topic: "eye.events".into(),

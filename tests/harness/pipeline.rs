@@ -2,6 +2,7 @@
 //! that the test binary shares.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,16 +53,32 @@ pub type Place = (u16, u64);
 impl Pipeline {
     /// One projector, on the stack that all tests of the binary share.
     pub async fn start() -> Self {
+        Self::start_with(None, &[]).await
+    }
+
+    /// As [`start`](Self::start), with more event types and further settings.
+    pub async fn start_with(event_types: Option<PathBuf>, environment: &[(&str, &str)]) -> Self {
         static SHARED: OnceCell<Arc<Stack>> = OnceCell::const_new();
         let start =
             async || Arc::new(Stack::start(StackOptions::default()).await.expect("the local stack starts"));
         let stack = SHARED.get_or_init(start).await;
-        Self::start_on(Arc::clone(stack), 1, None).await
+        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Self::start_as(Arc::clone(stack), 1, None, event_types, environment.collect()).await
     }
 
     /// On a stack of the test's own, which it may break. `clickhouse` is where the projectors find
     /// ClickHouse, if not at its own address (a proxy, say).
     pub async fn start_on(stack: Arc<Stack>, projectors: usize, clickhouse: Option<String>) -> Self {
+        Self::start_as(stack, projectors, clickhouse, None, Vec::new()).await
+    }
+
+    async fn start_as(
+        stack: Arc<Stack>,
+        projectors: usize,
+        clickhouse: Option<String>,
+        event_types: Option<PathBuf>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
         let logs = stack.data().join(&name);
         std::fs::create_dir_all(&logs).expect("a directory for logs");
@@ -71,7 +88,8 @@ impl Pipeline {
             clickhouse: stack.clickhouse.url(),
             topic: format!("eye.{name}"),
             database: name,
-            event_types: None,
+            event_types,
+            environment,
             logs,
             restart: options.restart,
             on_event: options.on_event,
@@ -124,11 +142,16 @@ impl Pipeline {
 
     /// `POST /events`, whatever the answer.
     pub async fn post(&self, content_type: &str, body: &str) -> (u16, Value) {
-        let url = format!("{}/events", self.ingest.url());
-        let request = self.http.post(url).bearer_auth(KEY).header("content-type", content_type);
-        let response = request.body(body.to_string()).send().await.expect("the gateway answers");
+        let request = self.request(content_type).body(body.to_string());
+        let response = request.send().await.expect("the gateway answers");
         let status = response.status().as_u16();
         (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+    }
+
+    /// A `POST /events` to put headers and a body to.
+    pub fn request(&self, content_type: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}/events", self.ingest.url());
+        self.http.post(url).bearer_auth(KEY).header("content-type", content_type)
     }
 
     /// Sends events through the gateway; all must be taken.
@@ -171,10 +194,15 @@ impl Pipeline {
 
     /// Waits until the answers, also those on order, include everything that is in the log now.
     pub async fn settled(&self) {
+        self.includes_everything("/v1/order/transitions?limit=1").await;
+    }
+
+    /// Waits until the answer to a question includes everything that is in the log now.
+    pub async fn includes_everything(&self, question: &str) {
         let ends = self.log_ends();
         let start = Instant::now();
         loop {
-            let answer = self.get("/v1/order/transitions?limit=1").await;
+            let answer = self.get(question).await;
             let positions = &answer["as_of"]["positions"];
             let position = |id: &i32| positions[id.to_string()].as_i64().unwrap_or(0);
             let behind: Vec<_> = ends

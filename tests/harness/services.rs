@@ -19,6 +19,8 @@ pub struct Settings {
     pub database: String,
     /// More event types beside the built-in ones.
     pub event_types: Option<PathBuf>,
+    /// Further settings, as the variables of the environment that hold them.
+    pub environment: Vec<(String, String)>,
     /// Where the logs go.
     pub logs: PathBuf,
     pub restart: Restart,
@@ -37,9 +39,14 @@ impl Service {
         format!("http://127.0.0.1:{}", self.port.number())
     }
 
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     pub fn log_end(&self, lines: usize) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let all: Vec<&str> = log.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
@@ -113,6 +120,7 @@ impl Settings {
         if let Some(event_types) = &self.event_types {
             command.env("EYE_EVENT_TYPES", event_types);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 

@@ -182,3 +182,45 @@ async fn a_changed_registry_is_in_force_without_a_restart() {
     }
     panic!("the new key is never taken");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_marked_personal_are_not_in_the_log() {
+    let types = tempfile::tempdir().unwrap();
+    let schema = json!({
+        "x-category": "c", "x-name": "n", "x-version": 1, "type": "object",
+        "properties": {
+            "email": {"type": "string", "x-personal": "redact"},
+            "users": {"type": "array", "items": {"type": "string", "x-personal": "hash"}},
+        },
+    });
+    std::fs::write(types.path().join("n.schema.json"), schema.to_string()).unwrap();
+    let types: &'static str = types.keep().into_os_string().into_string().unwrap().leak();
+    let mut arguments = vec!["--event-types", types, "--personal-key", "0123456789abcdef0123456789abcdef"];
+    arguments.extend(["--max-body-bytes", "20000"]);
+    let gateway = Gateway::start(Options { arguments, ..Options::default() }).await;
+
+    let with = |data: &str| event("").replace("{}", data);
+    let sent = with(r#"{"email":"a@b.c", "users":["ann", "bob","ann"],"n":1.0 }"#);
+    let unmarked = with(r#"{"email":"a@b.c"}"#).replace("\"n\"", "\"m\"");
+    let unreadable = with(r#"{"email":"\ud800"}"#);
+    let body = format!("[{sent},{unmarked} , {unreadable}]");
+    let (status, answer) = gateway.answer(gateway.post("application/json", body)).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["receipts"][2]["error"]["code"], "invalid_json", "{answer}");
+    let log = gateway.log();
+    assert_eq!(log.len(), 2);
+    assert_eq!(log[&place(&answer["receipts"][1])].value, unmarked.as_bytes());
+    // `printf ann | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef`
+    let ann = "07db5b4bba5fef53c763f1a9cb1ae82cfbf75937aff297f88e797bebf09bfd95";
+    let bob = "643cdfc83364b72c5248ec2d45e7cd58caf99310228f3c6a590bd299519248a7";
+    let users = format!(r#"["{ann}", "{bob}","{ann}"]"#);
+    let expected = sent.replace("a@b.c", "[redacted]").replace(r#"["ann", "bob","ann"]"#, &users);
+    let value = &log[&place(&answer["receipts"][0])].value;
+    assert_eq!(std::str::from_utf8(value).unwrap(), expected);
+
+    // Hashes are longer than what they stand for: the bound of a body holds for what it becomes, too.
+    let grows = with(&format!(r#"{{"users":[{}"ann"]}}"#, r#""ann","#.repeat(1000)));
+    assert!(grows.len() < 10_000);
+    let (status, answer) = gateway.answer(gateway.post("application/json", grows)).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")), "{answer}");
+}

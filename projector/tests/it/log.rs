@@ -5,7 +5,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::bed::{Bed, event};
+use crate::bed::{Bed, event, eventually};
 
 fn demo() -> OwnedHeaders {
     OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") })
@@ -54,6 +54,42 @@ async fn every_record_gets_one_verdict_whatever_its_bytes() {
         .await
         .unwrap();
     assert_eq!(raw, ["7B", "", "FFFE00"], "the bytes are kept as they came");
+    // By event type each record counts once; what no type declares has no name in the metrics.
+    let expected = [
+        ("", "", "rejected", "empty_record", 2),
+        ("", "", "rejected", "invalid_json", 3),
+        ("", "", "rejected", "unknown_event_type", 1),
+        ("page interaction", "pageview", "accepted", "", 2),
+        ("page interaction", "pageview", "duplicate", "", 2),
+        ("page interaction", "pageview", "rejected", "data_invalid", 1),
+        ("page interaction", "pageview", "rejected", "timestamp_out_of_range", 1),
+        ("page interaction", "pageview", "rejected", "unknown_application", 1),
+    ];
+    let expected: Vec<String> = expected
+        .into_iter()
+        .map(|(category, name, verdict, reason, count)| {
+            format!(
+                "eye_projector_type_verdicts_total{{category=\"{category}\",name=\"{name}\",reason=\"{reason}\",verdict=\"{verdict}\"}} {count}"
+            )
+        })
+        .collect();
+    eventually("records are counted by event type", async || {
+        let metrics = reqwest::get(format!("{}/metrics", running.url)).await.ok()?.text().await.ok()?;
+        let counted =
+            |line: &&str| line.starts_with("eye_projector_type_verdicts_total{") && !line.ends_with(" 0");
+        (metrics.lines().filter(counted).collect::<Vec<_>>() == expected).then_some(())
+    })
+    .await;
+    let sizes = eventually("ClickHouse's disks are measured", async || {
+        let metrics = reqwest::get(format!("{}/metrics", running.url)).await.ok()?.text().await.ok()?;
+        let of = |name: &str| -> Option<f64> {
+            let start = format!("eye_projector_clickhouse_disk_{name}_bytes{{disk=\"default\",server=\"");
+            metrics.lines().find(|line| line.starts_with(&start))?.rsplit(' ').next()?.parse().ok()
+        };
+        Some((of("free")?, of("size")?))
+    });
+    let (free, size) = sizes.await;
+    assert!(0.0 < free && free < size, "{free} of {size}");
     running.stop().await;
     bed.settled(13).await;
 }
@@ -198,4 +234,38 @@ async fn the_classic_protocol_works_as_well() {
     assert_eq!(bed.verdicts(3).await, ["accepted"; 3]);
     running.stop().await;
     bed.settled(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_proposed_from_the_log_that_takes_what_was_sent() {
+    let bed = Bed::new(&[]).await;
+    let unknown = |price: &str| {
+        let event = event(Uuid::new_v4()).replace("pageview", "price seen");
+        let data = event.find(r#""data":"#).unwrap();
+        let end = event[data..].find('}').unwrap() + data;
+        format!(r#"{}"data":{{"sku":"a-1","price":{price}}}{}"#, &event[..data], &event[end + 1..])
+    };
+    for price in ["3", "4.5", "null", "\"dear\",\"price\":1"] {
+        bed.send(unknown(price).as_bytes()).await;
+    }
+    bed.send(event(Uuid::new_v4()).as_bytes()).await;
+    bed.send(b"{").await;
+
+    let (succeeded, said) = bed.verb(&["propose-schema", "page interaction", "price seen"]).await;
+    assert!(succeeded);
+    let schema: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(schema["$comment"], "proposed from 3 events");
+    assert_eq!(schema["properties"]["price"]["type"], serde_json::json!(["null", "number"]));
+    assert_eq!(schema["required"], serde_json::json!(["price", "sku"]));
+    let (_, said) = bed.verb(&["propose-schema", "page interaction", "price seen", "--samples", "1"]).await;
+    assert!(said.contains("proposed from 1 events") && said.contains("\"integer\""));
+    for (category, name) in [("page interaction", "pageview"), ("page interaction", "never sent")] {
+        assert!(!bed.verb(&["propose-schema", category, name]).await.0);
+    }
+
+    // All of them but the one that repeats a key would be events.
+    let types = tempfile::tempdir().unwrap();
+    std::fs::write(types.path().join("price seen.schema.json"), schema.to_string()).unwrap();
+    let (succeeded, said) = bed.verb(&["check-schemas", types.path().to_str().unwrap()]).await;
+    assert!(succeeded && said.contains("price seen of demo: 3 would become valid"), "{said}");
 }

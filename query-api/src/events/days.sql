@@ -2,9 +2,8 @@
 -- older days, 1 towards newer ones.
 WITH
     (
-        SELECT groupArrayArray(runs)
-        FROM
-        (
+        -- No runs, and no error, as long as nothing is counted.
+        SELECT any(runs) FROM (
             SELECT runs FROM usage_epochs
             WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM usage_epochs WHERE empty(runs))
             ORDER BY arraySum(positions) DESC, epoch DESC

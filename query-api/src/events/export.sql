@@ -1,6 +1,6 @@
 -- Session by session, each in its order: the order of the table, so that nothing is sorted or held.
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
-    schema_version
+    schema_version, nullIf(traceparent, '') AS traceparent
 FROM events
 WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
     AND ({app:String} = '' OR app = {app:String})

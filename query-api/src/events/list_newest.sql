@@ -1,6 +1,6 @@
 -- The keys of the page come from the projection `by_feature`; the rows then by primary key.
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
-    schema_version
+    schema_version, nullIf(traceparent, '') AS traceparent
 FROM events
 WHERE (session_id, timestamp, partition, offset) IN
 (

@@ -1,5 +1,5 @@
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
-    schema_version
+    schema_version, nullIf(traceparent, '') AS traceparent
 FROM events
 WHERE session_id = {session_id:UUID}
     AND ({start:Bool} OR (timestamp, partition, offset)

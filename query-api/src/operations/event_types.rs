@@ -25,7 +25,7 @@ pub struct EventType {
     /// All versions with their JSON Schemas of `data`, oldest first.
     pub versions: Vec<Version>,
     pub examples: Vec<TypeExample>,
-    /// JSON pointers into `data` of what is marked as personal.
+    /// JSON pointers into `data` of what is marked as personal; `*` is every element, or every property not named.
     pub personal: Vec<String>,
     pub events: u64,
     pub sessions: u64,

@@ -13,7 +13,8 @@ SELECT
         AS reasons,
     reasons_total,
     toValidUTF8(substring(raw, 1, 65536)) AS raw,
-    length(raw) AS raw_bytes
+    length(raw) AS raw_bytes,
+    nullIf(traceparent, '') AS traceparent
 FROM rejections
 WHERE rejections.received_at >= {from:DateTime64(6, 'UTC')} AND rejections.received_at < {to:DateTime64(6, 'UTC')}
     AND ({app:String} = '' OR app = {app:String})

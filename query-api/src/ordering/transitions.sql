@@ -4,7 +4,7 @@
     pairs AS
     (
         SELECT
-            arrayMap((a, b) -> bitShiftLeft(toUInt32(a), 16) + b, arrayPopBack(ids), arrayPopFront(ids)) AS pairs,
+            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids)) AS pairs,
             arrayMap((a, b) -> toUInt32(least(toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), farthest)),
                 arrayPopBack(at), arrayPopFront(at)) AS gaps
         FROM selected

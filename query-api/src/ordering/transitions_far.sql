@@ -2,7 +2,7 @@
     , pairs AS
     (
         SELECT
-            arrayMap((a, b) -> bitShiftLeft(toUInt32(a), 16) + b, arrayPopBack(ids), arrayPopFront(ids)) AS all_pairs,
+            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids)) AS all_pairs,
             arrayFilter(pair -> has({pairs:Array(UInt32)}, pair), all_pairs) AS pairs,
             arrayFilter((gap, pair) -> has({pairs:Array(UInt32)}, pair),
                 arrayMap((a, b) -> toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), arrayPopBack(at), arrayPopFront(at)),

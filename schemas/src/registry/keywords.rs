@@ -39,12 +39,21 @@ fn holds(keyword: &str) -> Option<Holds> {
     })
 }
 
-/// Refuses a key that JSON Schema would ignore: `requried` must not pass for no requirement.
-pub(crate) fn check(schema: &Value) -> Result<(), String> {
+/// One more name in a JSON pointer.
+pub(crate) fn below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The schema and all that are inside it, with JSON pointers to them.
+///
+/// # Errors
+/// A key that JSON Schema would ignore: `requried` must not pass for no requirement.
+pub(crate) fn subschemas(schema: &Value) -> Result<Vec<(String, &Value)>, String> {
+    let mut found = Vec::new();
     let mut schemas = vec![(String::new(), schema)];
     while let Some((pointer, schema)) = schemas.pop() {
         for (keyword, value) in schema.as_object().into_iter().flatten() {
-            let at = format!("{pointer}/{keyword}");
+            let at = below(&pointer, keyword);
             match holds(keyword) {
                 None => return Err(format!("{at}: no keyword of JSON Schema, and does not begin with x-")),
                 Some(Holds::NoSchema) => {}
@@ -55,10 +64,11 @@ pub(crate) fn check(schema: &Value) -> Result<(), String> {
                 }
                 Some(Holds::MapOfSchemas) => {
                     let map = value.as_object().into_iter().flatten();
-                    schemas.extend(map.map(|(name, schema)| (format!("{at}/{name}"), schema)));
+                    schemas.extend(map.map(|(name, schema)| (below(&at, name), schema)));
                 }
             }
         }
+        found.push((pointer, schema));
     }
-    Ok(())
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{EventType, RegistryError, keywords};
-use crate::{ReasonCode, data::Schema};
+use crate::{ReasonCode, data::Schema, personal::Marks};
 
 /// A schema or an example: a JSON file in a folder of event types.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +123,8 @@ pub(super) fn parse_schema(source: &Source) -> Result<EventType, RegistryError> 
     if claims.dialect.as_deref().is_some_and(|dialect| dialect.trim_end_matches('#') != DIALECT) {
         return Err(source.error(format_args!("$schema must be {DIALECT}")));
     }
-    keywords::check(&schema).map_err(|problem| source.error(problem))?;
+    keywords::subschemas(&schema).map_err(|problem| source.error(problem))?;
+    let marks = Marks::compile(&schema).map_err(|problem| source.error(problem))?;
     let compiled = Schema::compile(&schema).map_err(|problem| source.error(problem))?;
     Ok(EventType {
         category: claims.category,
@@ -134,6 +135,7 @@ pub(super) fn parse_schema(source: &Source) -> Result<EventType, RegistryError> 
         path: source.path.clone(),
         examples: Vec::new(),
         compiled,
+        marks,
     })
 }
 

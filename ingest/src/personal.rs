@@ -1,0 +1,202 @@
+//! Personal values, kept out of the log: the marks in force.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use arc_swap::{ArcSwap, Guard};
+use schemas::Registry;
+use schemas::personal::Masking;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::PersonalConfig;
+use crate::json::{self, Scanned};
+use crate::metrics::Metrics;
+use crate::receipts::Fault;
+
+/// Shorter keys could be guessed, and with them every value that is easy to guess.
+const MIN_KEY_BYTES: usize = 32;
+
+pub(crate) struct Personal {
+    current: ArcSwap<Masking>,
+    config: PersonalConfig,
+    metrics: Arc<Metrics>,
+}
+
+impl Personal {
+    /// # Errors
+    /// Event types that can't be used, no key although one is needed, a key that is too short.
+    pub(crate) fn load(config: PersonalConfig, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let current = ArcSwap::from_pointee(read(&config)?);
+        metrics.event_types_loaded.set(1);
+        Ok(Self { current, config, metrics })
+    }
+
+    pub(crate) fn masking(&self) -> Guard<Arc<Masking>> {
+        self.current.load()
+    }
+
+    /// Reads the event types again on SIGHUP, for ever. Ones that are refused change nothing.
+    pub(crate) async fn watch(&self) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        while hangup.recv().await.is_some() {
+            self.reload();
+        }
+    }
+
+    fn reload(&self) {
+        match read(&self.config) {
+            Ok(masking) => {
+                self.current.store(Arc::new(masking));
+                self.metrics.event_types_loaded.set(1);
+                tracing::info!("event types read again");
+            }
+            Err(error) => {
+                self.metrics.event_types_loaded.set(0);
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "event types refused; the ones before stay in force"
+                );
+            }
+        }
+    }
+}
+
+fn read(config: &PersonalConfig) -> anyhow::Result<Masking> {
+    let registry = Registry::load(&config.event_types).context("event types")?;
+    let key = config.personal_key.as_deref().filter(|key| !key.is_empty());
+    ensure!(
+        key.is_none_or(|key| key.len() >= MIN_KEY_BYTES),
+        "EYE_PERSONAL_KEY is shorter than {MIN_KEY_BYTES} characters: make one with `openssl rand -hex 32`"
+    );
+    let masking = Masking::new(&registry, key.map(str::as_bytes));
+    masking.context("set EYE_PERSONAL_KEY, to the same for all gateways: `openssl rand -hex 32` makes one")
+}
+
+/// The event as it goes into the log. One of a type without marks costs a look at its type's name, and nothing where
+/// no type has marks.
+///
+/// # Errors
+/// An event that may have personal values, of which nobody can say where.
+pub(crate) fn mask<'a>(masking: &Masking, event: &Scanned<'a>) -> Result<Cow<'a, [u8]>, Fault> {
+    let is_concerned = || {
+        let text = |token: Option<&'a [u8]>| token.and_then(json::text);
+        event.is_ambiguous
+            || text(event.category)
+                .zip(text(event.name))
+                .is_some_and(|(category, name)| masking.concerns(&category, &name))
+    };
+    if masking.is_empty() || !is_concerned() {
+        return Ok(Cow::Borrowed(event.bytes));
+    }
+    let text = std::str::from_utf8(event.bytes).map_err(|_| Fault::not_utf8())?;
+    let masked = masking.mask(text).map_err(|why| Fault::unreadable(&why))?;
+    Ok(Cow::Owned(masked.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::slice::{Form, slice};
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn folder(mark: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = json!({
+            "x-category": "a", "x-name": "b", "x-version": 1, "type": "object",
+            "properties": {"email": {"type": "string", "x-personal": mark}},
+        });
+        fs::write(folder.path().join("b.schema.json"), schema.to_string()).unwrap();
+        folder
+    }
+
+    fn load(folder: &tempfile::TempDir, key: Option<&str>) -> anyhow::Result<Personal> {
+        let config =
+            PersonalConfig { event_types: vec![folder.path().into()], personal_key: key.map(Into::into) };
+        Personal::load(config, Arc::new(Metrics::new()?))
+    }
+
+    fn masked(personal: &Personal, event: &str) -> Result<String, Fault> {
+        let scanned = slice(event.as_bytes(), Form::Json).remove(0).unwrap();
+        mask(&personal.masking(), &scanned).map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
+    }
+
+    #[test]
+    fn a_key_is_needed_for_hashes_and_must_be_long() {
+        let hash = folder("hash");
+        for (key, why) in
+            [(None, "set EYE_PERSONAL_KEY"), (Some(""), "set EYE_PERSONAL_KEY"), (Some("short"), "shorter")]
+        {
+            let error = format!("{:#}", load(&hash, key).err().unwrap());
+            assert!(error.contains(why), "{error}");
+        }
+        assert!(load(&hash, Some(KEY)).is_ok());
+        assert!(load(&folder("redact"), None).is_ok());
+        assert!(format!("{:#}", load(&folder("hide"), None).err().unwrap()).contains("x-personal"));
+    }
+
+    #[test]
+    fn what_is_refused_at_a_reload_changes_nothing() {
+        let folder = folder("redact");
+        let personal = load(&folder, None).unwrap();
+        let sent = r#"{"category":"a","name":"b","data":{"email":"x"}}"#;
+        let redacted = sent.replace("\"x\"", "\"[redacted]\"");
+        assert_eq!(masked(&personal, sent).unwrap(), redacted);
+        let file = folder.path().join("b.schema.json");
+        let schema = fs::read_to_string(&file).unwrap();
+        fs::write(&file, schema.replace("redact", "hash")).unwrap();
+        personal.reload();
+        assert_eq!(personal.metrics.event_types_loaded.get(), 0);
+        assert_eq!(masked(&personal, sent).unwrap(), redacted);
+        fs::write(&file, schema.replace("\"redact\"", "true")).unwrap();
+        personal.reload();
+        assert_eq!(personal.metrics.event_types_loaded.get(), 1);
+        assert_eq!(masked(&personal, sent).unwrap(), sent);
+    }
+
+    proptest! {
+        /// However the fields that say the type are written and repeated: if any reader could take the event for one
+        /// of the marked type, its value is gone.
+        #[test]
+        fn no_writing_of_the_type_lets_a_value_through(fields in prop::collection::vec(field(), 1..7)) {
+            let event = format!("{{{}}}", fields.join(","));
+            static PERSONAL: LazyLock<Personal> = LazyLock::new(|| load(&folder("redact"), None).unwrap());
+            // A reader that takes any of the occurrences.
+            let says = |field: &str, text: &str| {
+                let pair = |written: &String| serde_json::from_str::<serde_json::Map<_, _>>(&format!("{{{written}}}")).unwrap();
+                fields.iter().any(|written| pair(written).get(field).is_some_and(|value| value == text))
+            };
+            let out = masked(&PERSONAL, &event).unwrap();
+            match says("category", "a") && says("name", "b") {
+                true => prop_assert!(!out.contains("canary"), "{}", out),
+                false => prop_assert_eq!(out, event),
+            }
+        }
+    }
+
+    fn field() -> impl Strategy<Value = String> {
+        prop::sample::select(vec![
+            r#""category":"a""#,
+            r#""category" : "\u0061""#,
+            r#""c\u0061tegory":"a""#,
+            r#""category":"z""#,
+            r#""category":["a"]"#,
+            r#""name":"b""#,
+            r#""nam\u0065":"\u0062""#,
+            r#""name":{"name":"b"}"#,
+            r#""name":null"#,
+            r#""data":{"email":"canary"}"#,
+            r#""d\u0061ta":{"em\u0061il":"canary"}"#,
+            r#""data":"canary""#,
+        ])
+        .prop_map(str::to_owned)
+    }
+}

@@ -1,0 +1,151 @@
+//! Personal values, kept out of the log: where a schema marks them, and what stands in their place.
+//!
+//! ```text
+//! "x-personal": "redact"   a text that is always the same
+//! "x-personal": "hash"     HMAC-SHA256 of the value: equal values stay equal, nobody can read them
+//! "x-personal": true       personal, and kept: a mark for people
+//! ```
+//!
+//! Only the marked values change; every other byte stays as its sender wrote it.
+
+mod marks;
+
+use std::collections::{BTreeMap, HashSet};
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+pub(crate) use self::marks::{Marks, is_personal};
+use self::marks::{REDACTED, Treatment};
+use crate::json::{Document, SyntaxError, Value};
+use crate::registry::{EventType, Registry, RegistryError};
+
+/// What replaces personal values. Made from a registry's newest versions, which need not be kept for it.
+#[derive(Debug, Default)]
+pub struct Masking {
+    /// Category, name: only of types with marks that replace something.
+    types: BTreeMap<String, BTreeMap<String, Marks>>,
+    key: Option<Hmac<Sha256>>,
+}
+
+/// A value of a schema is to be hashed, and there is no key.
+#[derive(Debug, thiserror::Error)]
+#[error("{category:?} / {name:?} has values marked \"x-personal\": \"hash\", which needs a key")]
+pub struct NoKey {
+    category: String,
+    name: String,
+}
+
+/// An event whose personal values can't be told from the rest of it, because readers of JSON would differ.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(SyntaxError);
+
+impl Masking {
+    /// # Errors
+    /// A type has values to be hashed, and there is no key.
+    pub fn new(registry: &Registry, key: Option<&[u8]>) -> Result<Self, NoKey> {
+        let mut masking =
+            Self { types: BTreeMap::new(), key: key.and_then(|key| Hmac::new_from_slice(key).ok()) };
+        for event_type in registry.newest() {
+            let Some(marks) = &event_type.marks else { continue };
+            let (category, name) = (event_type.category.clone(), event_type.name.clone());
+            if masking.key.is_none() && marks.needs_key() {
+                return Err(NoKey { category, name });
+            }
+            masking.types.entry(category).or_default().insert(name, marks.clone());
+        }
+        Ok(masking)
+    }
+
+    fn of(event_type: &EventType, key: Hmac<Sha256>) -> Option<Self> {
+        let names = BTreeMap::from([(event_type.name.clone(), event_type.marks.clone()?)]);
+        Some(Self { types: BTreeMap::from([(event_type.category.clone(), names)]), key: Some(key) })
+    }
+
+    /// Whether no event has anything to be replaced.
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    /// Whether events of this type may have something to be replaced.
+    pub fn concerns(&self, category: &str, name: &str) -> bool {
+        self.types.get(category).is_some_and(|names| names.contains_key(name))
+    }
+
+    /// The event with its personal values replaced.
+    ///
+    /// On the safe side where an event is not what it should be: of a field that is repeated each occurrence counts
+    /// (whichever of them a reader takes), and what stands in the place of an object or array with marked parts is
+    /// replaced as a whole.
+    ///
+    /// # Errors
+    /// No JSON that all readers read alike, so that nobody can say what is in it.
+    pub fn mask(&self, event: &str) -> Result<String, Unreadable> {
+        let document = Document::parse(event).map_err(Unreadable)?;
+        let members = || document.root().members();
+        let said = |field: &str| -> HashSet<_> {
+            members().filter(|(key, _)| key.is_str(field)).filter_map(|(_, value)| value.as_str()).collect()
+        };
+        let (categories, names) = (said("category"), said("name"));
+        let mut found = Vec::new();
+        for (_, types) in self.types.iter().filter(|(category, _)| categories.contains(category.as_str())) {
+            for (_, marks) in types.iter().filter(|(name, _)| names.contains(name.as_str())) {
+                for (_, data) in members().filter(|(key, _)| key.is_str("data")) {
+                    marks.find(data, &mut found);
+                }
+            }
+        }
+        // The outermost first, and of the same place the treatment that tells less.
+        found.sort_by_key(|(value, treatment)| {
+            let span = value.span();
+            (span.start, std::cmp::Reverse(span.end), *treatment)
+        });
+        let mut masked = String::with_capacity(event.len());
+        let mut at = 0;
+        for (value, treatment) in found {
+            let span = value.span();
+            if span.start < at {
+                continue;
+            }
+            masked.push_str(event.get(at..span.start).unwrap_or_default());
+            masked.push('"');
+            match treatment {
+                Treatment::Redact => masked.push_str(REDACTED),
+                Treatment::Hash => masked.push_str(&self.hash(value)),
+            }
+            masked.push('"');
+            at = span.end;
+        }
+        masked.push_str(event.get(at..).unwrap_or_default());
+        Ok(masked)
+    }
+
+    /// Of what a string says, however it is written; of anything else as it is written.
+    fn hash(&self, value: Value<'_, '_>) -> String {
+        // `new` made sure that there is a key where it is needed.
+        let Some(mut mac) = self.key.clone() else { return REDACTED.into() };
+        match value.as_str() {
+            Some(text) => mac.update(text.as_bytes()),
+            None => mac.update(value.raw().as_bytes()),
+        }
+        format!("{:x}", mac.finalize().into_bytes())
+    }
+}
+
+/// Replacing values may break what a schema says of several at once: the valid examples must stay valid.
+pub(crate) fn check_examples(event_type: &EventType) -> Result<(), RegistryError> {
+    let Some(masking) = Hmac::new_from_slice(b"").ok().and_then(|key| Masking::of(event_type, key)) else {
+        return Ok(());
+    };
+    for example in event_type.examples.iter().filter(|example| example.reasons.is_empty()) {
+        let Ok(masked) = masking.mask(&example.event) else { continue };
+        let Ok(document) = Document::parse(&masked) else { continue };
+        let is_valid = document.root().get("data").is_none_or(|data| event_type.compiled.accepts(data));
+        if !is_valid {
+            let problem = format!("is not valid any more once its personal values are replaced: {masked}");
+            return Err(RegistryError::Invalid { path: example.path.clone(), problem });
+        }
+    }
+    Ok(())
+}
