@@ -18,6 +18,8 @@ from pipeline import FaultyWay, Pipeline
 from the_eye import Client
 from the_eye import outbox as outbox_module
 
+# `EYE_OUTAGE_SECONDS=60` for an outage as it happens; the short one goes through the same states.
+OUTAGE = float(os.environ.get("EYE_OUTAGE_SECONDS", "3"))
 DATA = {"host": "www.example.com", "path": "/"}
 
 
@@ -55,7 +57,7 @@ def test_a_gateway_that_is_down_for_a_while_costs_nothing(pipeline: Pipeline, wa
     ids: list[str] = []
     with client_for(way.url, pipeline, batch_events=50) as client:
         ids += track(client, session, 100)
-        outage = threading.Thread(target=way.down_for, args=(3.0,))
+        outage = threading.Thread(target=way.down_for, args=(OUTAGE,))
         outage.start()
         while outage.is_alive():
             ids += track(client, session, 5)
