@@ -8,7 +8,8 @@ use crate::model::{self, Feature, Filter};
 use crate::world::{Sent, World};
 
 const DAY: i64 = 86_400_000_000;
-const BUCKETS: [(&str, fn(i64) -> i64); 4] = [
+type Bucket = fn(i64) -> i64;
+const BUCKETS: [(&str, Bucket); 4] = [
     ("hour", |time| time.div_euclid(DAY / 24) * (DAY / 24)),
     ("day", |time| time.div_euclid(DAY) * DAY),
     // 1970-01-05 was a Monday.
