@@ -93,6 +93,14 @@ impl ClickHouseConfig {
 /// # Errors
 /// ClickHouse out of reach, a statement that fails (its file is named), a generation that is newer than us.
 pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    migrate_to(config, generation, latest_version()).await
+}
+
+/// As [`migrate`], no further than `last`: what an earlier version of this program would have made.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_to(config: &ClickHouseConfig, generation: u32, last: u32) -> anyhow::Result<()> {
     let client = config.client();
     let database = config.generation(generation);
     for statement in foundation(&database) {
@@ -103,7 +111,7 @@ pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
         applied <= latest_version(),
         "{database} is at version {applied}, newer than this program: upgrade it"
     );
-    for (version, name, sql) in statements().filter(|(version, ..)| *version > applied) {
+    for (version, name, sql) in statements().filter(|(version, ..)| (applied + 1..=last).contains(version)) {
         config
             .execute(&client, sql.replace("{database}", &database))
             .await

@@ -5,6 +5,7 @@
 //! - `model`, `random`: small random logs give the answers of a plain implementation
 //! - `api`: parameters, cursors, streams, caching, limits, keys
 //! - `days`: use by day, whatever happened to it
+//! - `upgrade`: tables of an earlier version become those of today
 //! - `views`: what docs/sql.md says
 //! - `sequences`: several writers, loss, what arrives out of turn
 
@@ -17,5 +18,6 @@ mod model;
 mod random;
 mod reference;
 mod sequences;
+mod upgrade;
 mod views;
 mod world;
