@@ -21,7 +21,7 @@ const VERIFY: Duration = Duration::from_secs(3600);
 /// Offsets whose sessions are looked up one by one; more are counted by reading everything.
 const STRETCH: u64 = 1_000_000;
 /// Runs that are folded into one: a question adds them up.
-const RUNS: usize = 32;
+const RUNS: usize = 8;
 /// A run that no epoch names for so long is read by no question any more.
 const KEPT: Duration = Duration::from_secs(3600);
 /// What a count may use.

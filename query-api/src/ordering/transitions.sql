@@ -5,8 +5,8 @@
     (
         SELECT
             arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids)) AS pairs,
-            arrayMap((a, b) -> toUInt32(least(toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), farthest)),
-                arrayPopBack(at), arrayPopFront(at)) AS gaps
+            arrayMap(gap -> toUInt32(least(gap, farthest)),
+                arrayPopFront(arrayDifference(arrayMap(time -> toUnixTimestamp64Micro(time), at)))) AS gaps
         FROM selected
     ),
     counted AS

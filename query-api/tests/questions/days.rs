@@ -38,7 +38,7 @@ async fn many_runs_tampering_and_healing() {
     assert_eq!(days, sequences);
     let named = "SELECT length(runs) FROM usage_epochs ORDER BY arraySum(positions) DESC, epoch DESC LIMIT 1";
     let runs = number(&world, named).await;
-    assert!((1..=32).contains(&runs), "{runs} runs of {} looks", events.len() / 100);
+    assert!((1..=8).contains(&runs), "{runs} runs of {} looks", events.len() / 100);
     assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Nothing);
 
     // What was folded goes, the rest stays.
