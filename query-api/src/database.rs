@@ -23,7 +23,7 @@ impl Database {
             .with_setting("enable_extended_results_for_datetime_functions", "1")
             .with_setting("max_memory_usage", bytes.to_string())
             // Large groupings go to disk well before the limit: slower, but they end.
-            .with_setting("max_bytes_before_external_group_by", (bytes / 3).to_string())
+            .with_setting("max_bytes_before_external_group_by", (bytes / 3 * 2).to_string())
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
             .with_setting("max_bytes_ratio_before_external_sort", "0");
