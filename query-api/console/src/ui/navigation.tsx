@@ -1,12 +1,13 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { PAGES, type Page } from '../pages'
 import { elsewhere } from '../router'
 
 const GROUPS = ['Use', 'Order', 'Events', 'Operations'] as const
 
 export function Navigation({ current }: { current?: Page }) {
-  const [open, setOpen] = useState(false)
-  useEffect(() => setOpen(false), [current])
+  // Open on one page only: another page is drawn with the menu closed, not closed after it was drawn.
+  const [openOn, setOpenOn] = useState<Page | null | undefined>(null)
+  const open = openOn === current
   return (
     <div class="side">
       <div class="brand">
@@ -17,7 +18,7 @@ export function Navigation({ current }: { current?: Page }) {
           </svg>
           The Eye
         </a>
-        <button type="button" class="menu" aria-expanded={open} aria-controls="navigation" onClick={() => setOpen(!open)}>
+        <button type="button" class="menu" aria-expanded={open} aria-controls="navigation" onClick={() => setOpenOn(open ? null : current)}>
           Menu
         </button>
       </div>
