@@ -42,6 +42,12 @@ export function time(rfc3339: string | null | undefined): string {
   return rfc3339.replace('T', ' ').replace(/(\.\d*?)0*(?:Z|\+00:00)$/, (_, fraction: string) => (fraction === '.' ? '' : fraction)).replace(/Z$/, '')
 }
 
+/** Milliseconds from one time to another one, exact to the microsecond, which a `Date` is not. */
+export function millisBetween(from: string, to: string): number {
+  const micros = (time: string) => Number((/\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? '').padEnd(3, '0'))
+  return Date.parse(to) - Date.parse(from) + (micros(to) - micros(from)) / 1000
+}
+
 /** To the second. */
 export const second = (rfc3339: string | null | undefined): string => time(rfc3339).replace(/\.\d+$/, '')
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { decodeFeature, encodeFeature } from '../../../query-api/console/src/feature.ts'
-import { duration, time } from '../../../query-api/console/src/format.ts'
+import { duration, millisBetween, time } from '../../../query-api/console/src/format.ts'
 import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
 import { seriesOf } from '../../../query-api/console/src/pages/problems/series.ts'
 import { href, parse } from '../../../query-api/console/src/router.ts'
@@ -81,6 +81,12 @@ describe('Without a page', () => {
     assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
     assert.deepEqual(scopeOf(new URLSearchParams('last=7d'), Date.parse('2024-03-08T10:00:30Z')), { from: '2024-03-01T00:00:00Z' })
     assert.deepEqual(scopeOf(new URLSearchParams()), {})
+  })
+
+  test('a gap is told to the microsecond', () => {
+    assert.equal(millisBetween('2024-03-01T10:00:00.000045Z', '2024-03-01T10:00:00.000093Z'), 0.048)
+    assert.equal(millisBetween('2024-03-01T10:00:00.000900Z', '2024-03-01T10:00:00.002000Z'), 1.1)
+    assert.equal(millisBetween('2024-03-01T10:00:00Z', '2024-03-01T10:00:00.000000Z'), 0)
   })
 
   test('figures are written for people', () => {

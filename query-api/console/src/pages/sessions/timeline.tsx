@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { StoredEvent } from '../../api'
 import { categoryColour } from '../../catalogue'
-import { count, day, duration, plural, time } from '../../format'
+import { count, day, duration, millisBetween, plural, time } from '../../format'
 import { elsewhere } from '../../router'
 import { FeatureName } from '../../ui/feature'
 import { Json } from '../../ui/json'
@@ -43,7 +43,7 @@ export function Timeline({ events }: { events: StoredEvent[] }) {
       <ol class="timeline" aria-label="Events in order">
         {events.map((event, index) => {
           const before = events[index - 1]
-          const gap = before ? ms(event) - ms(before) : null
+          const gap = before ? millisBetween(before.timestamp, event.timestamp) : null
           return (
             <li key={event.event_id} class={event.app === before?.app || !before ? '' : 'other-app'}>
               {(!before || day(before.timestamp) !== day(event.timestamp)) && <p class="day">{day(event.timestamp)}</p>}
