@@ -58,7 +58,7 @@ impl Record<'_> {
     pub fn erases(&self) -> Option<Uuid> {
         let asks = self.headers.erase == Some(header::ERASE_SESSION.as_bytes());
         // Zero stands for "could not be read" in the tables.
-        self.keyed_session().filter(|session| asks && !session.is_nil())
+        if asks { self.keyed_session().filter(|session| !session.is_nil()) } else { None }
     }
 
     /// The session that the key names.
