@@ -120,7 +120,7 @@ pub(crate) fn absent(out: &mut Vec<u8>, place: Place) -> Verdict {
 }
 
 /// A record of an erased session: of what it was nothing stays but its event id, whose first record is at
-/// offset `first`. What `tables/erase.sql` makes of a row that was there already must be the same.
+/// offset `first`. What [`crate::erase`] makes of a row that was there already must be the same.
 pub(crate) fn erased(out: &mut Vec<u8>, place: Place, judgement: &Judgement<'_>, first: u64) -> Verdict {
     bare(out, place, Verdict::Erased, judgement.event_id, judgement.received_at, first, b"")
 }

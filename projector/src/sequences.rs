@@ -179,6 +179,11 @@ pub async fn refresh_range(client: &Client, partition: u16, start: u64, end: u64
     usage::withdraw(client).await
 }
 
+/// A statement about the sessions that a stretch of the log touches, which is what `{touched}` stands for.
+pub(crate) fn with_touched(sql: &str) -> String {
+    sql.replace("{touched}", include_str!("sequences/touched.sql"))
+}
+
 /// The position up to which `sequences` includes each partition.
 pub(crate) async fn included(client: &Client) -> anyhow::Result<Positions> {
     let rows: Vec<(u16, u64)> = client
@@ -205,7 +210,7 @@ async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool
     let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
     let statement = || {
         client
-            .query_raw(include_str!("sequences/recompute.sql"))
+            .query_raw(&with_touched(include_str!("sequences/recompute.sql")))
             .param("everything", everything)
             .param("threads", if everything { 2 } else { 1 })
             .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())

@@ -127,16 +127,19 @@ pub(crate) async fn project(
     let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
     let measuring = tokio::spawn(disks::watch(config.clickhouse.clone(), metrics.clone()));
     let sequencing = tokio::spawn({
-        let (client, work) =
-            (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
         let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
-        sequences::run(client, turn, move || work.confirmed(), move || metrics.sequences_are_complete())
+        let work = Arc::clone(&work);
+        sequences::run(
+            work.tables.bound(),
+            turn,
+            move || work.confirmed(),
+            move || metrics.sequences_are_complete(),
+        )
     });
     let counting = tokio::spawn({
-        let (client, work) =
-            (config.clickhouse.client().with_database(&work.tables.database), Arc::clone(&work));
+        let work = Arc::clone(&work);
         // Partition 0 is one projector's.
-        usage::run(client, move || work.confirmed().contains_key(&0))
+        usage::run(work.tables.bound(), move || work.confirmed().contains_key(&0))
     });
     let result = tokio::select! {
         () = end => {

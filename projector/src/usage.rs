@@ -6,7 +6,7 @@
 //! What changes below the positions (a healed range, an erased session) withdraws all epochs; the next
 //! one counts everything anew, and answers come from `sequences` until then.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use clickhouse::{Client, Row};
@@ -48,15 +48,17 @@ struct Epoch {
 /// Brings the days up to what `sequences` includes again and again, until it is dropped, while `chosen()`: of
 /// several projectors one is enough. `client` is bound to the database of the generation.
 pub async fn run(client: Client, chosen: impl Fn() -> bool) {
-    let mut looks: u64 = 0;
+    let mut verified: Option<Instant> = None;
     loop {
         if chosen() {
-            if looks.is_multiple_of(VERIFY.as_secs() / PAUSE.as_secs())
-                && let Err(error) = verify(&client).await
-            {
-                tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
+            if verified.is_none_or(|at| at.elapsed() > VERIFY) {
+                match verify(&client).await {
+                    Ok(()) => verified = Some(Instant::now()),
+                    Err(error) => {
+                        tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
+                    }
+                }
             }
-            looks += 1;
             match refresh(&client).await {
                 Ok(Counted::Nothing) => {}
                 Ok(counted) => tracing::debug!(?counted, "days of use refreshed"),
@@ -96,7 +98,7 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
     let everything = runs.is_empty() || offsets > STRETCH;
     let run = new_run();
     client
-        .query_raw(include_str!("usage/count.sql"))
+        .query_raw(&sequences::with_touched(include_str!("usage/count.sql")))
         .param("run", run)
         .param("everything", everything)
         .param("partitions", ends.keys().copied().collect::<Vec<_>>())
@@ -169,7 +171,11 @@ pub async fn verify(client: &Client) -> anyhow::Result<()> {
 }
 
 async fn newest(client: &Client) -> anyhow::Result<Option<Epoch>> {
-    client.query_raw(include_str!("usage/epoch.sql")).fetch_optional().await.context("usage_epochs")
+    client
+        .query_raw("SELECT runs, partitions, positions FROM usage_epoch")
+        .fetch_optional()
+        .await
+        .context("usage_epochs")
 }
 
 async fn publish(

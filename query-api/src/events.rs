@@ -169,15 +169,9 @@ async fn near(
         // Days that lie in the range as a whole and after the cursor's.
         ListOrder::Newest => (-1, after_row.map_or(to, |row| row.time.min(to)).day() - 1),
         ListOrder::Oldest => {
-            let first = after_row.map_or(from, |row| row.time.max(from));
-            (
-                1,
-                if first == Time::from_day(first.day()) && after_row.is_none() {
-                    first.day()
-                } else {
-                    first.day() + 1
-                },
-            )
+            // What is left of the cursor's day is no whole day, even if the cursor stands at its midnight.
+            let first = after_row.map_or(from, |row| Time::from_micros(row.time.micros() + 1).max(from));
+            (1, first.day() + i64::from(!first.is_midnight()))
         }
     };
     let query = filter.bind(database.query(include_str!("events/days.sql")));

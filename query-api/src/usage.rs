@@ -18,6 +18,9 @@ use crate::values::{Feature, Time, word};
 
 pub(crate) use days::Days;
 
+/// What `usage_days` calls the kind of event that is a use of a feature.
+const FEATURE: u8 = 2;
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -85,7 +88,7 @@ pub(crate) async fn read(
     limit: u32,
 ) -> Result<Vec<FeatureUse>, Error> {
     let query = match days {
-        Some(days) => days.query(database, filter, include_str!("usage/features_days.sql")),
+        Some(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
         None => filter.bind(database.query(selected_sql!("usage/features.sql"))),
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
@@ -118,7 +121,7 @@ pub async fn apps(ask: Ask, Params(params): Params<AppsParams>) -> Result<Respon
     let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
-            Some(days) => days.query(database, &filter, include_str!("usage/apps_days.sql")),
+            Some(days) => days.query(database, &filter, filter.kind(), include_str!("usage/apps_days.sql")),
             None => filter.bind(database.query(include_str!("usage/apps.sql"))),
         };
         Ok(Apps { apps: query.fetch_all().await? })
@@ -159,7 +162,7 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
     let days = Days::of(&ask.database, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
-            Some(days) => days.query(database, &filter, include_str!("usage/last_seen_days.sql")),
+            Some(days) => days.query(database, &filter, FEATURE, include_str!("usage/last_seen_days.sql")),
             None => filter.bind(database.query(include_str!("usage/last_seen.sql"))),
         };
         let seen: Vec<LastSeen> = query.fetch_all().await?;
@@ -246,7 +249,7 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
     ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
         let query = match &days {
             Some(days) => days
-                .query(database, &filter, include_str!("usage/series_days.sql"))
+                .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
                 .param("width", interval.width() / Interval::Day.width()),
             None => filter
                 .bind(database.query(selected_sql!("usage/series.sql")))

@@ -35,6 +35,11 @@ impl Time {
         (self.0 - Self::MIN.0).div_euclid(Self::DAY) + 1
     }
 
+    /// Whether it is the start of its day.
+    pub fn is_midnight(self) -> bool {
+        self == Self::from_day(self.day())
+    }
+
     /// The start of a day.
     pub const fn from_day(day: i64) -> Self {
         Self(Self::MIN.0 + (day - 1) * Self::DAY)

@@ -28,17 +28,7 @@ FROM
     FROM events
     WHERE {everything:Bool} OR session_id IN
     (
-        SELECT session_id
-        FROM ledger
-        WHERE verdict = 'accepted' AND (partition, offset) IN
-        (
-            SELECT range.1, arrayJoin(range(if({everything:Bool}, range.3, range.2), range.3))
-            FROM
-            (
-                SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {starts:Array(UInt64)}, {ends:Array(UInt64)})) AS range
-            )
-        )
-    )
+{touched}    )
     GROUP BY session_id
 )
 WHERE NOT throwIf(has(features, 0), 'a feature without a number')

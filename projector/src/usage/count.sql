@@ -33,17 +33,7 @@ WITH
             WHERE offset < transform(partition, {partitions:Array(UInt16)}, {ends:Array(UInt64)}, toUInt64(0))
                 AND ({everything:Bool} OR session_id IN
                 (
-                    SELECT session_id
-                    FROM ledger
-                    WHERE verdict = 'accepted' AND (partition, offset) IN
-                    (
-                        SELECT range.1, arrayJoin(range(if({everything:Bool}, range.3, range.2), range.3))
-                        FROM
-                        (
-                            SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {starts:Array(UInt64)}, {ends:Array(UInt64)})) AS range
-                        )
-                    )
-                ))
+{touched}                ))
         )
         GROUP BY session_id
     ),

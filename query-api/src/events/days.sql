@@ -1,21 +1,12 @@
 -- The nearest day with which, counted from {nearest}, there are enough events for a page. {step} is -1 towards
 -- older days, 1 towards newer ones.
-WITH
-    (
-        -- No runs, and no error, as long as nothing is counted.
-        SELECT any(runs) FROM (
-            SELECT runs FROM usage_epochs
-            WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM usage_epochs WHERE empty(runs))
-            ORDER BY arraySum(positions) DESC, epoch DESC
-            LIMIT 1
-        )
-    ) AS counted
 SELECT day
 FROM
 (
     SELECT toInt64(day) AS day, sum(sum(usage_days.events)) OVER (ORDER BY day * {step:Int64}) AS so_far
     FROM usage_days
-    WHERE has(counted, run) AND app = {app:String} AND kind = if({kind:UInt8} = 0, 0, 2)
+    WHERE run IN (SELECT arrayJoin(runs) FROM usage_epoch)
+        AND app = {app:String} AND kind = if({kind:UInt8} = 0, 0, 2)
         AND ({kind:UInt8} = 0 OR key IN (
             SELECT id FROM features
             WHERE ({category:String} = '' OR category = {category:String})

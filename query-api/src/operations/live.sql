@@ -8,7 +8,7 @@ verdicts AS
 (
     SELECT partition, offset, toString(verdict) AS verdict, event_id, session_id, timestamp, received_at
     FROM ledger
-    WHERE (partition, offset) IN (SELECT partition, offset FROM ranges) 
+    WHERE (partition, offset) IN (SELECT partition, offset FROM ranges)
         AND ledger.verdict IN ('accepted', 'rejected', 'duplicate')
 ),
 accepted AS

@@ -32,11 +32,13 @@ impl Days {
             log_time: i64,
         }
         let (from, to) = filter.range();
-        let whole = |time: Time| time == Time::from_day(time.day());
-        if !whole(from) || !whole(to) {
+        if !from.is_midnight() || !to.is_midnight() {
             return Ok(None);
         }
-        let epoch: Option<Epoch> = database.query(include_str!("epoch.sql")).fetch_optional().await?;
+        let epoch: Option<Epoch> = database
+            .query("SELECT runs, partitions, positions, log_time FROM usage_epoch")
+            .fetch_optional()
+            .await?;
         Ok(epoch.map(|epoch| Self {
             as_of: AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
@@ -52,12 +54,13 @@ impl Days {
         Basis::Days(self.as_of.clone())
     }
 
-    pub(crate) fn query(&self, database: &Database, filter: &Filter, sql: &str) -> Query {
+    /// `sql` goes on after days.sql; its rows count events of `kind`.
+    pub(crate) fn query(&self, database: &Database, filter: &Filter, kind: u8, sql: &str) -> Query {
         filter
-            .bind(database.query(sql))
+            .bind(database.query(&format!("{}{sql}", include_str!("days.sql"))))
             .param("runs", &self.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)
-            .param("kind", filter.kind())
+            .param("kind", kind)
     }
 }

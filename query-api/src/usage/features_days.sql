@@ -1,23 +1,20 @@
 -- A session counts on the day of the range on which it used the feature first.
-WITH counted AS
-(
-    SELECT
-        key,
-        sum(usage_days.events) AS events,
-        sumIf(usage_days.events, previous < {first_day:UInt32}) AS sessions,
-        min(first) AS first_seen,
-        max(last) AS last_seen
-    FROM usage_days
-    WHERE run IN {runs:Array(UInt64)} AND kind = 2 AND app = {app:String}
-        AND day >= {first_day:UInt32} AND day <= {last_day:UInt32}
-    GROUP BY key
-)
+    , counted AS
+    (
+        SELECT
+            key,
+            sum(days.events) AS events,
+            sumIf(days.events, previous < {first_day:UInt32}) AS sessions,
+            min(first) AS first_seen,
+            max(last) AS last_seen
+        FROM days
+        WHERE app = {app:String} AND day >= {first_day:UInt32} AND day <= {last_day:UInt32}
+        GROUP BY key
+    )
 SELECT category, name, toUInt64(events) AS events, toUInt64(sessions) AS sessions, first_seen, last_seen
 FROM counted
 INNER JOIN features ON features.id = counted.key
 WHERE counted.events > 0
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
 ORDER BY
     if({by:String} = 'sessions', counted.sessions, counted.events) * if({order:String} = 'least', 1, -1),
     category,

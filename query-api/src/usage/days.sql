@@ -1,0 +1,12 @@
+-- The beginning of every question that reads `usage_days`: the rows of one kind that the runs of an epoch name.
+-- A category goes by the number of one of its features, so a list of features finds it, too.
+WITH days AS
+(
+    SELECT app, key, day, previous, usage_days.events AS events, first, last
+    FROM usage_days
+    WHERE run IN {runs:Array(UInt64)} AND kind = {kind:UInt8}
+        AND ({kind:UInt8} = 0 OR key IN (
+            SELECT id FROM features
+            WHERE ({category:String} = '' OR category = {category:String})
+                AND ({name:String} = '' OR name = {name:String})))
+)
