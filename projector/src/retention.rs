@@ -41,19 +41,27 @@ pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
 /// Moves the horizons of the partitions that this process owns, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
-        for partition in work.owned() {
-            if let Err(error) = expire(&work, partition).await {
-                tracing::warn!(partition, %error, "expiring; trying again");
-            }
+        if let Err(error) = round(&work).await {
+            tracing::warn!(%error, "expiring; trying again");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn expire(work: &Work, partition: i32) -> Result<()> {
+async fn round(work: &Work) -> Result<()> {
+    let horizons = work.tables.horizons().await?;
+    for partition in work.owned() {
+        let horizon = horizons.get(&partition).copied().unwrap_or_default();
+        if let Err(error) = expire(work, partition, horizon).await {
+            tracing::warn!(partition, %error, "expiring; trying again");
+        }
+    }
+    Ok(())
+}
+
+async fn expire(work: &Work, partition: i32, mut horizon: Horizon) -> Result<()> {
     // What is under way was judged by the horizon of before.
     let Some(inserted) = work.inserted_to(partition) else { return Ok(()) };
-    let mut horizon = work.tables.horizon(partition).await?;
     if let Some(oldest) = oldest(work.config.retention_days) {
         let kept_from = work.first_at(partition, oldest).await?.min(inserted);
         if kept_from > horizon.kept_from {

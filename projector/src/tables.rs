@@ -1,5 +1,6 @@
 //! The tables of one generation as the projector uses them: one insert, a few reads, one delete.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) struct Extent {
 }
 
 /// See `infra/clickhouse/0027_horizons.sql`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Horizon {
     pub kept_from: u64,
     pub expired_to: u64,
@@ -178,10 +179,16 @@ impl Tables {
 
     /// Zero without retention.
     pub(crate) async fn horizon(&self, partition: i32) -> Result<Horizon> {
-        let sql = "SELECT max(h.kept_from) AS kept_from, max(h.expired_to) AS expired_to \
-                   FROM {database}.horizons AS h WHERE partition = {partition:UInt16}";
-        let query = self.client.query(&sql.replace("{database}", &self.database));
-        within(ANSWER, async { Ok(query.param("partition", partition).fetch_one().await?) }).await
+        Ok(self.horizons().await?.remove(&partition).unwrap_or_default())
+    }
+
+    /// Of every partition that has one.
+    pub(crate) async fn horizons(&self) -> Result<BTreeMap<i32, Horizon>> {
+        let sql = "SELECT partition, max(h.kept_from), max(h.expired_to) FROM {database}.horizons AS h GROUP BY partition";
+        let found: Vec<(u16, u64, u64)> = self.fetch_all(sql).await?;
+        let horizon =
+            |(partition, kept_from, expired_to)| (i32::from(partition), Horizon { kept_from, expired_to });
+        Ok(found.into_iter().map(horizon).collect())
     }
 
     pub(crate) async fn set_horizon(&self, partition: i32, horizon: Horizon) -> Result<()> {
