@@ -21,6 +21,8 @@ use crate::config::GroupProtocol;
 
 /// A call that needs an answer of the broker.
 pub(crate) const BROKER: Duration = Duration::from_secs(10);
+/// A leader that does not answer so soon may be none any more.
+const LEADER: Duration = Duration::from_secs(1);
 
 /// The same error is logged again only after so long.
 const REPEATED: Duration = Duration::from_secs(10);
@@ -79,15 +81,8 @@ pub(crate) fn bounds<C: ConsumerContext>(
     topic: &str,
     partition: i32,
 ) -> KafkaResult<Range<u64>> {
-    let (low, high) = match consumer.fetch_watermarks(topic, partition, BROKER) {
-        // A broker that has just started may not know every partition yet, and librdkafka goes on believing what
-        // it said, as nobody subscribed to the topic: it has to be told to ask again.
-        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)) => {
-            consumer.fetch_metadata(Some(topic), BROKER)?;
-            consumer.fetch_watermarks(topic, partition, BROKER)?
-        }
-        answered => answered?,
-    };
+    let asked = |patience| consumer.fetch_watermarks(topic, partition, patience);
+    let (low, high) = ask_leader(consumer, topic, asked)?;
     Ok(low.max(0) as u64..high.max(0) as u64)
 }
 
@@ -100,11 +95,31 @@ pub(crate) fn first_at<C: ConsumerContext>(
 ) -> KafkaResult<u64> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(time))?;
-    let found = consumer.offsets_for_times(list, BROKER)?;
+    let found = ask_leader(consumer, topic, |patience| {
+        let found = consumer.offsets_for_times(list.clone(), patience)?;
+        // What the leader did not answer must not count as "all are older".
+        found.elements().iter().try_for_each(|element| element.error())?;
+        Ok(found)
+    })?;
     match found.find_partition(topic, partition).map(|element| element.offset()) {
         Some(Offset::Offset(offset)) => Ok(offset as u64),
         _ => Ok(bounds(consumer, topic, partition)?.end),
     }
+}
+
+/// Asks whoever leads a partition, and again whoever leads it by now.
+///
+/// librdkafka goes on believing who the leader was, dead or not, for a topic that nobody subscribed to, and that a
+/// partition is unknown which a broker did not know when it had just started: it has to be told to look again.
+fn ask_leader<C: ConsumerContext, T>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    asked: impl Fn(Duration) -> KafkaResult<T>,
+) -> KafkaResult<T> {
+    asked(LEADER).or_else(|_| {
+        consumer.fetch_metadata(Some(topic), BROKER)?;
+        asked(BROKER)
+    })
 }
 
 /// How many partitions the topic has. Blocks.
@@ -304,4 +319,29 @@ fn quietly<T>(read: impl FnOnce() -> T) -> T {
     QUIET.set(true);
     let _loud = Loud;
     read()
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_dead_leader_is_asked_no_more_once_another_leads() {
+        // A mock, because it says at which moment another broker leads.
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("log", 1, 2).unwrap();
+        cluster.partition_leader("log", 0, Some(1)).unwrap();
+        let kafka =
+            KafkaConfig { brokers: cluster.bootstrap_servers(), topic: "log".into(), options: vec![] };
+        let consumer = reader(&kafka).unwrap();
+        assert_eq!(bounds(&consumer, "log", 0).unwrap(), 0..0);
+        cluster.broker_down(1).unwrap();
+        // What librdkafka learns while nobody has noticed the death.
+        consumer.fetch_metadata(Some("log"), BROKER).unwrap();
+        cluster.partition_leader("log", 0, Some(2)).unwrap();
+        assert_eq!(bounds(&consumer, "log", 0).unwrap(), 0..0);
+        assert_eq!(first_at(&consumer, "log", 0, 0).unwrap(), 0);
+    }
 }
