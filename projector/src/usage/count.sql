@@ -94,7 +94,8 @@ SELECT
     fromUnixTimestamp64Micro(toInt64(max(time)) - since_1900, 'UTC')
 FROM placed
 GROUP BY for_app, kind_and_key, day, previous
-HAVING counted != 0
+-- Of events that change places the first and the last may be new.
+HAVING counted != 0 OR minIf(time, sign = 1) < minIf(time, sign = -1) OR maxIf(time, sign = 1) > maxIf(time, sign = -1)
 SETTINGS
     -- A session is finished before the next one begins. An event becomes some ten rows on the way, so few
     -- sessions at a time.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use projector::usage::{self, Counted};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::demo;
-use crate::world::World;
+use crate::world::{Sent, World};
 
 /// From the days, and the same from the sequences, which whole days alone can't answer.
 async fn both(world: &World) -> [Value; 2] {
@@ -79,4 +80,24 @@ async fn many_runs_tampering_and_healing() {
     assert_eq!(both(&world).await[0], sequences);
     assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
     assert_eq!(both(&world).await, [sequences.clone(), sequences]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_event_may_be_the_first_of_its_day() {
+    let mut world = World::new().await;
+    let event = demo::events().remove(0);
+    let at = |seconds: i64| Sent {
+        event_id: Uuid::from_u128(seconds as u128),
+        time: event.time - event.time % 86_400_000_000 + seconds * 1_000_000,
+        ..event.clone()
+    };
+    // The second is where the first was, among the events of its day; the third follows both.
+    for (seconds, first, last) in [(3, "03.", "03."), (1, "01.", "03."), (5, "01.", "05.")] {
+        world.append(&[at(seconds)], 1).await;
+        world.refresh().await;
+        let [days, sequences] = both(&world).await;
+        assert_eq!(days, sequences);
+        let seen = |what: &str| days[0][0][what].as_str().unwrap().to_owned();
+        assert!(seen("first_seen").contains(first) && seen("last_seen").contains(last), "{days}");
+    }
 }
