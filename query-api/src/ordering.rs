@@ -46,6 +46,10 @@ impl Numbers {
         Ok(Self(rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect()))
     }
 
+    fn highest(&self) -> u16 {
+        self.0.values().copied().max().unwrap_or(0)
+    }
+
     fn of(&self, feature: &FeatureName) -> u16 {
         self.0.get(&(feature.category.clone(), feature.name.clone())).copied().unwrap_or(0)
     }

@@ -79,45 +79,65 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
-            let sql = match (body.whole_session, length) {
-                (true, _) => selected_sql!("ordering/whole_sessions.sql"),
-                (false, 1..=4) => selected_sql!("ordering/paths.sql"),
-                (false, _) => selected_sql!("ordering/paths_long.sql"),
+            let (sql, bits) = match body.whole_session {
+                true => (selected_sql!("ordering/whole_sessions.sql").to_owned(), 0),
+                false => windows(length, numbers.highest()),
             };
-            let mut query = question(database, &filter, sql)
+            let query = question(database, &filter, &sql)
                 .param("length", length)
+                .param("bits", bits)
                 .param("start", start.unwrap_or(0))
                 .param("through", through.unwrap_or(0))
                 .param("end", end.unwrap_or(0))
                 .param("limit", limit);
-            if !body.whole_session {
-                for (word, name) in ["mask1", "mask2", "mask3"].into_iter().enumerate() {
-                    query = query.param(name, mask(length, word as u8));
-                }
-            }
             Ok(Paths { paths: query.fetch_all().await? })
         })
         .await
 }
 
-/// The bits of word `word` (0, 1, 2: four features each, the first in the highest bits) that a path of
-/// `length` features fills.
-fn mask(length: u8, word: u8) -> u64 {
-    match length.saturating_sub(4 * word) {
-        0 => 0,
-        features @ 1..=3 => !(u64::MAX >> (16 * u32::from(features))),
-        _ => u64::MAX,
-    }
+/// The statement for windows of a length, and the bits that it takes for a feature: enough for twice the `highest`
+/// number of before, as features may be used for the first time while it runs.
+fn windows(length: u8, highest: u16) -> (String, u8) {
+    let bits = (2 * u32::from(highest) + 1).ilog2().clamp(7, 15) as u8 + 1;
+    let word = match length * bits {
+        0..=32 => "toUInt32",
+        33..=64 => "toUInt64",
+        65..=128 => "toUInt128",
+        129.. => "toUInt256",
+    };
+    let each = |text: &str, separator: &str| -> String {
+        let steps: Vec<String> = (1..=length).map(|step| text.replace('#', &step.to_string())).collect();
+        steps.join(separator)
+    };
+    let first = format!("{word}(step_1)");
+    let packed =
+        (2..=length).fold(first, |packed, step| format!("bitOr(bitShiftLeft({packed}, bits), step_{step})"));
+    let sql = selected_sql!("ordering/paths.sql")
+        .replace("$slice", &each("arraySlice(ids, #, windows) AS steps_#", ", "))
+        .replace("$steps", &each("steps_#", ", "))
+        .replace("$step", &each("step_#", ", "))
+        .replace("$packed", &packed)
+        .replace("$last", &format!("step_{length}"))
+        .replace("$through", &each("step_# = through", " OR "));
+    (sql, bits)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::mask;
+    use super::windows;
 
     #[test]
-    fn masks_keep_the_features_of_the_path() {
-        assert_eq!([mask(3, 0), mask(3, 1), mask(3, 2)], [0xffff_ffff_ffff_0000, 0, 0]);
-        assert_eq!([mask(4, 0), mask(4, 1), mask(4, 2)], [u64::MAX, 0, 0]);
-        assert_eq!([mask(9, 0), mask(9, 1), mask(9, 2)], [u64::MAX, u64::MAX, 0xffff_0000_0000_0000]);
+    fn a_path_is_as_small_a_number_as_its_features_need() {
+        let check = |length, highest, bits, word: &str| {
+            let (sql, found) = windows(length, highest);
+            assert_eq!(found, bits, "{length} of {highest}");
+            assert!(sql.contains(&format!("{word}(step_1)")), "{sql}");
+        };
+        check(1, 0, 8, "toUInt32");
+        check(4, 127, 8, "toUInt32");
+        check(4, 128, 9, "toUInt64");
+        check(8, 100, 8, "toUInt64");
+        check(12, 100, 8, "toUInt128");
+        check(12, u16::MAX, 16, "toUInt256");
     }
 }

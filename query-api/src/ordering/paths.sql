@@ -1,57 +1,46 @@
--- Contiguous windows of up to 4 features, packed into a word: the first in the highest bits. The end of a
--- session is padded, so that all windows are made alike; `mask` keeps what belongs to the window.
--- No lambda captures an array: a captured array is copied for each element.
-    , padded AS
+-- Contiguous windows of some features, each packed into one number with `bits` for a feature, the first one highest:
+-- numbers are grouped much faster than tuples. No lambda captures an array: a captured array is copied for
+-- each element, which a long session would not survive. `$step` and the like are lists of one item a step.
+    , {bits:UInt8} AS bits,
+    {length:UInt8} AS length,
+    {start:UInt16} AS start,
+    {through:UInt16} AS through,
+    {end:UInt16} AS end,
+    start = 0 AND through = 0 AND end = 0 AS any,
+    long_enough AS
     (
-        SELECT
-            arrayResize(ids, length(ids) + 3, 0) AS steps,
-            toInt64(length(ids)) - {length:UInt8} + 1 AS windows
+        SELECT ids, toInt64(length(ids)) - length + 1 AS windows
         FROM selected
-        WHERE length(ids) >= {length:UInt8}
-            AND ({start:UInt16} = 0 OR has(ids, {start:UInt16}))
-            AND ({through:UInt16} = 0 OR has(ids, {through:UInt16}))
-            AND ({end:UInt16} = 0 OR has(ids, {end:UInt16}))
+        WHERE length(ids) >= length
+            AND (start = 0 OR has(ids, start))
+            AND (through = 0 OR has(ids, through))
+            AND (end = 0 OR has(ids, end))
     ),
-    words AS
+    sliced AS
     (
-        SELECT arraySlice(
-            arrayMap((a, b, c, d) -> bitAnd(bitShiftLeft(toUInt64(a), 48) + bitShiftLeft(toUInt64(b), 32)
-                + bitShiftLeft(toUInt64(c), 16) + d, {mask1:UInt64}),
-                arrayPopBack(arrayPopBack(arrayPopBack(steps))),
-                arrayPopBack(arrayPopBack(arrayPopFront(steps))),
-                arrayPopBack(arrayPopFront(arrayPopFront(steps))),
-                arrayPopFront(arrayPopFront(arrayPopFront(steps)))),
-            1, windows) AS all_words
-        FROM padded
+        SELECT $slice FROM long_enough
     ),
     chosen AS
     (
-        SELECT if({start:UInt16} = 0 AND {through:UInt16} = 0 AND {end:UInt16} = 0, all_words, arrayFilter(
-            word -> ({start:UInt16} = 0 OR bitShiftRight(word, 48) = {start:UInt16})
-                AND ({end:UInt16} = 0
-                    OR bitAnd(bitShiftRight(word, 16 * (4 - {length:UInt8})), 65535) = {end:UInt16})
-                AND ({through:UInt16} = 0
-                    OR bitShiftRight(word, 48) = {through:UInt16}
-                    OR bitAnd(bitShiftRight(word, 32), 65535) = {through:UInt16}
-                    OR bitAnd(bitShiftRight(word, 16), 65535) = {through:UInt16}
-                    OR bitAnd(word, 65535) = {through:UInt16}),
-            all_words)) AS words
-        FROM words
+        SELECT
+            arrayMap(($step) -> $packed, $steps) AS all_paths,
+            if(any, all_paths, arrayFilter((path, $step) -> (start = 0 OR step_1 = start) AND (end = 0 OR $last = end)
+                AND (through = 0 OR $through), all_paths, $steps)) AS paths
+        FROM sliced
     ),
     counted AS
     (
-        SELECT word, count() AS count, countIf(nth = 1) AS sessions
+        SELECT path, count() AS count, countIf(nth = 1) AS sessions
         FROM chosen
-        ARRAY JOIN words AS word, arrayEnumerateUniq(words) AS nth
-        GROUP BY word
+        ARRAY JOIN paths AS path, arrayEnumerateUniq(paths) AS nth
+        GROUP BY path
         -- Those tied at the end are told apart by their names.
         ORDER BY count DESC
         LIMIT {limit:UInt32} WITH TIES
     )
 SELECT
-    arrayMap(id -> (known.2)[indexOf(known.1, id)], arrayFilter(id -> id != 0,
-        [bitShiftRight(word, 48), bitAnd(bitShiftRight(word, 32), 65535), bitAnd(bitShiftRight(word, 16), 65535),
-            bitAnd(word, 65535)])) AS steps,
+    arrayMap(place -> (known.2)[indexOf(known.1,
+        toUInt16(bitAnd(bitShiftRight(path, bits * (length - place)), bitShiftLeft(toUInt32(1), bits) - 1)))], range(1, length + 1)) AS steps,
     count,
     sessions
 FROM counted
