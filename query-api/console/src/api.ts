@@ -97,8 +97,6 @@ export interface FunnelStep extends Feature {
   sessions: number
   /** From the first step 1 that reaches this step; null if none does. */
   median_time_ms: number | null
-  /** The same from the quickest step 1. */
-  median_shortest_ms: number | null
 }
 export const funnel = (scope: Scope, body: FunnelBody) => post<Fresh & { steps: FunnelStep[] }>('/v1/order/funnel', { ...scope, ...body })
 

@@ -39,6 +39,9 @@ pub struct FunnelBody {
     /// Features that end an attempt when they occur after its step 1.
     #[serde(default)]
     pub exclude: Vec<FeatureName>,
+    /// Also how long the quickest attempts took, which costs about twice as much.
+    #[serde(default)]
+    pub shortest: bool,
     pub from: Option<Time>,
     pub to: Option<Time>,
     pub app: Option<String>,
@@ -56,7 +59,7 @@ pub struct FunnelStep {
     /// Median time from step 1 of these sessions, from the first occurrence of step 1 that reaches this
     /// step, each step as early as possible; null if there are none.
     pub median_time_ms: Option<f64>,
-    /// The same from that occurrence of step 1 that is the quickest.
+    /// The same from that occurrence of step 1 that is the quickest; null unless `shortest` was asked for.
     pub median_shortest_ms: Option<f64>,
 }
 
@@ -111,11 +114,15 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 .map(|excluded| numbers.of(excluded))
                 .filter(|number| *number != 0)
                 .collect();
-            let reached: Vec<Reached> = question(database, &filter, &sql(steps.len()))
+            // Whatever the first start reaches, it reaches in time and unbroken.
+            let only_the_first =
+                !body.shortest && exclude.is_empty() && (body.window.is_none() || body.start == Start::First);
+            let reached: Vec<Reached> = question(database, &filter, &sql(steps.len(), !only_the_first))
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)
                 .param("start", word(body.start))
+                .param("shortest", body.shortest)
                 .fetch_all()
                 .await?;
             let steps = body.steps.iter().zip(1..).map(|(step, place)| {
@@ -125,7 +132,9 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                     name: step.name.clone(),
                     sessions: reached.map_or(0, |reached| reached.sessions),
                     median_time_ms: reached.map(|reached| reached.median_time_ms),
-                    median_shortest_ms: reached.map(|reached| reached.median_shortest_ms),
+                    median_shortest_ms: reached
+                        .filter(|_| body.shortest)
+                        .map(|reached| reached.median_shortest_ms),
                 }
             });
             Ok(Funnel { steps: steps.collect() })
@@ -133,16 +142,26 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
         .await
 }
 
-/// The statement for a number of steps: its text is the same for every funnel of that length.
-fn sql(steps: usize) -> String {
-    let mut sql = String::from(selected_sql!("ordering/funnel.sql"));
-    let mut before = 1;
-    for this in 2..=steps {
-        let step = include_str!("funnel_step.sql").replace("$this", &this.to_string());
-        sql += &step.replace("$before", &before.to_string());
-        before = this;
-    }
-    sql + &include_str!("funnel_end.sql").replace("$before", &before.to_string())
+/// The statement for a number of steps: its text is the same for every funnel of that length. Without `walk` no other
+/// start than the first one of a session is looked at.
+fn sql(steps: usize, walk: bool) -> String {
+    let step = |text: &str, step: usize| {
+        text.replace("$this", &step.to_string()).replace("$before", &(step - 1).to_string())
+    };
+    let once_a_step = |part: &str| (2..=steps).map(|this| step(part, this)).collect::<String>();
+    let listed = |part: &str, names: &[&str]| {
+        names.iter().fold(part.to_owned(), |part, name| {
+            let items: Vec<String> = (1..=steps).map(|this| format!("{name}_{this}")).collect();
+            part.replace(&format!("[${name}"), &format!("[{}", items.join(", ")))
+        })
+    };
+    let parts: Vec<&str> = selected_sql!("ordering/funnel.sql").split("-- ###\n").collect();
+    let [head, chain, sure, starts, walked, reached, end] = parts[..] else { return String::new() };
+    let sure = step(&listed(sure, &["found", "time"]), steps);
+    let reached = step(&listed(reached, &["walk", "quickest"]), steps);
+    let all_starts = [starts, &once_a_step(walked), &reached].concat();
+    let only_the_first = ", reached AS (SELECT sure_times AS times, times AS quickest FROM chained)\n";
+    [head, &once_a_step(chain), &sure, if walk { &all_starts } else { only_the_first }, end].concat()
 }
 
 /// `1h30m` and the like in microseconds; at most 100 years.
@@ -175,7 +194,18 @@ fn micros(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::micros;
+    use super::{MAX_STEPS, micros, sql};
+
+    #[test]
+    fn a_statement_has_all_its_parts() {
+        for steps in 1..=MAX_STEPS {
+            for walk in [false, true] {
+                let sql = sql(steps, walk);
+                assert!(sql.contains("FROM reached") && !sql.contains('$'), "{sql}");
+                assert_eq!(sql.matches(" AS starts_").count(), if walk { steps } else { 0 }, "{sql}");
+            }
+        }
+    }
 
     #[test]
     fn windows_are_durations() {

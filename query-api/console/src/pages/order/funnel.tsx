@@ -97,7 +97,6 @@ export default function Funnel() {
                 { label: 'Of the step before', number: true, cell: ({ sessions, index }) => (index ? percent(sessions, steps[index - 1]!.sessions) : '–') },
                 { label: 'Lost', number: true, cell: ({ sessions, index }) => (index ? count(steps[index - 1]!.sessions - sessions) : '–') },
                 { label: 'Median time', number: true, cell: ({ median_time_ms, index }) => (index ? duration(median_time_ms) : '–') },
-                { label: 'At its shortest', number: true, cell: ({ median_shortest_ms, index }) => (index ? duration(median_shortest_ms) : '–') },
               ]}
             />
           )}
