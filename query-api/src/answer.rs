@@ -145,8 +145,11 @@ impl Ask {
             rows: u64,
             changed: u64,
         }
-        let as_of = AsOf::read(&self.database, basis).await?;
-        let revision: Revision = self.database.query(include_str!("answer/revision.sql")).fetch_one().await?;
+        let revision = self.database.query(include_str!("answer/revision.sql"));
+        let (as_of, revision): (AsOf, Revision) = tokio::try_join!(
+            AsOf::read(&self.database, basis),
+            async { Ok(revision.fetch_one().await?) },
+        )?;
         let mut key = self.key;
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());

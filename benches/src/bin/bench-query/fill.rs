@@ -1,7 +1,7 @@
 //! Events straight into the tables, as a projector would have written them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use benches::load::{Load, LoadEvent};
@@ -18,6 +18,8 @@ const BATCH: usize = 200_000;
 /// The last part of the log is included in small passes, as it is while events arrive.
 const TAIL: u64 = 50_000;
 const PASS: u64 = 2_000;
+const QUIET: Duration = Duration::from_secs(5);
+const LONGEST_SETTLING: Duration = Duration::from_secs(600);
 
 #[derive(Serialize, Row)]
 struct Landing<'a> {
@@ -150,6 +152,20 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
             .execute()
             .await?;
     }
+    Ok(())
+}
+
+/// Waits until the merges of what was filled in are over: in life they come a little at a time.
+pub(crate) async fn settle(tables: &Client) -> anyhow::Result<()> {
+    let (began, mut quiet_since) = (Instant::now(), Instant::now());
+    while quiet_since.elapsed() < QUIET && began.elapsed() < LONGEST_SETTLING {
+        let merges: u64 = tables.query("SELECT count() FROM system.merges").fetch_one().await?;
+        if merges > 0 {
+            quiet_since = Instant::now();
+        }
+        tokio::time::sleep(QUIET / 10).await;
+    }
+    println!("figure query.settle_seconds {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 

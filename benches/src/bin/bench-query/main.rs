@@ -64,6 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);
     let server = stack.process.pid().context("the server runs")?;
     fill::fill(&tables, server, cli.events).await?;
+    fill::settle(&tables).await?;
 
     let service = Service::connect(config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -93,7 +94,7 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
     let rare =
         format!("category={}&name={}", text(&rare["category"]), text(&rare["name"]).replace(' ', "%20"));
     let funnel = |steps: usize| json!({"steps": (0..steps).map(feature).collect::<Vec<_>>(), "window": "1d"});
-    let get = |name: &'static str, path: String| Question { name, path, body: None, peer: None, runs: 20 };
+    let get = |name: &'static str, path: String| Question { name, path, body: None, peer: None, runs: 200 };
     let heavy = |name: &'static str, path: &str, body: Option<Value>, peer: Option<&'static str>| Question {
         name,
         path: path.into(),
