@@ -146,10 +146,8 @@ impl Ask {
             changed: u64,
         }
         let revision = self.database.query(include_str!("answer/revision.sql"));
-        let (as_of, revision): (AsOf, Revision) = tokio::try_join!(
-            AsOf::read(&self.database, basis),
-            async { Ok(revision.fetch_one().await?) },
-        )?;
+        let (as_of, revision): (AsOf, Revision) =
+            tokio::try_join!(AsOf::read(&self.database, basis), async { Ok(revision.fetch_one().await?) })?;
         let mut key = self.key;
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
