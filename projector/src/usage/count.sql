@@ -90,12 +90,13 @@ SELECT
     day,
     previous,
     sum(sign) AS counted,
-    fromUnixTimestamp64Micro(toInt64(min(time)) - since_1900, 'UTC'),
-    fromUnixTimestamp64Micro(toInt64(max(time)) - since_1900, 'UTC')
+    -- The lowest bit tells whether something was counted at that time before.
+    fromUnixTimestamp64Micro(toInt64(intDiv(min(2 * time + (sign = 1)) AS earliest, 2)) - since_1900, 'UTC'),
+    fromUnixTimestamp64Micro(toInt64(intDiv(max(2 * time + (sign = -1)) AS latest, 2)) - since_1900, 'UTC')
 FROM placed
 GROUP BY for_app, kind_and_key, day, previous
--- Of events that change places the first and the last may be new.
-HAVING counted != 0 OR minIf(time, sign = 1) < minIf(time, sign = -1) OR maxIf(time, sign = 1) > maxIf(time, sign = -1)
+-- Where events change places, the first or the last one may be new though their number is not.
+HAVING counted != 0 OR earliest % 2 = 1 OR latest % 2 = 0
 SETTINGS
     -- A session is finished before the next one begins. An event becomes some ten rows on the way, so few
     -- sessions at a time.
