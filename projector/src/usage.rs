@@ -108,7 +108,8 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
         )
         .param("ends", ends.values().copied().collect::<Vec<_>>())
         .with_setting("max_memory_usage", MEMORY)
-        .with_setting("max_bytes_before_external_group_by", "500000000")
+        // Well above what the sessions at work take: groups are few, and would be written out a hundred times.
+        .with_setting("max_bytes_before_external_group_by", "1400000000")
         .execute()
         .await
         .context("usage_days")?;
