@@ -172,6 +172,8 @@ export interface Rejection extends Feature {
   reasons_total: number
   /** The first 64 KiB; what is not UTF-8 is replaced. */
   raw: string
+  /** The same bytes exactly, where `raw` can't hold them. */
+  raw_base64: string | null
   raw_bytes: number
 }
 export interface ProblemsQuery {
@@ -205,6 +207,7 @@ export interface Fate extends Feature {
   data: unknown
   reasons: Reason[]
   raw: string | null
+  raw_base64: string | null
   /** Other records with the same event id. */
   others: { partition: number; offset: number; verdict: string; received_at: string }[]
 }

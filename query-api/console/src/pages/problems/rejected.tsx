@@ -97,7 +97,7 @@ function Records({ rejections }: { rejections: Rejection[] }) {
                 {open === place && (
                   <tr>
                     <td colSpan={6}>
-                      <RawRecord raw={record.raw} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />
+                      <RawRecord raw={record.raw} base64={record.raw_base64} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />
                     </td>
                   </tr>
                 )}
