@@ -34,7 +34,7 @@ export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | '
 export interface UnusedFeature extends Feature {
   last_seen: string | null
 }
-export const unused = (scope: Scope) => get<Fresh & { features: UnusedFeature[] }>('/v1/features/unused', { ...scope })
+export const unused = (scope: Scope) => get<Fresh & { features: UnusedFeature[]; declared: Feature[] }>('/v1/features/unused', { ...scope })
 
 export interface Bucket {
   start: string
@@ -257,6 +257,7 @@ export const audit = () => get<Fresh & { adds_up: boolean; log_compared: boolean
 
 export interface PartitionHealth {
   partition: number
+  log_start: number | null
   log_end: number | null
   position: number
   sequences_position: number

@@ -88,6 +88,7 @@ export default function Usage() {
           class="never"
           question={unused}
           answer={never}
+          sql={never.value?.declared.length ? sql.unused(scope, never.value.declared) : undefined}
           isEmpty={({ features }) => !features.length}
           empty={
             <p>
