@@ -15,6 +15,7 @@ use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use crate::config::ProjectorConfig;
 use crate::erase;
@@ -127,12 +128,13 @@ pub(crate) async fn faults(tables: &Tables, partition: i32, range: &Range<u64>) 
 }
 
 /// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
-/// what remains.
+/// what remains. It only takes its `turn` to heal: a range takes long to read, and the passes of `sequences` wait.
 async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
     judge: Option<&Arc<schemas::Judge>>,
     erasures: &Arc<Erasures>,
+    turn: &Mutex<()>,
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
@@ -141,12 +143,17 @@ async fn audit_range(
     let mut from = range.start;
     while from < range.end {
         let step = from..range.end.min(from + STEP);
-        let mut now = faults(tables, partition, &step).await?;
-        found.add(now);
-        if now.total() > 0
+        let seen = faults(tables, partition, &step).await?;
+        if seen.total() > 0
             && let Some(judge) = judge
         {
-            tracing::warn!(partition, ?step, ?now, "healing");
+            let _turn = turn.lock().await;
+            // What expired while it was read may look like a fault. Within the turn nothing does.
+            let mut now = faults(tables, partition, &step).await?;
+            found.add(now);
+            if now.total() > 0 {
+                tracing::warn!(partition, ?step, ?now, "healing");
+            }
             if now.not_erased > 0 {
                 erase::apply(tables, &tables.database).await?;
                 erase::forget(tables, &tables.database).await?;
@@ -157,8 +164,11 @@ async fn audit_range(
                 tracing::info!(partition, ?step, ?healed, "healed");
                 now = faults(tables, partition, &step).await?;
             }
+            remaining.add(now);
+        } else {
+            found.add(seen);
+            remaining.add(seen);
         }
-        remaining.add(now);
         progress.inc(step.end - step.start);
         from = step.end;
     }
@@ -190,15 +200,25 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
     let erasures = Arc::new(Erasures::load(&tables).await?);
+    // Nobody else in this process writes `sequences`.
+    let turn = Mutex::default();
     let mut lines = Vec::new();
     loop {
         let known = erasures.len();
         lines.clear();
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
-            let (found, remaining) =
-                audit_range(config, &tables, judge.as_ref(), &erasures, at.partition, range, &progress)
-                    .await?;
+            let (found, remaining) = audit_range(
+                config,
+                &tables,
+                judge.as_ref(),
+                &erasures,
+                &turn,
+                at.partition,
+                range,
+                &progress,
+            )
+            .await?;
             lines.push((at, found, remaining));
         }
         // An erasure that was brought back concerns what was looked at before it, too.
@@ -358,13 +378,12 @@ async fn round(work: &Work) -> Result<u64> {
         let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
         let range = from.min(settled)..settled;
         let progress = ProgressBar::hidden();
-        // Healing recomputes sequences, too.
-        let _turn = work.turn.lock().await;
         let (found, left) = audit_range(
             &work.config,
             &work.tables,
             Some(&judge),
             &work.erasures,
+            &work.turn,
             partition,
             range,
             &progress,
@@ -380,3 +399,6 @@ async fn round(work: &Work) -> Result<u64> {
     }
     Ok(remaining)
 }
+
+#[cfg(test)]
+mod tests;
