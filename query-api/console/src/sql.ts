@@ -40,10 +40,26 @@ export const unused = ({ from, to, ...who }: Scope, declared: Feature[]) =>
     GROUP BY category, name
 )
 SELECT category, name, last_seen
-FROM values('category String, name String',
-    ${declared.map(feature).join(',\n    ')}) AS declared
+FROM ${values(declared)} AS declared
 LEFT JOIN uses USING (category, name)
 WHERE in_range = 0
+ORDER BY category, name`
+
+const values = (features: Feature[]) => `values('category String, name String',
+    ${features.map(feature).join(',\n    ')})`
+
+/** As for `unused`, what is declared comes with the question. */
+export const eventTypes = (declared: Feature[]) =>
+  `WITH uses AS
+(
+    SELECT category, name, count() AS events, uniqExact(session_id) AS sessions,
+        toNullable(min(timestamp)) AS first_seen, toNullable(max(timestamp)) AS last_seen
+    FROM eye.events
+    GROUP BY category, name
+)
+SELECT category, name, events, sessions, first_seen, last_seen
+FROM ${values(declared)} AS declared
+LEFT JOIN uses USING (category, name)
 ORDER BY category, name`
 
 export const apps = (scope: Scope) =>

@@ -32,6 +32,7 @@ describe('Copied SQL and curl', () => {
     ...['', '?from=2024-03-04&to=2024-03-04T03:00:00Z&category=cart', '?to=2024-03-01&app=demo'].map((query): [string, string, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown] => [
       `usage${query}`, 'Never used', (r) => [r.category, r.name, seconds(r.last_seen)], async () => (await api(`/v1/features/unused${query}`)).features, (f) => [f.category, f.name, seconds(f.last_seen)],
     ]),
+    ['event-types', 'Declared event types', (r) => [r.category, r.name, r.events, r.sessions, seconds(r.last_seen)], async () => (await api('/v1/event-types')).event_types, (t) => [t.category, t.name, t.events, t.sessions, seconds(t.last_seen)]],
     ['health', 'Lag', (r) => [r.partition, r.log_end, r.position, r.sequences_position, r.lag], async () => (await api('/v1/health')).partitions, (p) => [p.partition, p.log_end, p.position, p.sequences_position, p.lag]],
     [`usage?${RANGE}&interval=day`, 'Over time', (r) => [r.events, r.sessions], async () => (await api(`/v1/usage?${RANGE}&interval=day`)).series, (b) => [b.events, b.sessions]],
     [`usage?${RANGE}&interval=week`, 'Over time', (r) => [String(r.start).slice(0, 10), r.events], async () => (await api(`/v1/usage?${RANGE}&interval=week`)).series, (b) => [b.start.slice(0, 10), b.events]],
