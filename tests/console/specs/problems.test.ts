@@ -92,6 +92,9 @@ describe('Problems', () => {
     assert.equal(await record.locator('mark').evaluate((mark) => mark.firstChild?.textContent), '7')
     assert.equal(await record.evaluate((pre) => [...pre.querySelectorAll('sup')].reduce((text, sup) => (sup.remove(), text), pre).textContent), raw)
     await fate.getByText(reasons[0].message).waitFor()
+    // The list says, too, which value the reason is about.
+    const { partition, offset } = await api(`/v1/events/${wrong.event_id}`)
+    await page.page.locator(`tr[data-place="${partition}:${offset}"]`).getByText('/data/path', { exact: true }).waitFor()
     await page.close()
   })
 
