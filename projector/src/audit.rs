@@ -127,14 +127,21 @@ pub(crate) async fn faults(tables: &Tables, partition: i32, range: &Range<u64>) 
     Ok(query.param("from", range.start).param("to", range.end).fetch_one().await?)
 }
 
+/// What healing takes.
+#[derive(Clone, Copy)]
+struct Healing<'a> {
+    judge: &'a Arc<schemas::Judge>,
+    erasures: &'a Arc<Erasures>,
+    /// Held to heal, and only then: a range takes long to read, and the passes of `sequences` wait.
+    turn: &'a Mutex<()>,
+}
+
 /// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
-/// what remains. It only takes its `turn` to heal: a range takes long to read, and the passes of `sequences` wait.
+/// what remains.
 async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
-    judge: Option<&Arc<schemas::Judge>>,
-    erasures: &Arc<Erasures>,
-    turn: &Mutex<()>,
+    healing: Option<Healing<'_>>,
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
@@ -145,7 +152,7 @@ async fn audit_range(
         let step = from..range.end.min(from + STEP);
         let seen = faults(tables, partition, &step).await?;
         if seen.total() > 0
-            && let Some(judge) = judge
+            && let Some(Healing { judge, erasures, turn }) = healing
         {
             let _turn = turn.lock().await;
             // What expired while it was read may look like a fault. Within the turn nothing does.
@@ -202,23 +209,15 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let erasures = Arc::new(Erasures::load(&tables).await?);
     // Nobody else in this process writes `sequences`.
     let turn = Mutex::default();
+    let healing = judge.as_ref().map(|judge| Healing { judge, erasures: &erasures, turn: &turn });
     let mut lines = Vec::new();
     loop {
         let known = erasures.len();
         lines.clear();
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
-            let (found, remaining) = audit_range(
-                config,
-                &tables,
-                judge.as_ref(),
-                &erasures,
-                &turn,
-                at.partition,
-                range,
-                &progress,
-            )
-            .await?;
+            let (found, remaining) =
+                audit_range(config, &tables, healing, at.partition, range, &progress).await?;
             lines.push((at, found, remaining));
         }
         // An erasure that was brought back concerns what was looked at before it, too.
@@ -368,6 +367,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 async fn round(work: &Work) -> Result<u64> {
     let totals = totals(&work.tables).await?;
     let judge = work.judge.load_full();
+    let healing = Healing { judge: &judge, erasures: &work.erasures, turn: &work.turn };
     let mut remaining = 0;
     for partition in work.owned() {
         // Below this everything was inserted and verified; what is above is under way.
@@ -378,17 +378,8 @@ async fn round(work: &Work) -> Result<u64> {
         let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
         let range = from.min(settled)..settled;
         let progress = ProgressBar::hidden();
-        let (found, left) = audit_range(
-            &work.config,
-            &work.tables,
-            Some(&judge),
-            &work.erasures,
-            &work.turn,
-            partition,
-            range,
-            &progress,
-        )
-        .await?;
+        let (found, left) =
+            audit_range(&work.config, &work.tables, Some(healing), partition, range, &progress).await?;
         if found.total() > 0 {
             work.metrics
                 .healed
