@@ -77,6 +77,14 @@ describe('Address, filters and states', () => {
     await page.close()
   })
 
+  test('what the API does not understand is not asked again', async () => {
+    const page = await Console.open(browser, 'sessions/nonsense')
+    await page.page.getByRole('alert').getByText('is not a UUID').waitFor()
+    assert.equal(await page.page.getByRole('button', { name: 'Try again' }).count(), 0)
+    assert.ok(page.complaints.splice(0).every((complaint) => complaint.includes('400')))
+    await page.close()
+  })
+
   test('a query API that does not answer is said so, and asked again', async () => {
     const page = await Console.open(browser, 'order/transitions')
     await page.page.route('**/v1/order/transitions**', (route) => route.abort())
