@@ -15,6 +15,7 @@ use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use crate::config::ProjectorConfig;
 use crate::erase;
@@ -126,13 +127,21 @@ pub(crate) async fn faults(tables: &Tables, partition: i32, range: &Range<u64>) 
     Ok(query.param("from", range.start).param("to", range.end).fetch_one().await?)
 }
 
+/// What healing takes.
+#[derive(Clone, Copy)]
+struct Healing<'a> {
+    judge: &'a Arc<schemas::Judge>,
+    erasures: &'a Arc<Erasures>,
+    /// Held to heal, and only then: a range takes long to read, and the passes of `sequences` wait.
+    turn: &'a Mutex<()>,
+}
+
 /// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
 /// what remains.
 async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
-    judge: Option<&Arc<schemas::Judge>>,
-    erasures: &Arc<Erasures>,
+    healing: Option<Healing<'_>>,
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
@@ -141,12 +150,17 @@ async fn audit_range(
     let mut from = range.start;
     while from < range.end {
         let step = from..range.end.min(from + STEP);
-        let mut now = faults(tables, partition, &step).await?;
-        found.add(now);
-        if now.total() > 0
-            && let Some(judge) = judge
+        let seen = faults(tables, partition, &step).await?;
+        if seen.total() > 0
+            && let Some(Healing { judge, erasures, turn }) = healing
         {
-            tracing::warn!(partition, ?step, ?now, "healing");
+            let _turn = turn.lock().await;
+            // What expired while it was read may look like a fault. Within the turn nothing does.
+            let mut now = faults(tables, partition, &step).await?;
+            found.add(now);
+            if now.total() > 0 {
+                tracing::warn!(partition, ?step, ?now, "healing");
+            }
             if now.not_erased > 0 {
                 erase::apply(tables, &tables.database).await?;
                 erase::forget(tables, &tables.database).await?;
@@ -157,8 +171,11 @@ async fn audit_range(
                 tracing::info!(partition, ?step, ?healed, "healed");
                 now = faults(tables, partition, &step).await?;
             }
+            remaining.add(now);
+        } else {
+            found.add(seen);
+            remaining.add(seen);
         }
-        remaining.add(now);
         progress.inc(step.end - step.start);
         from = step.end;
     }
@@ -190,6 +207,9 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
     let erasures = Arc::new(Erasures::load(&tables).await?);
+    // Nobody else in this process writes `sequences`.
+    let turn = Mutex::default();
+    let healing = judge.as_ref().map(|judge| Healing { judge, erasures: &erasures, turn: &turn });
     let mut lines = Vec::new();
     loop {
         let known = erasures.len();
@@ -197,8 +217,7 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
             let (found, remaining) =
-                audit_range(config, &tables, judge.as_ref(), &erasures, at.partition, range, &progress)
-                    .await?;
+                audit_range(config, &tables, healing, at.partition, range, &progress).await?;
             lines.push((at, found, remaining));
         }
         // An erasure that was brought back concerns what was looked at before it, too.
@@ -348,6 +367,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 async fn round(work: &Work) -> Result<u64> {
     let totals = totals(&work.tables).await?;
     let judge = work.judge.load_full();
+    let healing = Healing { judge: &judge, erasures: &work.erasures, turn: &work.turn };
     let mut remaining = 0;
     for partition in work.owned() {
         // Below this everything was inserted and verified; what is above is under way.
@@ -358,18 +378,8 @@ async fn round(work: &Work) -> Result<u64> {
         let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
         let range = from.min(settled)..settled;
         let progress = ProgressBar::hidden();
-        // Healing recomputes sequences, too.
-        let _turn = work.turn.lock().await;
-        let (found, left) = audit_range(
-            &work.config,
-            &work.tables,
-            Some(&judge),
-            &work.erasures,
-            partition,
-            range,
-            &progress,
-        )
-        .await?;
+        let (found, left) =
+            audit_range(&work.config, &work.tables, Some(healing), partition, range, &progress).await?;
         if found.total() > 0 {
             work.metrics
                 .healed
@@ -380,3 +390,6 @@ async fn round(work: &Work) -> Result<u64> {
     }
     Ok(remaining)
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,6 +265,8 @@ pub struct Fate {
     /// Of a rejected one: why, and the bytes as they came (not UTF-8: with replacement characters).
     pub reasons: Vec<Reason>,
     pub raw: Option<String>,
+    /// The same bytes exactly, in base64, where they are not UTF-8 as a whole; else null.
+    pub raw_base64: Option<String>,
     /// W3C trace context of the request that brought it, if it had one; not of a duplicate.
     pub traceparent: Option<String>,
     /// Every other record with the same event id, such as the retries of its sender (100 at most in all).
@@ -307,6 +309,7 @@ pub async fn fate(
         name: String,
         reasons: Vec<Reason>,
         raw: String,
+        raw_base64: Option<String>,
         traceparent: Option<String>,
     }
     ask.answer(Basis::Log, async |database, as_of| {
@@ -341,6 +344,7 @@ pub async fn fate(
             data: None,
             reasons: Vec::new(),
             raw: None,
+            raw_base64: None,
             traceparent: None,
             others: places
                 .iter()
@@ -373,9 +377,9 @@ pub async fn fate(
                 .param("offset", place.offset)
                 .fetch_optional()
                 .await?;
-            if let Some(Rejected { app, category, name, reasons, raw, traceparent }) = found {
+            if let Some(Rejected { app, category, name, reasons, raw, raw_base64, traceparent }) = found {
                 (fate.app, fate.category, fate.name, fate.reasons) = (app, category, name, reasons);
-                (fate.raw, fate.traceparent) = (Some(raw), traceparent);
+                (fate.raw, fate.raw_base64, fate.traceparent) = (Some(raw), raw_base64, traceparent);
             }
         }
         Ok(fate)

@@ -57,6 +57,9 @@ pub struct Rejection {
     pub reasons_total: u16,
     /// The first 64 KiB as they came; what is not UTF-8 is replaced.
     pub raw: String,
+    /// The same bytes exactly, in base64, where they are not UTF-8 as a whole; else null.
+    pub raw_base64: Option<String>,
+    /// How many bytes the record has.
     pub raw_bytes: u64,
     /// W3C trace context of the request that brought it, if it had one.
     pub traceparent: Option<String>,

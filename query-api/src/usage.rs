@@ -145,6 +145,8 @@ pub struct UnusedFeature {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Unused {
     pub features: Vec<UnusedFeature>,
+    /// All that are declared (of the category and name asked for): what `features` was chosen from.
+    pub declared: Vec<Feature>,
 }
 
 /// Declared event types that nobody used in the range (by the app, if one is named).
@@ -171,22 +173,26 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
             .map(|row| (Feature { category: row.category, name: row.name }, (row.used, row.last_seen)))
             .collect();
         let asked = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| asked == is);
-        let features = registry
+        let declared: Vec<Feature> = registry
             .newest()
             .filter(|declared| {
                 asked(&params.category, &declared.category) && asked(&params.name, &declared.name)
             })
-            .filter_map(|declared| {
-                let feature = Feature { category: declared.category.clone(), name: declared.name.clone() };
-                let last_seen = match seen.get(&feature) {
+            .map(|declared| Feature { category: declared.category.clone(), name: declared.name.clone() })
+            .collect();
+        let features = declared
+            .iter()
+            .filter_map(|feature| {
+                let last_seen = match seen.get(feature) {
                     Some((true, _)) => return None,
                     Some((false, last_seen)) => Some(*last_seen),
                     None => None,
                 };
-                Some(UnusedFeature { category: feature.category, name: feature.name, last_seen })
+                let Feature { category, name } = feature.clone();
+                Some(UnusedFeature { category, name, last_seen })
             })
             .collect();
-        Ok(Unused { features })
+        Ok(Unused { features, declared })
     })
     .await
 }

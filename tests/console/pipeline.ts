@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto'
+import { Kafka, logLevel } from 'kafkajs'
+
 /** The running pipeline that the tests look at. Whoever starts it names its addresses. */
 function address(name: string): string {
   const value = process.env[name]
@@ -8,6 +11,7 @@ function address(name: string): string {
 export const QUERY = address('EYE_QUERY_URL')
 export const INGEST = address('EYE_URL')
 export const CLICKHOUSE = address('EYE_CLICKHOUSE_URL')
+const KAFKA = address('EYE_KAFKA')
 export const KEY = process.env.EYE_KEY ?? 'demo-key'
 
 /** The API's answer, which a page must agree with. */
@@ -38,6 +42,16 @@ export async function send(events: object[]): Promise<Receipt[]> {
   const response = await fetch(`${INGEST}/events`, { method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: JSON.stringify(events) })
   if (response.status !== 202) throw new Error(`the gateway answered ${response.status}: ${await response.text()}`)
   return ((await response.json()) as { receipts: Receipt[] }).receipts
+}
+
+/** Writes one record straight to Kafka, whatever its bytes; the header gives it the event id that is returned. */
+export async function produce(value: Buffer): Promise<string> {
+  const producer = new Kafka({ brokers: [KAFKA], logLevel: logLevel.NOTHING }).producer()
+  const event_id = randomUUID()
+  await producer.connect()
+  await producer.send({ topic: 'eye.events', messages: [{ key: randomUUID(), value, headers: { app: 'demo', event_id } }] })
+  await producer.disconnect()
+  return event_id
 }
 
 /** Asks until `holds`; fails with what was last seen. */

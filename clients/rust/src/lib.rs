@@ -29,3 +29,7 @@ mod sender;
 
 pub use client::{Client, Options};
 pub use queue::{Dropped, Stats};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

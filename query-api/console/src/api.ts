@@ -34,7 +34,7 @@ export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | '
 export interface UnusedFeature extends Feature {
   last_seen: string | null
 }
-export const unused = (scope: Scope) => get<Fresh & { features: UnusedFeature[] }>('/v1/features/unused', { ...scope })
+export const unused = (scope: Scope) => get<Fresh & { features: UnusedFeature[]; declared: Feature[] }>('/v1/features/unused', { ...scope })
 
 export interface Bucket {
   start: string
@@ -170,6 +170,8 @@ export interface Rejection extends Feature {
   reasons_total: number
   /** The first 64 KiB; what is not UTF-8 is replaced. */
   raw: string
+  /** The same bytes exactly, where `raw` can't hold them. */
+  raw_base64: string | null
   raw_bytes: number
 }
 export interface ProblemsQuery {
@@ -203,6 +205,7 @@ export interface Fate extends Feature {
   data: unknown
   reasons: Reason[]
   raw: string | null
+  raw_base64: string | null
   /** Other records with the same event id. */
   others: { partition: number; offset: number; verdict: string; received_at: string }[]
 }
@@ -252,6 +255,7 @@ export const audit = () => get<Fresh & { adds_up: boolean; log_compared: boolean
 
 export interface PartitionHealth {
   partition: number
+  log_start: number | null
   log_end: number | null
   position: number
   sequences_position: number

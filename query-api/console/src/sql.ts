@@ -9,11 +9,15 @@ const text = (value: string) => `'${value.replace(/[\\']/g, '\\$&')}'`
 const feature = ({ category, name }: Feature) => `(${text(category)}, ${text(name)})`
 const instant = (rfc: string) => `parseDateTime64BestEffort(${text(rfc)}, 6, 'UTC')`
 
+const within = (scope: Scope, time: string) => [
+  ...(scope.from ? [`${time} >= ${instant(scope.from)}`] : []),
+  ...(scope.to ? [`${time} < ${instant(scope.to)}`] : []),
+]
+
 /** `WHERE ...` of the scope, or nothing; `time` is the column that the range is about. */
 function where(scope: Scope, time = 'timestamp', more: string[] = []): string {
   const terms = [
-    ...(scope.from ? [`${time} >= ${instant(scope.from)}`] : []),
-    ...(scope.to ? [`${time} < ${instant(scope.to)}`] : []),
+    ...within(scope, time),
     ...(['app', 'category', 'name'] as const).flatMap((column) => (scope[column] ? [`${column} = ${text(scope[column])}`] : [])),
     ...more,
   ]
@@ -26,6 +30,37 @@ export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | '
 FROM eye.events${where(scope)}
 GROUP BY category, name
 ORDER BY ${by} ${order === 'most' ? 'DESC' : 'ASC'}, category, name${limit ? `\nLIMIT ${limit}` : ''}`
+
+/** The tables don't know what is declared, so that comes with the question. */
+export const unused = ({ from, to, ...who }: Scope, declared: Feature[]) =>
+  `WITH uses AS
+(
+    SELECT category, name, count${from || to ? `If(${within({ from, to }, 'timestamp').join(' AND ')})` : '()'} AS in_range, toNullable(max(timestamp)) AS last_seen
+    FROM eye.events${where(who).replaceAll('\n', '\n    ')}
+    GROUP BY category, name
+)
+SELECT category, name, last_seen
+FROM ${values(declared)} AS declared
+LEFT JOIN uses USING (category, name)
+WHERE in_range = 0
+ORDER BY category, name`
+
+const values = (features: Feature[]) => `values('category String, name String',
+    ${features.map(feature).join(',\n    ')})`
+
+/** As for `unused`, what is declared comes with the question. */
+export const eventTypes = (declared: Feature[]) =>
+  `WITH uses AS
+(
+    SELECT category, name, count() AS events, uniqExact(session_id) AS sessions,
+        toNullable(min(timestamp)) AS first_seen, toNullable(max(timestamp)) AS last_seen
+    FROM eye.events
+    GROUP BY category, name
+)
+SELECT category, name, events, sessions, first_seen, last_seen
+FROM ${values(declared)} AS declared
+LEFT JOIN uses USING (category, name)
+ORDER BY category, name`
 
 export const apps = (scope: Scope) =>
   `SELECT app, count() AS events, uniqExact(session_id) AS sessions, min(timestamp) AS first_seen, max(timestamp) AS last_seen
@@ -203,6 +238,14 @@ export const audit = () =>
     countIf(verdict = 'erased') AS erased, countIf(verdict = 'erasure') AS erasure
 FROM eye.ledger
 GROUP BY partition
+ORDER BY partition`
+
+/** The tables don't know how far the log goes, so that comes with the question: as it was when it was asked. */
+export const lag = (partitions: { partition: number; log_start: number | null; log_end: number | null }[]) =>
+  `SELECT partition, log_end, position, sequences_position, log_end - least(log_end, greatest(position, log_start)) AS lag
+FROM values('partition UInt16, log_start Nullable(UInt64), log_end Nullable(UInt64)',
+    ${partitions.map(({ partition, log_start, log_end }) => `(${partition}, ${log_start}, ${log_end})`).join(',\n    ')}) AS log
+LEFT JOIN eye.positions USING (partition)
 ORDER BY partition`
 
 export const fate = (eventId: string) =>

@@ -195,6 +195,8 @@ async fn account(
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PartitionHealth {
     pub partition: u16,
+    /// First offset of the log; null if no broker answered.
+    pub log_start: Option<u64>,
     /// Next offset of the log; null if no broker answered.
     pub log_end: Option<u64>,
     /// Next offset that the tables wait for.
@@ -237,14 +239,15 @@ pub async fn health(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, E
         let partitions: Vec<PartitionHealth> = known
             .into_iter()
             .map(|partition| {
-                let log_end = bounds.get(&partition).map(|(_, end)| *end);
-                let start = bounds.get(&partition).map_or(0, |(start, _)| *start);
+                let bounds = bounds.get(&partition).copied();
+                let position_of_tables = position(as_of, &partition);
                 PartitionHealth {
                     partition,
-                    log_end,
-                    position: position(as_of, &partition),
+                    log_start: bounds.map(|(start, _)| start),
+                    log_end: bounds.map(|(_, end)| end),
+                    position: position_of_tables,
                     sequences_position: position(&sequences, &partition),
-                    lag: log_end.map(|end| end.saturating_sub(position(as_of, &partition).max(start))),
+                    lag: bounds.map(|(start, end)| end.saturating_sub(position_of_tables.max(start))),
                 }
             })
             .collect();

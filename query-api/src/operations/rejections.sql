@@ -12,8 +12,9 @@ SELECT
     arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), rejections.reasons)
         AS reasons,
     reasons_total,
-    toValidUTF8(substring(raw, 1, 65536)) AS raw,
-    length(raw) AS raw_bytes,
+    toValidUTF8(substring(rejections.raw, 1, 65536)) AS raw,
+    if(isValidUTF8(substring(rejections.raw, 1, 65536)), NULL, base64Encode(substring(rejections.raw, 1, 65536))) AS raw_base64,
+    length(rejections.raw) AS raw_bytes,
     nullIf(traceparent, '') AS traceparent
 FROM rejections
 WHERE rejections.received_at >= {from:DateTime64(6, 'UTC')} AND rejections.received_at < {to:DateTime64(6, 'UTC')}

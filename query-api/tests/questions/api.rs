@@ -214,6 +214,29 @@ async fn what_is_not_understood_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_a_rejected_record_can_be_got_back_whatever_they_are() {
+    let mut world = World::new().await;
+    // A run of bytes that are no UTF-8 is one U+FFFD in the text; NUL and U+FFFD itself are text.
+    world.reject(&event(1, 0), "invalid_json", "", *b"{\x00\xff\xfe\xed\xa0\x80\xef\xbf\xbd}").await;
+    // Cut at 64 KiB, in the middle of a character.
+    world.reject(&event(1, 1), "invalid_json", "", format!("{}é!", "x".repeat(65_535))).await;
+    let (text, exact) = (json!("{\0\u{fffd}\u{fffd}}"), json!("ewD//u2ggO+/vX0="));
+    let fate = async |n: i64| world.get(&format!("/v1/events/{}", event(1, n).event_id)).await;
+    let first = fate(0).await;
+    assert_eq!((&first["raw"], &first["raw_base64"]), (&text, &exact));
+    let second = fate(1).await;
+    assert!(second["raw"].as_str().unwrap().ends_with("xé!"));
+    assert_eq!(second["raw_base64"], Value::Null);
+
+    let list = world.get("/v1/rejections").await;
+    let (cut, whole) = (&list["rejections"][0], &list["rejections"][1]);
+    assert_eq!((&whole["raw"], &whole["raw_base64"]), (&text, &exact));
+    assert_eq!(cut["raw_bytes"], 65_538);
+    assert!(cut["raw"].as_str().unwrap().ends_with("x\u{fffd}"));
+    assert!(cut["raw_base64"].as_str().unwrap().ends_with("eHh4ww=="), "three x, and half of é");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_fate_of_an_event_and_the_audit() {
     let mut world = World::new().await;
     world.append(&[event(1, 0), event(1, 1), event(1, 0)], 3).await;
@@ -228,6 +251,7 @@ async fn the_fate_of_an_event_and_the_audit() {
     assert_eq!(accepted["data"]["n"], 0);
     let rejected = fate(2).await;
     assert_eq!((&rejected["verdict"], &rejected["raw"]), (&json!("rejected"), &json!("{\"n\": \"é")));
+    assert_eq!(rejected["raw_base64"], Value::Null, "the text is exact");
     assert_eq!(
         rejected["reasons"][0],
         json!({"code": "data_invalid", "pointer": "/data/n", "keyword": "type", "message": "says why"})

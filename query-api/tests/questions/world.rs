@@ -53,7 +53,8 @@ struct Landing {
     first_offset: u64,
     reasons: Vec<Reason>,
     reasons_total: u16,
-    raw: String,
+    /// Any bytes: a String in RowBinary, as an array of bytes is.
+    raw: Vec<u8>,
     traceparent: String,
 }
 
@@ -172,13 +173,13 @@ impl World {
             first_offset: 0,
             reasons: Vec::new(),
             reasons_total: 0,
-            raw: String::new(),
+            raw: Vec::new(),
             traceparent: String::new(),
         }
     }
 
     /// Appends a record that is rejected for one reason.
-    pub async fn reject(&mut self, event: &Sent, code: &str, pointer: &str, raw: &str) {
+    pub async fn reject(&mut self, event: &Sent, code: &str, pointer: &str, raw: impl Into<Vec<u8>>) {
         let (partition, offset) = self.place(event.session_id);
         let row = Landing {
             targets: 5,

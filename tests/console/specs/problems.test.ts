@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, eventually, send } from '../pipeline.ts'
+import { api, eventually, produce, send } from '../pipeline.ts'
 
 interface Line {
   reason: string
@@ -92,6 +92,39 @@ describe('Problems', () => {
     assert.equal(await record.locator('mark').evaluate((mark) => mark.firstChild?.textContent), '7')
     assert.equal(await record.evaluate((pre) => [...pre.querySelectorAll('sup')].reduce((text, sup) => (sup.remove(), text), pre).textContent), raw)
     await fate.getByText(reasons[0].message).waitFor()
+    // The list says, too, which value the reason is about.
+    const { partition, offset } = await api(`/v1/events/${wrong.event_id}`)
+    await page.page.locator(`tr[data-place="${partition}:${offset}"]`).getByText('/data/path', { exact: true }).waitFor()
+    await page.close()
+  })
+
+  test('bytes that are not text are shown as what they are, with the reason at the first of them', async () => {
+    const bytes = [Buffer.from('{"name":"ü\\u0000\u0000'), Buffer.from([0xff, 0xfe]), Buffer.from('\u202e", "data": "')]
+    const sent = Buffer.concat([...bytes, Buffer.from([0xe2, 0x82]), Buffer.from('\ufffd"}')])
+    const id = await produce(sent)
+    const fate = await eventually('a verdict', () => api(`/v1/events/${id}`).catch(() => null), (fate) => fate !== null)
+    assert.deepEqual(Buffer.from(fate.raw_base64, 'base64'), sent)
+    assert.equal(fate.reasons[0].message, 'not UTF-8 at byte 18')
+
+    const page = await Console.open(browser, `problems?event=${id}`)
+    const record = page.panel('Fate of the event').getByRole('region', { name: 'The record as it came' })
+    // As a screen reader has it.
+    assert.deepEqual(await record.getByRole('img').evaluateAll((all) => all.map((one) => one.getAttribute('aria-label'))), ['byte 00', 'byte ff', 'bytes fe e2 80 ae', 'bytes e2 82'])
+    assert.equal(await record.locator('mark').evaluate((mark) => mark.firstChild?.textContent), '\\xff')
+    const shown = () => record.evaluate((pre) => [...(pre.cloneNode(true) as Element).childNodes].map((node) => ((node as Element).querySelector?.('sup')?.remove(), node.textContent)).join(''))
+    assert.equal(await shown(), '{"name":"ü\\u0000\\x00\\xff\\xfe\\xe2\\x80\\xae", "data": "\\xe2\\x82\ufffd"}')
+    assert.deepEqual(await page.barriers(), [])
+    await page.press('Indented')
+    assert.equal(await shown(), '{\n  "name":"ü\\u0000\\x00\\xff\\xfe\\xe2\\x80\\xae",\n  "data": "\\xe2\\x82\ufffd"\n}')
+    assert.equal(await record.locator('mark').evaluate((mark) => mark.firstChild?.textContent), '\\xff')
+    await page.screenshot('problems-bytes')
+
+    // The list shows the same, and its records that are all text have no such thing.
+    await page.visit('problems')
+    await page.page.locator(`tr[data-place="${fate.partition}:${fate.offset}"]`).getByRole('button').click()
+    assert.equal(await record.or(page.page.getByRole('region', { name: 'The record as it came' })).getByRole('img').count(), 4)
+    await page.visit(`problems?event=${wrong.event_id}`)
+    assert.equal(await record.getByRole('img').count(), 0)
     await page.close()
   })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { decodeFeature, encodeFeature } from '../../../query-api/console/src/feature.ts'
 import { duration, millisBetween, time } from '../../../query-api/console/src/format.ts'
+import { parts, textOf } from '../../../query-api/console/src/pages/problems/bytes.ts'
 import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
 import { seriesOf } from '../../../query-api/console/src/pages/problems/series.ts'
 import { href, parse } from '../../../query-api/console/src/router.ts'
@@ -11,7 +12,7 @@ import { bucketEnd, bucketStart, scopeOf, toRfc3339 } from '../../../query-api/c
 describe('Without a page', () => {
   test('each reason is marked at its place in the record', () => {
     const check = (text: string, code: string, pointer: string, marked: string[]) =>
-      assert.deepEqual(marks(text, [{ code, pointer }]).map(({ from, to }) => text.slice(from, to)), marked, `${code} ${pointer}`)
+      assert.deepEqual(marks(text, [{ code, pointer, message: '' }]).map(({ from, to }) => text.slice(from, to)), marked, `${code} ${pointer}`)
     const text = '{"name": "x", "data": {"path": 7, "a/b": {"~": [1, {"deep": true}]}}, "timestamp": "yesterday"}'
     check(text, 'data_invalid', '/data/path', ['7'])
     check(text, 'invalid_field', '/timestamp', ['"yesterday"'])
@@ -28,15 +29,36 @@ describe('Without a page', () => {
     const text = '{"data": {"path": 7}}'
     assert.deepEqual(
       marks(text, [
-        { code: 'data_invalid', pointer: '/data/path' },
-        { code: 'data_invalid', pointer: '/data' },
-        { code: 'data_invalid', pointer: '/data/path' },
+        { code: 'data_invalid', pointer: '/data/path', message: '' },
+        { code: 'data_invalid', pointer: '/data', message: '' },
+        { code: 'data_invalid', pointer: '/data/path', message: '' },
       ]),
       [
         { from: 9, to: 20, reasons: [2] },
         { from: 18, to: 19, reasons: [1, 3] },
       ],
     )
+  })
+
+  test('any bytes are told apart from text, and none is lost', () => {
+    const check = (bytes: number[], shown: (string | number[])[]) => {
+      const base64 = Buffer.from(bytes).toString('base64')
+      const found = parts(textOf('', base64))
+      assert.deepEqual(found, shown, base64)
+      assert.deepEqual(Buffer.concat(found.map((part) => (typeof part === 'string' ? Buffer.from(part) : Uint8Array.from(part)))), Buffer.from(bytes))
+    }
+    const text = (characters: string) => [...Buffer.from(characters)]
+    check(text('aü€🙂\t\n'), ['aü€🙂\t\n'])
+    check([0xff, 0x41, 0x80], [[0xff], 'A', [0x80]])
+    check([0xef, 0xbb, 0xbf, 0x7b], [[0xef, 0xbb, 0xbf], '{'])
+    // A surrogate, an overlong slash, beyond Unicode, a character that is cut short.
+    check([0xed, 0xb2, 0x80], [[0xed, 0xb2, 0x80]])
+    check([0xc0, 0xaf, 0x41], [[0xc0, 0xaf], 'A'])
+    check([0xf4, 0x90, 0x80, 0x80], [[0xf4, 0x90, 0x80, 0x80]])
+    check([...text('🙂'), 0xf0, 0x9f, 0x99, ...text('🙂')], ['🙂', [0xf0, 0x9f, 0x99], '🙂'])
+    const all = Array.from({ length: 1 << 16 }, (_, index) => (index * 40_503) & 255)
+    assert.deepEqual(parts(textOf('', Buffer.from(all).toString('base64'))).flatMap((part) => (typeof part === 'string' ? text(part) : part)), all)
+    assert.equal(textOf('as it is', null), 'as it is')
   })
 
   test('a record of the first second of a bucket is in it', () => {

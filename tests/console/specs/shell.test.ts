@@ -57,8 +57,10 @@ describe('Address, filters and states', () => {
   test('a range without events says where they are', async () => {
     const page = await Console.open(browser, 'usage?from=2000-01-01&to=2000-02-01')
     await page.page.getByText(/There are events from \d{4}-\d\d-\d\d to/).first().waitFor()
+    await page.panel('Never used').getByText('Not in this time range').waitFor()
     await page.press('Show all time')
     assert.equal(page.params.has('from'), false)
+    assert.equal(await page.page.getByText('Not in this time range').count(), 0)
     assert.ok((await events(page)) > 0)
     await page.close()
   })
@@ -72,6 +74,14 @@ describe('Address, filters and states', () => {
     await page.page.reload()
     await page.settled()
     assert.equal((await theme())[0], 'light')
+    await page.close()
+  })
+
+  test('what the API does not understand is not asked again', async () => {
+    const page = await Console.open(browser, 'sessions/nonsense')
+    await page.page.getByRole('alert').getByText('is not a UUID').waitFor()
+    assert.equal(await page.page.getByRole('button', { name: 'Try again' }).count(), 0)
+    assert.ok(page.complaints.splice(0).every((complaint) => complaint.includes('400')))
     await page.close()
   })
 

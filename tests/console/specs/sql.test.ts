@@ -2,12 +2,20 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch } from '../browser.ts'
-import { api, QUERY, rows } from '../pipeline.ts'
+import { api, eventually, QUERY, rows } from '../pipeline.ts'
 
 /* What the console gives to copy is run: the SQL in ClickHouse, the curl in a shell. */
 describe('Copied SQL and curl', () => {
   let browser: Browser
-  before(async () => void (browser = await launch()))
+  before(async () => {
+    browser = await launch()
+    // Answers about use and order are a few seconds behind the tables that SQL reads.
+    const behind = async () => {
+      const [{ as_of, lag, sequences_lag }, use] = await Promise.all([api('/v1/health'), api('/v1/features')])
+      return { lag, sequences_lag, positions: JSON.stringify(as_of.positions), use: JSON.stringify(use.as_of.positions) }
+    }
+    await eventually('the answers include all', behind, ({ lag, sequences_lag, positions, use }) => lag === 0 && sequences_lag === 0 && positions === use)
+  })
   after(() => browser.close())
 
   type Row = any
@@ -19,6 +27,13 @@ describe('Copied SQL and curl', () => {
   const CASES: [string, string | RegExp, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown][] = [
     [`usage?${RANGE}`, 'Most used', (r) => [r.category, r.name, r.events, r.sessions], async () => (await api(`/v1/features?${RANGE}`)).features, (f) => [f.category, f.name, f.events, f.sessions]],
     [`usage?${RANGE}`, 'Rarely used', (r) => [r.name, r.events], async () => (await api(`/v1/features?order=least&limit=8&${RANGE}`)).features, (f) => [f.name, f.events]],
+    [`usage?${RANGE}`, 'Never used', (r) => [r.category, r.name, seconds(r.last_seen)], async () => (await api(`/v1/features/unused?${RANGE}`)).features, (f) => [f.category, f.name, seconds(f.last_seen)]],
+    // A few hours of one category, so that the last use is another day's.
+    ...['', '?from=2024-03-04&to=2024-03-04T03:00:00Z&category=cart', '?to=2024-03-01&app=demo'].map((query): [string, string, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown] => [
+      `usage${query}`, 'Never used', (r) => [r.category, r.name, seconds(r.last_seen)], async () => (await api(`/v1/features/unused${query}`)).features, (f) => [f.category, f.name, seconds(f.last_seen)],
+    ]),
+    ['event-types', 'Declared event types', (r) => [r.category, r.name, r.events, r.sessions, seconds(r.last_seen)], async () => (await api('/v1/event-types')).event_types, (t) => [t.category, t.name, t.events, t.sessions, seconds(t.last_seen)]],
+    ['health', 'Lag', (r) => [r.partition, r.log_end, r.position, r.sequences_position, r.lag], async () => (await api('/v1/health')).partitions, (p) => [p.partition, p.log_end, p.position, p.sequences_position, p.lag]],
     [`usage?${RANGE}&interval=day`, 'Over time', (r) => [r.events, r.sessions], async () => (await api(`/v1/usage?${RANGE}&interval=day`)).series, (b) => [b.events, b.sessions]],
     [`usage?${RANGE}&interval=week`, 'Over time', (r) => [String(r.start).slice(0, 10), r.events], async () => (await api(`/v1/usage?${RANGE}&interval=week`)).series, (b) => [b.start.slice(0, 10), b.events]],
     [`order/transitions?${RANGE}`, 'Transitions', (r) => [r.from_category, r.from_name, r.to_category, r.to_name, r.count, r.sessions, r.median_gap_ms], async () => (await api(`/v1/order/transitions?${RANGE}&limit=10000`)).transitions, (t) => [t.from.category, t.from.name, t.to.category, t.to.name, t.count, t.sessions, t.median_gap_ms]],
@@ -58,6 +73,24 @@ describe('Copied SQL and curl', () => {
       await page.close()
     })
 
+  // But the live stream: its verdicts go by, no statement gives them.
+  test('every panel with a question has its SQL and its curl', async () => {
+    const page = await Console.open(browser, 'usage')
+    const pages = await page.page.locator('nav a[href^="#/"]').evaluateAll((links) => links.map((link) => link.getAttribute('href')!.slice(2)))
+    assert.ok(pages.length > 10)
+    const { events } = await api('/v1/events?limit=1')
+    const without: string[] = []
+    for (const address of [...pages.filter((page) => page !== 'live'), `sessions/${events[0].session_id}`, `problems?event=${events[0].event_id}`, `order/funnel?${STEPS.map(({ category, name }) => `step=${category}/${name}`).join('&')}`]) {
+      await page.visit(address)
+      const panels = await page.page.locator('section.panel').evaluateAll((panels) =>
+        panels.map((panel) => ({ title: panel.querySelector('h2')?.textContent ?? '', buttons: [...panel.querySelectorAll('.tools button')].map((button) => button.textContent) })),
+      )
+      for (const { title, buttons } of panels) if (buttons.includes('SQL') !== buttons.includes('curl')) without.push(`${address.split('?')[0]}: ${title}`)
+    }
+    assert.deepEqual(without, [])
+    await page.close()
+  })
+
   test('curl gives the same answer', async () => {
     const { execFileSync } = await import('node:child_process')
     for (const [address, title, part] of [[`usage?${RANGE}`, 'Most used', 'features'], [`order/paths?${RANGE}`, 'Most frequent paths', 'paths']] as const) {
@@ -70,6 +103,9 @@ describe('Copied SQL and curl', () => {
     }
   })
 })
+
+/** A time as the API or ClickHouse writes it, to compare them. */
+const seconds = (time: string | null) => time && Date.parse(`${time.replace(' ', 'T').replace('Z', '')}Z`) / 1000
 
 // Equal counts may come in another order where the question leaves it open.
 const sorted = (list: unknown[]) => list.map((one) => JSON.stringify(one)).sort()

@@ -1,5 +1,6 @@
 // The shared examples, sent by this client, meet the fate they promise.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
@@ -59,4 +60,18 @@ test("a compressed batch arrives whole and in order", async () => {
     events.map((event) => event.event_id),
     ids,
   );
+});
+
+test("the example of the README is accepted", async () => {
+  const example = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
+    .split("```js\n")[1]
+    .split("```")[0];
+  const session = randomUUID();
+  assert.ok(example.includes('"https://eye.example.com"') && example.includes('key: "..."'));
+  const program = example
+    .replace("https://eye.example.com", url)
+    .replace('"..."', JSON.stringify(key))
+    .replace("sessionId", JSON.stringify(session));
+  execFileSync("node", ["--input-type=module", "-e", program], { cwd: new URL("../..", import.meta.url) });
+  assert.equal((await timeline(session, 1)).length, 1);
 });

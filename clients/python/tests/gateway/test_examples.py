@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -79,3 +80,15 @@ def test_the_original_events_are_accepted(pipeline: Pipeline, client: Client) ->
         ("form interaction", "submit"),
     ]
     assert [event["data"].get("form") for event in events[2:]] == [form, {"first_name": "", "last_name": ""}]
+
+
+def test_the_example_of_the_readme_is_accepted(pipeline: Pipeline) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    example = readme.split("```python\n")[1].split("```")[0]
+    for placeholder, value in [("https://eye.example.com", pipeline.url), ('"..."', repr(pipeline.key))]:
+        assert placeholder in example
+        example = example.replace(placeholder, value)
+    names: dict[str, Any] = {"session_id": uuid.uuid4(), "request": SimpleNamespace(POST={"name": "Ada"})}
+    exec(example, names)
+    names["eye"].close()
+    assert len(pipeline.timeline(str(names["session_id"]), example.count("(session_id"))) == 4

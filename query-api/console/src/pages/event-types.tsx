@@ -39,7 +39,7 @@ export default function EventTypes() {
         class="types"
         question={question}
         answer={answer}
-        sql={sql.features({}, 'most', 'events')}
+        sql={answer.value?.event_types.length ? sql.eventTypes(answer.value.event_types) : undefined}
         isEmpty={({ event_types }) => !event_types.length}
         empty={<p>No event type is declared: every event is rejected. Put JSON Schemas into the folder of event types.</p>}
         table={({ event_types }) => <Types types={event_types} />}

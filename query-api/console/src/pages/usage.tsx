@@ -88,10 +88,12 @@ export default function Usage() {
           class="never"
           question={unused}
           answer={never}
+          sql={never.value?.declared.length ? sql.unused(scope, never.value.declared) : undefined}
+          note={(scope.from || scope.to) && 'Not in this time range; the last use is outside of it.'}
           isEmpty={({ features }) => !features.length}
           empty={
             <p>
-              <strong>Every declared feature was used.</strong>
+              <strong>{scope.category || scope.name ? 'Every declared feature that passes the filters was used.' : 'Every declared feature was used.'}</strong>
             </p>
           }
           table={({ features }) => (

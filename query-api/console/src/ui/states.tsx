@@ -41,9 +41,12 @@ export function ProblemNote({ problem }: { problem: Problem }) {
           Enter a key
         </button>
       ) : (
-        <button type="button" onClick={refresh}>
-          Try again
-        </button>
+        // What was not understood won't be the next time.
+        problem.status !== 400 && (
+          <button type="button" onClick={refresh}>
+            Try again
+          </button>
+        )
       )}
     </div>
   )

@@ -100,7 +100,7 @@ export function FateOf({ id }: { id: string }) {
               </div>
             )}
           </dl>
-          {fate.raw !== null && <RawRecord raw={fate.raw} reasons={fate.reasons} />}
+          {fate.raw !== null && <RawRecord raw={fate.raw} base64={fate.raw_base64} reasons={fate.reasons} />}
           {fate.data !== null && fate.data !== undefined && <Json value={fate.data} label="Data of the event" />}
           {fate.others.length > 0 && (
             <>

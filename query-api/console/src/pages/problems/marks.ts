@@ -1,5 +1,6 @@
 import { findNodeAtLocation, parseTree, type ParseError } from 'jsonc-parser'
 import type { Reason } from '../../api'
+import { firstForeign } from './bytes'
 
 /** A part of a text and the reasons that point to it. */
 export interface Mark {
@@ -10,7 +11,7 @@ export interface Mark {
 }
 
 /** Where each reason points: the value, else (if it is absent) the end of the nearest part that is there. */
-export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer'>[]): Mark[] {
+export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | 'message'>[]): Mark[] {
   const errors: ParseError[] = []
   const tree = parseTree(text, errors, { disallowComments: true })
   const found: Mark[] = []
@@ -19,8 +20,11 @@ export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer'>[])
     if (same) same.reasons.push(reason)
     else found.push({ from, to, reasons: [reason] })
   }
-  reasons.forEach(({ code, pointer }, index) => {
+  reasons.forEach(({ code, pointer, message }, index) => {
     if (code === 'invalid_json') {
+      // A byte that is not UTF-8 ends the reading before anything is looked at as JSON.
+      const foreign = message.startsWith('not UTF-8') ? firstForeign(text) : -1
+      if (foreign >= 0) return add(foreign, foreign + 1, index + 1)
       const error = errors[0]
       if (error) add(Math.min(error.offset, text.length - 1), Math.min(error.offset + Math.max(error.length, 1), text.length), index + 1)
       return

@@ -3,12 +3,23 @@ import { useState } from 'preact/hooks'
 import type { Reason } from '../../api'
 import { bytes } from '../../format'
 import { Choice } from '../../ui/feature-select'
+import { parts, textOf } from './bytes'
 import { marks, type Mark } from './marks'
 
+interface Props {
+  raw: string
+  /** The exact bytes, where `raw` can't hold them. */
+  base64: string | null
+  reasons: Reason[]
+  total?: number
+  size?: number
+}
+
 /** A record as it came, with each reason at its place. */
-export function RawRecord({ raw, reasons, total = reasons.length, size }: { raw: string; reasons: Reason[]; total?: number; size?: number }) {
+export function RawRecord({ raw, base64, reasons, total = reasons.length, size }: Props) {
   const [view, setView] = useState<'sent' | 'indented'>('sent')
-  const text = view === 'sent' ? raw : applyEdits(raw, format(raw, undefined, { insertSpaces: true, tabSize: 2 }))
+  const sent = textOf(raw, base64)
+  const text = view === 'sent' ? sent : applyEdits(sent, format(sent, undefined, { insertSpaces: true, tabSize: 2 }))
   return (
     <div class="raw">
       <div>
@@ -17,8 +28,12 @@ export function RawRecord({ raw, reasons, total = reasons.length, size }: { raw:
           <span class="muted">
             {size !== undefined && bytes(size)}
             {size !== undefined && size > 65_536 && ', the first 64 KiB of it'}
-            {raw.includes('\uFFFD') && ', bytes that are not UTF-8 shown as �'}
           </span>
+          {parts(sent).some((part) => typeof part !== 'string') && (
+            <span class="muted">
+              Bytes that can't be seen as text: <span class="bytes">\xff</span>
+            </span>
+          )}
         </div>
         <pre class="record" tabIndex={0} role="region" aria-label="The record as it came">
           {raw === '' ? <span class="muted">(no bytes)</span> : marked(text, marks(text, reasons))}
@@ -66,5 +81,15 @@ function marked(text: string, all: Mark[], from = 0, to = text.length): preact.C
   return out
 }
 
-/** Control characters as their pictures. */
-const visible = (text: string) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, (c) => (c === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + c.charCodeAt(0))))
+/** The text, with the bytes in it that can't be seen as text in hex. */
+const visible = (text: string) => parts(text).map((part, index) => (typeof part === 'string' ? part : <Bytes key={index} bytes={part} />))
+
+function Bytes({ bytes }: { bytes: number[] }) {
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, '0'))
+  const label = hex.length === 1 ? `byte ${hex}` : hex.length <= 8 ? `bytes ${hex.join(' ')}` : `${hex.length} bytes that are not text`
+  return (
+    <span class="bytes" role="img" aria-label={label}>
+      {hex.map((byte) => `\\x${byte}`).join('')}
+    </span>
+  )
+}

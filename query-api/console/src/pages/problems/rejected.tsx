@@ -77,16 +77,18 @@ function Records({ rejections }: { rejections: Rejection[] }) {
               <Fragment key={place}>
                 <tr data-place={place}>
                   <td class="mono nowrap">{second(record.received_at)}</td>
-                  <td>
+                  <td class="words">
                     {[...new Set(record.reasons.map(({ code }) => code))].map((code) => (
                       <span key={code} class="badge rejected">
                         {code}
                       </span>
                     ))}{' '}
-                    <span class="muted">{record.reasons[0]?.message}</span>
+                    <span class="muted">
+                      {record.reasons[0]?.pointer && <code>{record.reasons[0].pointer}</code>} {record.reasons[0]?.message}
+                    </span>
                   </td>
                   <td>{record.name || record.category ? <FeatureName feature={record} link={false} /> : <span class="muted">–</span>}</td>
-                  <td>{record.app || <span class="muted">–</span>}</td>
+                  <td class="word">{record.app || <span class="muted">–</span>}</td>
                   <td class="mono nowrap">{place}</td>
                   <td class="number">
                     <button type="button" class="quiet" aria-expanded={open === place} aria-label={`Record ${place}`} onClick={() => setOpen(open === place ? null : place)}>
@@ -97,7 +99,7 @@ function Records({ rejections }: { rejections: Rejection[] }) {
                 {open === place && (
                   <tr>
                     <td colSpan={6}>
-                      <RawRecord raw={record.raw} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />
+                      <RawRecord raw={record.raw} base64={record.raw_base64} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />
                     </td>
                   </tr>
                 )}

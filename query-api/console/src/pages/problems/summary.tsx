@@ -71,9 +71,9 @@ function Grouped({ summary, by }: { summary: RejectionCount[]; by: By }) {
       rows={rows}
       rowKey={({ key }) => key}
       columns={[
-        { label: BY.find(([name]) => name === by)![1], cell: label, sort: ({ key }) => key },
+        { label: BY.find(([name]) => name === by)![1], cell: label, sort: ({ key }) => key, class: 'word' },
         { label: 'Records', number: true, sort: ({ records }) => records, cell: ({ records }) => <BarCell value={records} of={rows[0]!.records} colour={4} /> },
-        { label: by === 'reason' ? 'Most often of' : 'Most often', cell: ({ parts }) => [...parts].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([part, n]) => `${part} (${count(n)})`).join(', '), class: 'muted' },
+        { label: by === 'reason' ? 'Most often of' : 'Most often', cell: ({ parts }) => [...parts].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([part, n]) => `${part} (${count(n)})`).join(', '), class: 'muted words' },
         { label: 'Last received', cell: ({ last }) => second(last), sort: ({ last }) => last, class: 'nowrap' },
       ]}
     />
@@ -89,7 +89,7 @@ function Lines({ summary }: { summary: RejectionCount[] }) {
       columns={[
         { label: 'Reason', cell: ({ reason }) => reason, sort: ({ reason }) => reason },
         { label: 'Event type', cell: (line) => (line.name ? <FeatureName feature={line} link={false} /> : '–'), sort: ({ name }) => name },
-        { label: 'Application', cell: ({ app }) => app || '–', sort: ({ app }) => app },
+        { label: 'Application', cell: ({ app }) => app || '–', sort: ({ app }) => app, class: 'word' },
         { label: 'Records', number: true, cell: ({ records }) => count(records), sort: ({ records }) => records },
         { label: 'First received', cell: ({ first_seen }) => second(first_seen), sort: ({ first_seen }) => first_seen, class: 'nowrap' },
         { label: 'Last received', cell: ({ last_seen }) => second(last_seen), sort: ({ last_seen }) => last_seen, class: 'nowrap' },

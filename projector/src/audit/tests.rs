@@ -1,0 +1,78 @@
+//! The audit in the background, without the ten minutes between its rounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use infra::database;
+use infra::kafka::{KafkaConfig, TopicConfig};
+use local_stack::{Stack, StackOptions};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use super::round;
+use crate::cli::{Cli, Command};
+use crate::heal::heal;
+use crate::metrics::Metrics;
+use crate::work::Work;
+
+/// Generous: no time decides a test.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Records of the log: none is JSON.
+const END: u64 = 5;
+
+/// A projector's work on a log that is in the tables.
+async fn projected(stack: &Stack) -> Work {
+    let (brokers, url) = (stack.kafka.address(), stack.clickhouse.url());
+    let line = ["projector", "run", "--kafka-brokers", &brokers, "--clickhouse-url", &url];
+    let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
+    let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
+    infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
+    database::migrate(&config.clickhouse, 1).await.unwrap();
+    append(&config.kafka).await;
+    let judge = config.judge.load(&config.kafka.topic).unwrap();
+    let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();
+    let judge = work.judge.load_full();
+    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END).await.unwrap();
+    work.set_owned(vec![0]);
+    work.set_inserted_to(0, END);
+    work
+}
+
+async fn append(kafka: &KafkaConfig) {
+    let producer: FutureProducer = kafka.client(&[]).create().unwrap();
+    for _ in 0..END {
+        let record = FutureRecord::<[u8], [u8]>::to(&kafka.topic).partition(0).payload(b"{");
+        producer.send(record, PATIENCE).await.unwrap();
+    }
+}
+
+async fn rejections(work: &Work) -> u64 {
+    work.tables.bound().query("SELECT count() FROM rejections").fetch_one().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_round_holds_nobody_back_but_to_heal() {
+    let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
+    let work = Arc::new(projected(&stack).await);
+    assert_eq!(rejections(&work).await, END);
+
+    // As long as somebody else writes sequences, it reads all the same.
+    let passing = work.turn.lock().await;
+    let faults = tokio::time::timeout(PATIENCE, round(&work)).await.expect("it does not wait for its turn");
+    assert_eq!(faults.unwrap(), 0);
+
+    // To heal it waits.
+    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    let mut healing = tokio::spawn({
+        let work = Arc::clone(&work);
+        async move { round(&work).await }
+    });
+    let waits = tokio::time::timeout(Duration::from_secs(2), &mut healing).await;
+    assert!(waits.is_err(), "healed beside a pass: {waits:?}");
+    assert_eq!(rejections(&work).await, END - 1);
+    drop(passing);
+    assert_eq!(healing.await.unwrap().unwrap(), 0, "healed");
+    assert_eq!(rejections(&work).await, END);
+    assert_eq!(work.metrics.healed.with_label_values(&["audit"]).get(), 1);
+    stack.stop().await;
+}

@@ -1,0 +1,36 @@
+/** What UTF-8 allows, in a string that has a character a byte. */
+const UTF8 = [
+  '[\\x00-\\x7f]+',
+  '[\\xc2-\\xdf][\\x80-\\xbf]',
+  '\\xe0[\\xa0-\\xbf][\\x80-\\xbf]|\\xed[\\x80-\\x9f][\\x80-\\xbf]|[\\xe1-\\xec\\xee\\xef][\\x80-\\xbf]{2}',
+  '\\xf0[\\x90-\\xbf][\\x80-\\xbf]{2}|[\\xf1-\\xf3][\\x80-\\xbf]{3}|\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2}',
+].join('|')
+
+/**
+ * The bytes of a record as text. A byte that is not UTF-8 becomes a lone surrogate (U+DC80 to U+DCFF), which UTF-8
+ * can't give: so it has its one place in the text, and is known for what it is.
+ */
+export function textOf(raw: string, base64: string | null): string {
+  if (base64 === null) return raw
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  return atob(base64).replace(new RegExp(`((?:${UTF8})+)|[^]`, 'g'), (bytes, valid) =>
+    valid ? decoder.decode(Uint8Array.from(bytes as string, (byte) => byte.charCodeAt(0))) : String.fromCharCode(0xdc00 + bytes.charCodeAt(0)),
+  )
+}
+
+/** Where the first byte that is not UTF-8 stands in such a text; -1 without one. */
+export const firstForeign = (text: string) => text.search(/[\udc80-\udcff]/u)
+
+/** Runs of what can't be seen as text: foreign bytes, control characters but tab and line feed, invisible and reordering ones. */
+const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+)/u
+
+/** Text and bytes in turn: what can be read, and what has to be shown as its bytes. */
+export function parts(text: string): (string | number[])[] {
+  const turns = text.split(UNSEEN).map((part, index) => (index % 2 ? [...part].flatMap(bytesOf) : part))
+  return turns.filter((part) => part !== '')
+}
+
+function bytesOf(character: string): number[] {
+  const code = character.codePointAt(0)!
+  return code >= 0xdc80 && code <= 0xdcff ? [code - 0xdc00] : [...new TextEncoder().encode(character)]
+}
