@@ -51,7 +51,7 @@ impl AsOf {
             Basis::Sequences => include_str!("answer/sequences.sql"),
             Basis::Days(as_of) => return Ok(as_of),
         };
-        let rows: Vec<Position> = database.query(sql).fetch_all().await?;
+        let rows: Vec<Position> = database.small(sql).fetch_all().await?;
         Ok(Self {
             time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
             positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
@@ -145,7 +145,7 @@ impl Ask {
             rows: u64,
             changed: u64,
         }
-        let revision = self.database.query(include_str!("answer/revision.sql"));
+        let revision = self.database.small(include_str!("answer/revision.sql"));
         let (as_of, revision): (AsOf, Revision) =
             tokio::try_join!(AsOf::read(&self.database, basis), async { Ok(revision.fetch_one().await?) })?;
         let mut key = self.key;

@@ -38,6 +38,11 @@ impl Database {
     pub fn query(&self, sql: &str) -> Query {
         self.client.query_raw(sql)
     }
+
+    /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.
+    pub(crate) fn small(&self, sql: &str) -> Query {
+        self.query(sql).with_setting("max_threads", "1")
+    }
 }
 
 /// The text of a question that reads `sequences`: what all of them begin with, and its own file below `src`.

@@ -67,7 +67,7 @@ pub async fn session(
     let list = session_id;
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
-        let query = database.query(include_str!("events/session.sql")).param("session_id", session_id);
+        let query = database.small(include_str!("events/session.sql")).param("session_id", session_id);
         let events: Vec<Event> =
             after(query, after_row, Cursor::FIRST).param("limit", limit + 1).fetch_all().await?;
         if events.is_empty() && after_row.is_none() {
@@ -174,7 +174,7 @@ async fn near(
             (1, first.day() + i64::from(!first.is_midnight()))
         }
     };
-    let query = filter.bind(database.query(include_str!("events/days.sql")));
+    let query = filter.bind(database.small(include_str!("events/days.sql")));
     let day: Option<i64> = query
         .param("kind", filter.kind())
         .param("step", step)
@@ -314,7 +314,7 @@ pub async fn fate(
     }
     ask.answer(Basis::Log, async |database, as_of| {
         let places: Vec<Place> =
-            database.query(include_str!("events/fate.sql")).param("event_id", event_id).fetch_all().await?;
+            database.small(include_str!("events/fate.sql")).param("event_id", event_id).fetch_all().await?;
         let rank = |place: &&Place| match place.verdict.as_str() {
             "accepted" => 0,
             "rejected" => 1,
@@ -359,7 +359,7 @@ pub async fn fate(
         };
         if place.verdict == "accepted" {
             let found: Option<Accepted> = database
-                .query(include_str!("events/fate_accepted.sql"))
+                .small(include_str!("events/fate_accepted.sql"))
                 .param("session_id", place.session_id)
                 .param("timestamp", place.timestamp.to_param())
                 .param("partition", place.partition)
@@ -372,7 +372,7 @@ pub async fn fate(
             }
         } else {
             let found: Option<Rejected> = database
-                .query(include_str!("events/fate_rejected.sql"))
+                .small(include_str!("events/fate_rejected.sql"))
                 .param("partition", place.partition)
                 .param("offset", place.offset)
                 .fetch_optional()

@@ -42,7 +42,7 @@ struct Numbers(HashMap<(String, String), u16>);
 impl Numbers {
     async fn read(database: &Database) -> Result<Self, Error> {
         let rows: Vec<(String, String, u16)> =
-            database.query("SELECT category, name, id FROM features").fetch_all().await?;
+            database.small("SELECT category, name, id FROM features").fetch_all().await?;
         Ok(Self(rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect()))
     }
 

@@ -36,7 +36,7 @@ impl Days {
             return Ok(None);
         }
         let epoch: Option<Epoch> = database
-            .query("SELECT runs, partitions, positions, log_time FROM usage_epoch")
+            .small("SELECT runs, partitions, positions, log_time FROM usage_epoch")
             .fetch_optional()
             .await?;
         Ok(epoch.map(|epoch| Self {

@@ -48,15 +48,15 @@ impl Asker {
         Ok(text)
     }
 
-    /// Prints the figures of a question.
-    pub(crate) async fn measure(&self, question: &Question, with_peer: bool) -> anyhow::Result<()> {
+    /// Prints the figures of a question; its median time, if it has an answer.
+    pub(crate) async fn measure(&self, question: &Question) -> anyhow::Result<Option<Duration>> {
         let Question { name, path, body, .. } = question;
         // Once to warm up, and for the memory: the server's peak with all that it holds anyway, as what
         // it keeps of earlier questions can't be told from what this one needs.
         process::forget_peak(self.server)?;
         if let Err(error) = self.ask(path, body.as_ref()).await {
             println!("{name}: no answer: {error:#}");
-            return Ok(());
+            return Ok(None);
         }
         let peak = process::peak_mb(self.server)? / 1.048_576;
         let mut times = Vec::new();
@@ -74,7 +74,11 @@ impl Asker {
         println!("figure query.{name}.p99_ms {:.1} ms", ms(at(0.99)));
         println!("figure query.{name}.cpu_ms {:.0} ms", ms(cpu));
         println!("figure query.{name}.peak_mib {peak:.0} MiB");
-        let Some(peer) = question.peer.filter(|_| with_peer) else { return Ok(()) };
+        Ok(Some(at(0.5)))
+    }
+
+    /// Prints the figures of the peer's statement for a question that took `ours`.
+    pub(crate) async fn measure_peer(&self, name: &str, peer: &str, ours: Duration) {
         let began = Instant::now();
         let statement = self
             .tables
@@ -85,19 +89,15 @@ impl Asker {
         match asked.await {
             Ok(_) => {
                 let took = began.elapsed();
-                println!("figure query.{name}.peer_ms {:.0} ms", ms(took));
-                println!(
-                    "figure query.{name}.peer_ratio {:.1} x",
-                    took.as_secs_f64() / at(0.5).as_secs_f64()
-                );
+                println!("figure query.{name}.peer_ms {:.0} ms", took.as_secs_f64() * 1000.0);
+                println!("figure query.{name}.peer_ratio {:.1} x", took.as_secs_f64() / ours.as_secs_f64());
             }
             Err(error) => {
                 let error: String = error.to_string().chars().take(160).collect();
                 println!("{name}: the peer's statement does not finish: {error}");
-                let at_least = began.elapsed().as_secs_f64() / at(0.5).as_secs_f64();
+                let at_least = began.elapsed().as_secs_f64() / ours.as_secs_f64();
                 println!("figure query.{name}.peer_ratio_at_least {at_least:.1} x");
             }
         }
-        Ok(())
     }
 }

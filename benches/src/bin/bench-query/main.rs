@@ -71,10 +71,15 @@ async fn main() -> anyhow::Result<()> {
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(service.run(listener, std::future::pending()));
     let asker = Asker::new(url, tables, server);
-    for question in questions(&asker).await? {
-        if question.name.contains(&cli.only) {
-            asker.measure(&question, !cli.no_peers).await?;
-        }
+    let questions = questions(&asker).await?;
+    let mut peers = Vec::new();
+    for question in questions.iter().filter(|question| question.name.contains(&cli.only)) {
+        let ours = asker.measure(question).await?;
+        peers.extend(ours.zip(question.peer).map(|(ours, peer)| (question.name, peer, ours)));
+    }
+    // Afterwards, as the server keeps some of the memory that they take.
+    for (name, peer, ours) in peers.into_iter().filter(|_| !cli.no_peers) {
+        asker.measure_peer(name, peer, ours).await;
     }
     Ok(())
 }
