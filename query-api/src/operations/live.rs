@@ -16,6 +16,8 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Sender};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Basis};
@@ -29,6 +31,8 @@ use crate::values::{Id, Json, Time};
 const EVERY: Duration = Duration::from_millis(500);
 /// Newest verdicts of a partition per look; a busy log shows a sample.
 const PER_PARTITION: u64 = 50;
+/// So long a new reader waits for the first look, from which on nothing is left out.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// What a slow reader may be behind.
 const BUFFER: usize = 2048;
 const MAX_READERS: usize = 200;
@@ -62,11 +66,15 @@ enum Message {
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     sender: Sender<Message>,
+    /// Somebody waits for the next look.
+    wake: Arc<Notify>,
+    /// Counts looks.
+    looks: watch::Sender<u64>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { sender: broadcast::channel(BUFFER).0 }
+        Self { sender: broadcast::channel(BUFFER).0, wake: Arc::default(), looks: watch::Sender::new(0) }
     }
 
     /// Looks for news as long as somebody listens.
@@ -74,7 +82,7 @@ impl Live {
         let mut seen: Option<BTreeMap<u16, u64>> = None;
         let mut every = tokio::time::interval(EVERY);
         loop {
-            every.tick().await;
+            tokio::select! { _ = every.tick() => {}, () = self.wake.notified() => {} }
             if self.sender.receiver_count() == 0 {
                 seen = None;
                 continue;
@@ -92,6 +100,7 @@ impl Live {
                 Ok((as_of, news, left_out)) => {
                     let moved = seen.as_ref() != Some(&as_of.positions);
                     seen = Some(as_of.positions.clone());
+                    self.looks.send_modify(|looks| *looks += 1);
                     for verdict in news {
                         let _ = self.sender.send(Message::Verdict(Arc::new(verdict)));
                     }
@@ -139,6 +148,10 @@ pub async fn live(State(app): State<App>, Params(_): Params<NoParams>) -> Result
         return Err(Error::Busy);
     }
     let receiver = app.live.sender.subscribe();
+    // Whoever is told that the stream is open misses nothing from then on. Without ClickHouse there is no look.
+    let mut looks = app.live.looks.subscribe();
+    app.live.wake.notify_one();
+    let _ = timeout(FIRST_LOOK, looks.changed()).await;
     let stopping = app.stopping.subscribe();
     let events = stream::unfold(
         (receiver, stopping, Vec::<Event>::new()),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::demo;
 use crate::world::{Sent, World};
 
 const SECOND: i64 = 1_000_000;
@@ -386,4 +387,20 @@ async fn files_are_compressed_and_answers_are_not() {
     assert_eq!(encoding("/docs").await.as_deref(), Some("br"));
     // An answer's tag is that of its bytes.
     assert_eq!(encoding("/v1/features").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_shows_what_comes_from_then_on() {
+    let mut world = World::new().await;
+    for event in demo::events().into_iter().take(5) {
+        let mut stream = world.request("/v1/live").send().await.unwrap();
+        world.append(std::slice::from_ref(&event), 1).await;
+        let shown = async {
+            let mut text = String::new();
+            while !text.contains(&event.event_id.to_string()) {
+                text += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream goes on"));
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), shown).await.expect("the event is shown");
+    }
 }
