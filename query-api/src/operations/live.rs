@@ -68,13 +68,13 @@ pub(crate) struct Live {
     sender: Sender<Message>,
     /// Somebody waits for the next look.
     wake: Arc<Notify>,
-    /// Counts looks.
-    looks: watch::Sender<u64>,
+    /// Changes with each look.
+    looked: watch::Sender<()>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { sender: broadcast::channel(BUFFER).0, wake: Arc::default(), looks: watch::Sender::new(0) }
+        Self { sender: broadcast::channel(BUFFER).0, wake: Arc::default(), looked: watch::Sender::new(()) }
     }
 
     /// Looks for news as long as somebody listens.
@@ -100,7 +100,7 @@ impl Live {
                 Ok((as_of, news, left_out)) => {
                     let moved = seen.as_ref() != Some(&as_of.positions);
                     seen = Some(as_of.positions.clone());
-                    self.looks.send_modify(|looks| *looks += 1);
+                    self.looked.send_replace(());
                     for verdict in news {
                         let _ = self.sender.send(Message::Verdict(Arc::new(verdict)));
                     }
@@ -149,9 +149,9 @@ pub async fn live(State(app): State<App>, Params(_): Params<NoParams>) -> Result
     }
     let receiver = app.live.sender.subscribe();
     // Whoever is told that the stream is open misses nothing from then on. Without ClickHouse there is no look.
-    let mut looks = app.live.looks.subscribe();
+    let mut looked = app.live.looked.subscribe();
     app.live.wake.notify_one();
-    let _ = timeout(FIRST_LOOK, looks.changed()).await;
+    let _ = timeout(FIRST_LOOK, looked.changed()).await;
     let stopping = app.stopping.subscribe();
     let events = stream::unfold(
         (receiver, stopping, Vec::<Event>::new()),
