@@ -1,7 +1,7 @@
-/* The epoch of `usage_epochs` that counts: one row, or none. */
+/* The epoch of `usage_epochs` that counts: one row, or none. The table is read once: this is asked before each question. */
 CREATE OR REPLACE VIEW {database}.usage_epoch AS
 SELECT runs, partitions, positions, log_time
-FROM {database}.usage_epochs
-WHERE notEmpty(runs) AND withdrawn = (SELECT count() FROM {database}.usage_epochs WHERE empty(runs))
+FROM (SELECT *, countIf(empty(runs)) OVER () AS withdrawals FROM {database}.usage_epochs)
+WHERE notEmpty(runs) AND withdrawn = withdrawals
 ORDER BY arraySum(positions) DESC, epoch DESC
 LIMIT 1

@@ -1,7 +1,0 @@
-/* As in 0034, from one reading of the table. */
-CREATE OR REPLACE VIEW {database}.usage_epoch AS
-SELECT runs, partitions, positions, log_time
-FROM (SELECT *, countIf(empty(runs)) OVER () AS withdrawals FROM {database}.usage_epochs)
-WHERE notEmpty(runs) AND withdrawn = withdrawals
-ORDER BY arraySum(positions) DESC, epoch DESC
-LIMIT 1
