@@ -98,6 +98,8 @@ pub struct ServerConfig {
 
 /// Sessions that are kept between requests.
 const MOST_SESSIONS: usize = 64;
+/// Of those that nobody named, which the next request of the same kind takes.
+const MOST_IDLE: usize = 32;
 
 /// Serves until `shutdown`, then ends what runs and closes the engine.
 ///
@@ -122,6 +124,9 @@ pub(crate) struct Server {
     slots: Arc<Semaphore>,
     running: Mutex<HashSet<String>>,
     sessions: Mutex<HashMap<(String, String), Kept>>,
+    /// Sessions that requests without a name have left clean, each with its user. A new one costs as much as a small
+    /// statement does.
+    idle: Mutex<Vec<(String, Session)>>,
 }
 
 /// A session between two requests; none while a request uses it.
@@ -141,7 +146,15 @@ impl Server {
         let path = std::path::absolute(&config.path)?;
         let engine = Engine::open(&library, &path, &users, &limits)?;
         let slots = Arc::new(Semaphore::new(config.max_statements));
-        Ok(Self { config, users, engine, slots, running: Mutex::default(), sessions: Mutex::default() })
+        Ok(Self {
+            config,
+            users,
+            engine,
+            slots,
+            running: Mutex::default(),
+            sessions: Mutex::default(),
+            idle: Mutex::default(),
+        })
     }
 
     /// A turn to run a statement.
@@ -165,9 +178,25 @@ impl Server {
         sessions
     }
 
-    /// The named session, or a new one.
-    fn take_session(&self, user: &User, key: Option<&SessionKey>) -> Result<Session, Exception> {
-        let Some(key) = key else { return self.engine.session(user) };
+    fn idle(&self) -> MutexGuard<'_, Vec<(String, Session)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The named session; without a name one in which `settings` replace all that was set in it, or a new one.
+    fn take_session(
+        &self,
+        user: &User,
+        key: Option<&SessionKey>,
+        settings: &[(String, String)],
+    ) -> Result<Session, Exception> {
+        let Some(key) = key else {
+            let mut idle = self.idle();
+            let fits =
+                |(name, session): &(String, Session)| *name == user.name && session.is_reset_by(settings);
+            let found = idle.iter().rposition(fits).map(|place| idle.remove(place).1);
+            drop(idle);
+            return found.map_or_else(|| self.engine.session(user), Ok);
+        };
         let mut sessions = self.sessions();
         let name = (user.name.clone(), key.id.clone());
         if let Some(kept) = sessions.get_mut(&name) {
@@ -195,14 +224,26 @@ impl Server {
         session
     }
 
-    fn give_back(&self, user: &User, key: Option<&SessionKey>, session: Session) {
-        let Some(key) = key else { return };
+    /// `clean`: its statement left nothing in the session but the settings of the request.
+    fn give_back(&self, user: &User, key: Option<&SessionKey>, session: Session, clean: bool) {
+        let Some(key) = key else {
+            let mut idle = self.idle();
+            if clean && idle.len() >= MOST_IDLE {
+                // The one that nobody wanted for longest.
+                idle.remove(0);
+            }
+            if clean {
+                idle.push((user.name.clone(), session));
+            }
+            return;
+        };
         let kept = Kept { session: Some(session), until: Instant::now() + key.timeout };
         self.sessions().insert((user.name.clone(), key.id.clone()), kept);
     }
 
     fn close(&self) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle().clear();
         self.engine.close();
     }
 }

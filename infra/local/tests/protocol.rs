@@ -181,6 +181,40 @@ async fn sessions_keep_settings_and_temporary_tables() {
     assert_eq!(server.error(&[("session_id", "s"), ("user", "analyst")], sql).await, 60);
 }
 
+/// Requests without a session share the engine's sessions, one after the other.
+#[tokio::test]
+async fn a_request_leaves_nothing_to_the_next_one() {
+    let server = server().await;
+    server.sql("CREATE DATABASE other").await;
+    server.sql("CREATE TABLE other.t (a UInt8) ENGINE = Memory").await;
+    let look = "SELECT getSetting('max_block_size'), getSetting('compile_expressions'), getSetting('max_result_rows'), \
+                currentDatabase(), getSetting('join_use_nulls')";
+    let fresh = server.sql(look).await;
+    assert_eq!(fresh, "65409\ttrue\t0\tdefault\tfalse");
+    for parameters in [
+        &[("max_block_size", "7")][..],
+        &[("max_block_size", "8"), ("join_use_nulls", "1")],
+        &[("compatibility", "19.1")],
+        &[("database", "other")],
+        &[("max_result_rows", "1"), ("database", "other")],
+    ] {
+        for sql in [
+            "SELECT 1",
+            "SELECT 1 SETTINGS max_block_size = 9",
+            "EXPLAIN SELECT 1",
+            "INSERT INTO other.t VALUES (1)",
+            "CREATE TEMPORARY TABLE u (a UInt8)",
+            "SET join_use_nulls = 1",
+            "SELECT no_such_column",
+        ] {
+            server.try_sql(parameters, sql).await;
+            assert_eq!(server.sql(look).await, fresh, "after {parameters:?}: {sql}");
+            assert_eq!(server.error(&[], "SELECT * FROM u").await, 60, "after {parameters:?}: {sql}");
+        }
+    }
+    assert_eq!(server.error(&[("user", "analyst")], "SELECT * FROM other.t").await, 497);
+}
+
 #[tokio::test]
 async fn a_whole_answer_or_an_error_when_the_client_waits_for_the_end() {
     let server = server().await;

@@ -74,11 +74,12 @@ impl Engine {
     pub(crate) fn session(&self, user: &User) -> Result<Session, Exception> {
         let connection = self.chdb.connect(&self.data, &self.config);
         let connection = connection.map_err(|error| Exception::new(code::ABORTED, error))?;
-        let mut session = Session { connection, database: "default".to_owned() };
+        let mut session = Session { connection, database: "default".to_owned(), chosen: Vec::new() };
         session.run(&format!("SET ROLE {}", user.name))?;
         // The profile brings the constraints; its values have to be set one by one.
         session.run(&format!("SET profile = 'of_{}'", user.name))?;
         session.set(&self.settings)?;
+        session.chosen.clear();
         Ok(session)
     }
 
@@ -108,6 +109,8 @@ impl Engine {
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     database: String,
+    /// The names of the settings that differ from a new session's.
+    chosen: Vec<String>,
 }
 
 impl Session {
@@ -122,8 +125,18 @@ impl Session {
                 return Err(Exception::new(code::UNKNOWN_SETTING, format!("Unknown setting '{name}'")));
             }
             list.push(format!("{name} = {}", quote(value)));
+            if !self.chosen.contains(name) {
+                self.chosen.push(name.clone());
+            }
         }
         self.run(&format!("SET {}", list.join(", ")))
+    }
+
+    /// Whether a new session with `settings` would not differ from this one with them. One setting changes others, too.
+    pub(crate) fn is_reset_by(&self, settings: &[(String, String)]) -> bool {
+        let replaced =
+            |chosen: &String| chosen != "compatibility" && settings.iter().any(|(name, _)| name == chosen);
+        self.chosen.iter().all(replaced)
     }
 
     pub(crate) fn use_database(&mut self, database: &str) -> Result<(), Exception> {

@@ -67,11 +67,18 @@ impl Work {
             if self.request.decompress { Box::new(block::Decompress::new(body)) } else { body };
         let (text, statement, data) = split(self.request.query.as_deref(), body)?;
         self.permit(&statement)?;
-        let mut session = self.server.take_session(&self.user, self.request.session.as_ref())?;
-        let outcome = self.statement(&mut session, &text, &statement, data, answer);
+        let mut settings = std::mem::take(&mut self.request.settings);
+        // By this a statement is found again when its client has left.
+        settings.push(("log_comment".to_owned(), self.mark.clone()));
+        let key = self.request.session.as_ref();
+        let mut session = self.server.take_session(&self.user, key, &settings)?;
+        let outcome = session
+            .set(&settings)
+            .and_then(|()| self.statement(&mut session, &text, &statement, data, answer));
         // Before the client sees the end: it may use the session again at once.
         self.finished.set();
-        self.server.give_back(&self.user, self.request.session.as_ref(), session);
+        let clean = outcome.is_ok() && matches!(statement.kind, Kind::Select | Kind::Describe | Kind::Insert);
+        self.server.give_back(&self.user, key, session, clean);
         outcome?;
         answer.finish()
     }
@@ -109,10 +116,6 @@ impl Work {
         answer: &mut Answer,
     ) -> Result<(), Exception> {
         session.use_database(self.request.database.as_deref().unwrap_or("default"))?;
-        let mut settings = self.request.settings.clone();
-        // By this a statement is found again when its client has left.
-        settings.push(("log_comment".to_owned(), self.mark.clone()));
-        session.set(&settings)?;
         let params = &self.request.params;
         let named = statement.format.clone().or_else(|| self.request.default_format.clone());
         if statement.kind == Kind::Insert {
