@@ -41,7 +41,9 @@ impl Database {
 
     /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.
     pub(crate) fn small(&self, sql: &str) -> Query {
-        self.query(sql).with_setting("max_threads", "1")
+        self.query(sql)
+            .with_setting("max_threads", "1")
+            .with_setting("output_format_parallel_formatting", "0")
     }
 }
 
