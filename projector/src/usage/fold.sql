@@ -5,3 +5,5 @@ FROM usage_days
 WHERE usage_days.run IN ({runs:Array(UInt64)})
 GROUP BY app, kind, key, day, previous
 HAVING counted != 0
+-- Leaves a core to the inserts beside it.
+SETTINGS max_threads = 1

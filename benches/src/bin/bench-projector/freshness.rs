@@ -15,7 +15,7 @@ use time::macros::datetime;
 use crate::{Bench, figure};
 
 /// Between two looks at the table: counts as waiting time, so the figures are up to this much too high.
-const LOOK: Duration = Duration::from_millis(25);
+const LOOK: Duration = Duration::from_millis(10);
 const WARM_UP: Duration = Duration::from_secs(10);
 
 /// By partition and offset: when it was acknowledged.
@@ -35,8 +35,11 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let end = begin + time;
     let mut at_begin = None;
     while Instant::now() < end {
-        let visible: Vec<(u16, u64)> =
-            tables.query("SELECT partition, max(offset) FROM events GROUP BY partition").fetch_all().await?;
+        let look = tables.query("SELECT partition, max(offset) FROM events GROUP BY partition");
+        // As little work as possible beside what is measured.
+        let look =
+            look.with_setting("max_threads", "1").with_setting("output_format_parallel_formatting", "0");
+        let visible: Vec<(u16, u64)> = look.fetch_all().await?;
         let now = Instant::now();
         if now >= begin && at_begin.is_none() {
             let clickhouse = process::cpu(bench.clickhouse_pid()?)?;
