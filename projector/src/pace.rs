@@ -9,8 +9,9 @@ const CYCLE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(1);
 /// While catching up, a chunk that does not fill may wait this long.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-/// Weight of the newest gap: the mean is over some 60 cycles, half a minute.
-const WEIGHT: f64 = 1.0 / 64.0;
+/// Weight of the newest gap: the mean is over some 250 cycles, two minutes. Over 60 it would vary by 15 ms, for which the
+/// slowest events would wait.
+const WEIGHT: f64 = 1.0 / 256.0;
 
 /// The close times of one partition's chunks.
 ///

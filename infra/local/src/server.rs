@@ -227,13 +227,13 @@ impl Server {
     /// `clean`: its statement left nothing in the session but the settings of the request.
     fn give_back(&self, user: &User, key: Option<&SessionKey>, session: Session, clean: bool) {
         let Some(key) = key else {
-            let mut idle = self.idle();
-            if clean && idle.len() >= MOST_IDLE {
-                // The one that nobody wanted for longest.
-                idle.remove(0);
-            }
             if clean {
+                let mut idle = self.idle();
                 idle.push((user.name.clone(), session));
+                // The one that nobody wanted for longest, closed without the lock.
+                let longest = (idle.len() > MOST_IDLE).then(|| idle.remove(0));
+                drop(idle);
+                drop(longest);
             }
             return;
         };
