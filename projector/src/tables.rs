@@ -97,6 +97,8 @@ impl Tables {
             .with_setting("min_insert_block_size_rows", MAX_BLOCK_ROWS.to_string())
             .with_setting("min_insert_block_size_bytes", (1u64 << 30).to_string())
             .with_setting("max_partitions_per_insert_block", "0")
+            // The views only pick columns: the older analysis does the same in two thirds of the time.
+            .with_setting("enable_analyzer", "0")
             .with_timeouts(Some(SEND), Some(ANSWER));
         let sent = match insert.send(rows).await {
             Ok(()) => insert.end().await,
