@@ -1,7 +1,8 @@
 //! `clickhouse-local-server`: the ClickHouse engine behind ClickHouse's HTTP protocol.
 //!
-//! One process owns one data directory. A request becomes a statement on a session of the engine
-//! in which nothing is left of earlier requests, run by a thread of its own under the user's role and limits; inserts stream in, answers stream out.
+//! One process owns one data directory. A request becomes a statement on a session of the engine in which
+//! nothing is left of earlier requests, run by a thread of its own under the user's role and limits; inserts
+//! stream in, answers stream out.
 //!
 //! What it speaks: statements in the URL, the body or both; `param_*` in the URL or as multipart; settings
 //! as parameters; `FORMAT`, `default_format` and `X-ClickHouse-Format`; bodies in gzip, deflate, zstd, lz4,
