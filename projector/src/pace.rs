@@ -9,9 +9,11 @@ const CYCLE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(1);
 /// While catching up, a chunk that does not fill may wait this long.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-/// Weight of the newest gap: the mean is over some 250 cycles, two minutes. Over 60 it would vary by 15 ms, for which the
-/// slowest events would wait.
-const WEIGHT: f64 = 1.0 / 256.0;
+/// The mean is over so many cycles, two minutes: over fewer it varies by 15 ms and more, for which the slowest events
+/// would wait.
+const CYCLES: f64 = 256.0;
+/// What it starts with counts for so many, so that a busy partition soon finds its age.
+const KNOWN: f64 = 16.0;
 
 /// The close times of one partition's chunks.
 ///
@@ -26,12 +28,14 @@ pub(crate) struct Pace {
     quick: Duration,
     /// Milliseconds.
     mean_gap: f64,
+    /// Cycles that it is the mean of.
+    cycles: f64,
     last_close: Option<Instant>,
 }
 
 impl Pace {
     pub(crate) fn new(quick: Duration) -> Self {
-        Self { quick, mean_gap: 160.0, last_close: None }
+        Self { quick, mean_gap: 160.0, cycles: KNOWN, last_close: None }
     }
 
     /// When a chunk that was opened at `opened` is due, unless it fills up before.
@@ -52,7 +56,8 @@ impl Pace {
         if let Some(close) = self.last_close {
             let gap = opened.saturating_duration_since(close);
             if gap <= SILENCE {
-                self.mean_gap += WEIGHT * (gap.as_secs_f64() * 1000.0 - self.mean_gap);
+                self.cycles = CYCLES.min(self.cycles + 1.0);
+                self.mean_gap += (gap.as_secs_f64() * 1000.0 - self.mean_gap) / self.cycles;
             }
         }
         self.last_close = Some(now);
@@ -63,12 +68,10 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Records at random times (exponential gaps) for ten minutes, after five in which the mean settles: inserts a
-    /// second, and the largest age.
+    /// Records at random times (exponential gaps) for ten minutes: inserts a second, and the largest age.
     fn simulate(records_per_second: f64) -> (f64, Duration) {
         let start = Instant::now();
-        let settled = start + Duration::from_secs(300);
-        let end = settled + Duration::from_secs(600);
+        let end = start + Duration::from_secs(600);
         let mut pace = Pace::new(Duration::from_millis(20));
         let mut random = 42u64;
         let mut now = start;
@@ -82,8 +85,9 @@ mod tests {
                 let due = pace.due(first, false);
                 if due <= next {
                     pace.closed(first, due);
-                    if now > settled {
-                        inserts += 1;
+                    inserts += 1;
+                    // The mean has settled after a minute.
+                    if now > start + Duration::from_secs(60) {
                         longest = longest.max(due - first);
                     }
                     opened = None;
@@ -104,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_events_a_second_over_sixteen_partitions_wait_less_than_360_ms() {
+    fn a_hundred_events_a_second_over_sixteen_partitions_wait_less_than_380_ms() {
         let (inserts, longest) = simulate(100.0 / 16.0);
-        assert!(longest < Duration::from_millis(360), "{longest:?} at {inserts} inserts/s");
+        assert!(longest < Duration::from_millis(380), "{longest:?} at {inserts} inserts/s");
     }
 
     #[test]
