@@ -21,8 +21,8 @@ const KNOWN: f64 = 16.0;
 /// close). The record that waits longest waits for the whole age, so freshness asks for a small age and
 /// the number of inserts for a long cycle: `age = 500 ms - mean gap` is the smallest that keeps the mean
 /// cycle at 500 ms. With 100 events a second over 16 partitions the mean gap is 160 ms, the age 340 ms.
-/// Gaps of more than a second are left out of the mean: such a cycle is long enough by itself, and its
-/// chunk closes after `quick`.
+/// After a gap of more than a second the chunk closes after `quick`; in the mean it counts as a second, so that
+/// a long silence does not take the age from what follows it.
 #[derive(Debug)]
 pub(crate) struct Pace {
     quick: Duration,
@@ -54,11 +54,9 @@ impl Pace {
     /// A chunk that was opened at `opened` closes now.
     pub(crate) fn closed(&mut self, opened: Instant, now: Instant) {
         if let Some(close) = self.last_close {
-            let gap = opened.saturating_duration_since(close);
-            if gap <= SILENCE {
-                self.cycles = CYCLES.min(self.cycles + 1.0);
-                self.mean_gap += (gap.as_secs_f64() * 1000.0 - self.mean_gap) / self.cycles;
-            }
+            let gap = opened.saturating_duration_since(close).min(SILENCE);
+            self.cycles = CYCLES.min(self.cycles + 1.0);
+            self.mean_gap += (gap.as_secs_f64() * 1000.0 - self.mean_gap) / self.cycles;
         }
         self.last_close = Some(now);
     }
@@ -111,6 +109,12 @@ mod tests {
     fn a_hundred_events_a_second_over_sixteen_partitions_wait_less_than_380_ms() {
         let (inserts, longest) = simulate(100.0 / 16.0);
         assert!(longest < Duration::from_millis(380), "{longest:?} at {inserts} inserts/s");
+    }
+
+    #[test]
+    fn pauses_of_more_than_a_second_shorten_the_age_too() {
+        let (inserts, longest) = simulate(3.0);
+        assert!(longest < Duration::from_millis(280), "{longest:?} at {inserts} inserts/s");
     }
 
     #[test]
