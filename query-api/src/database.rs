@@ -4,6 +4,10 @@ use clickhouse::Client;
 use clickhouse::query::Query;
 
 use crate::config::Limits;
+use crate::error::Error;
+
+/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: their session ids are held in memory.
+const MOST_APART: i64 = 500_000;
 
 /// One generation. Statements name its tables without a database.
 #[derive(Debug, Clone)]
@@ -39,12 +43,36 @@ impl Database {
         self.client.query_raw(sql)
     }
 
+    /// [`Self::query`] for a text that begins with `selected.sql`.
+    pub(crate) async fn sequences(&self, sql: &str) -> Result<Query, Error> {
+        // Nothing on a cluster, where the table of this name has no parts.
+        let apart: Option<i64> = self
+            .small("SELECT nullIf(sum(rows), 0) - max(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'sequences' AND active")
+            .fetch_one()
+            .await?;
+        let nearly_merged = apart.is_some_and(|rows| rows <= MOST_APART);
+        let sql = conditional(sql, |condition| (condition == "nearly_merged").then_some(nearly_merged));
+        // A part must not be merged away between two readings of one statement.
+        Ok(self.query(&sql).with_setting("enable_shared_storage_snapshot_in_query", "1"))
+    }
+
     /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.
     pub(crate) fn small(&self, sql: &str) -> Query {
         self.query(sql)
             .with_setting("max_threads", "1")
             .with_setting("output_format_parallel_formatting", "0")
     }
+}
+
+/// A statement without the lines whose condition does not hold: `-- IF name` and `-- IF NOT name` at a line's end.
+/// Those that `holds` does not know stay as they are.
+pub(crate) fn conditional(sql: &str, holds: impl Fn(&str) -> Option<bool>) -> String {
+    let is_kept = |line: &&str| {
+        let Some((text, condition)) = line.trim_end().rsplit_once("-- IF ") else { return true };
+        let (name, wanted) = condition.strip_prefix("NOT ").map_or((condition, true), |name| (name, false));
+        text.trim_start().starts_with("-- ###") || holds(name).is_none_or(|held| held == wanted)
+    };
+    sql.split_inclusive('\n').filter(is_kept).collect()
 }
 
 /// The text of a question that reads `sequences`: what all of them begin with, and its own file below `src`.

@@ -89,7 +89,7 @@ pub(crate) async fn read(
 ) -> Result<Vec<FeatureUse>, Error> {
     let query = match days {
         Some(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
-        None => filter.bind(database.query(selected_sql!("usage/features.sql"))),
+        None => filter.bind(database.sequences(selected_sql!("usage/features.sql")).await?),
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
@@ -258,7 +258,7 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
                 .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
                 .param("width", interval.width() / Interval::Day.width()),
             None => filter
-                .bind(database.query(selected_sql!("usage/series.sql")))
+                .bind(database.sequences(selected_sql!("usage/series.sql")).await?)
                 .param("width", interval.width()),
         };
         let found: Vec<Bucket> = query.fetch_all().await?;

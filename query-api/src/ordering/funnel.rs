@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{FeatureName, Numbers, question};
 use crate::answer::{Ask, Basis};
-use crate::database::selected_sql;
+use crate::database::{conditional, selected_sql};
 use crate::error::Error;
 use crate::params::{Body, Filter};
 use crate::values::{Time, word};
@@ -71,12 +71,13 @@ pub struct Funnel {
 /// How many sessions go through the steps in this order.
 #[utoipa::path(post, path = "/v1/order/funnel", tag = "Order", request_body = FunnelBody, responses((status = 200, body = Funnel)))]
 pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> Result<Response, Error> {
+    /// An item for each step.
     #[derive(Row, Deserialize)]
     struct Reached {
-        step: u32,
-        sessions: u64,
-        median_time_ms: f64,
-        median_shortest_ms: f64,
+        sessions: Vec<u64>,
+        median_time_ms: Vec<f64>,
+        /// Empty unless asked for.
+        median_shortest_ms: Vec<f64>,
     }
     let filter =
         Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
@@ -114,27 +115,33 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 .map(|excluded| numbers.of(excluded))
                 .filter(|number| *number != 0)
                 .collect();
-            // Whatever the first start reaches, it reaches in time and unbroken.
-            let only_the_first =
-                !body.shortest && exclude.is_empty() && (body.window.is_none() || body.start == Start::First);
-            let reached: Vec<Reached> = question(database, &filter, &sql(steps.len(), !only_the_first))
+            let form = Form {
+                steps: steps.len(),
+                // Whatever the first start reaches, it reaches in time and unbroken; or no other start counts.
+                walking: body.shortest
+                    || !exclude.is_empty()
+                    || (body.window.is_some() && body.start == Start::Any),
+                excluding: !exclude.is_empty(),
+                shortest: body.shortest,
+            };
+            let reached: Reached = question(database, &filter, &form.sql())
+                .await?
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)
                 .param("start", word(body.start))
                 .param("shortest", body.shortest)
-                .fetch_all()
+                .fetch_one()
                 .await?;
-            let steps = body.steps.iter().zip(1..).map(|(step, place)| {
-                let reached = reached.iter().find(|reached| reached.step == place);
+            let steps = body.steps.iter().enumerate().map(|(place, step)| {
+                let sessions = reached.sessions.get(place).copied().unwrap_or(0);
+                let median = |medians: &[f64]| medians.get(place).copied().filter(|_| sessions > 0);
                 FunnelStep {
                     category: step.category.clone(),
                     name: step.name.clone(),
-                    sessions: reached.map_or(0, |reached| reached.sessions),
-                    median_time_ms: reached.map(|reached| reached.median_time_ms),
-                    median_shortest_ms: reached
-                        .filter(|_| body.shortest)
-                        .map(|reached| reached.median_shortest_ms),
+                    sessions,
+                    median_time_ms: median(&reached.median_time_ms),
+                    median_shortest_ms: median(&reached.median_shortest_ms),
                 }
             });
             Ok(Funnel { steps: steps.collect() })
@@ -142,26 +149,57 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
         .await
 }
 
-/// The statement for a number of steps: its text is the same for every funnel of that length. Without `walk` no other
-/// start than the first one of a session is looked at.
-fn sql(steps: usize, walk: bool) -> String {
-    let step = |text: &str, step: usize| {
-        text.replace("$this", &step.to_string()).replace("$before", &(step - 1).to_string())
-    };
-    let once_a_step = |part: &str| (2..=steps).map(|this| step(part, this)).collect::<String>();
-    let listed = |part: &str, names: &[&str]| {
-        names.iter().fold(part.to_owned(), |part, name| {
-            let items: Vec<String> = (1..=steps).map(|this| format!("{name}_{this}")).collect();
-            part.replace(&format!("[${name}"), &format!("[{}", items.join(", ")))
-        })
-    };
-    let parts: Vec<&str> = selected_sql!("ordering/funnel.sql").split("-- ###\n").collect();
-    let [head, chain, sure, starts, walked, reached, end] = parts[..] else { return String::new() };
-    let sure = step(&listed(sure, &["found", "time"]), steps);
-    let reached = step(&listed(reached, &["walk", "quickest"]), steps);
-    let all_starts = [starts, &once_a_step(walked), &reached].concat();
-    let only_the_first = ", reached AS (SELECT sure_times AS times, times AS quickest FROM chained)\n";
-    [head, &once_a_step(chain), &sure, if walk { &all_starts } else { only_the_first }, end].concat()
+/// What a funnel asks for, as far as the statement's text depends on it. In funnel.sql `$this` is the number of a
+/// step, `$before` that of the one before, `$last` that of the last; what stands between « and » is there for each step.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    steps: usize,
+    /// Whether other starts than a session's first one can matter.
+    walking: bool,
+    excluding: bool,
+    shortest: bool,
+}
+
+impl Form {
+    fn sql(self) -> String {
+        let holds = |condition: &str| match condition {
+            "walking" => Some(self.walking),
+            "excluding" => Some(self.excluding),
+            "shortest" => Some(self.shortest),
+            _ => None,
+        };
+        let template = conditional(selected_sql!("ordering/funnel.sql"), holds);
+        let mut sql = String::new();
+        for (nth, section) in template.split("-- ### ").enumerate() {
+            let (title, body) =
+                if nth == 0 { ("once", section) } else { section.split_once('\n').unwrap_or_default() };
+            let (times, condition) = title.split_once(" IF ").unwrap_or((title, ""));
+            match times {
+                _ if holds(condition) == Some(false) => {}
+                "once" => sql += &self.with_items(body),
+                _ => (2..=self.steps).for_each(|step| sql += &numbered(body, step)),
+            }
+        }
+        sql
+    }
+
+    /// What stands between « and » once for each step.
+    fn with_items(self, text: &str) -> String {
+        let mut whole = String::new();
+        for (nth, part) in text.split(['«', '»']).enumerate() {
+            if nth % 2 == 0 {
+                whole += &part.replace("$last", &self.steps.to_string());
+            } else {
+                let items: Vec<String> = (1..=self.steps).map(|step| numbered(part, step)).collect();
+                whole += &items.join(", ");
+            }
+        }
+        whole
+    }
+}
+
+fn numbered(text: &str, step: usize) -> String {
+    text.replace("$this", &step.to_string()).replace("$before", &(step - 1).to_string())
 }
 
 /// `1h30m` and the like in microseconds; at most 100 years.
@@ -194,15 +232,18 @@ fn micros(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_STEPS, micros, sql};
+    use super::{Form, MAX_STEPS, micros};
 
     #[test]
     fn a_statement_has_all_its_parts() {
         for steps in 1..=MAX_STEPS {
-            for walk in [false, true] {
-                let sql = sql(steps, walk);
-                assert!(sql.contains("FROM reached") && !sql.contains('$'), "{sql}");
-                assert_eq!(sql.matches(" AS starts_").count(), if walk { steps } else { 0 }, "{sql}");
+            for choice in 0..8 {
+                let [walking, excluding, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
+                let sql = Form { steps, walking, excluding, shortest }.sql();
+                assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
+                assert_eq!(sql.matches(" AS starts_").count(), if walking { steps } else { 0 }, "{sql}");
+                assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");
+                assert_eq!(sql.matches(" AS broken").count(), usize::from(excluding), "{sql}");
             }
         }
     }

@@ -1,66 +1,60 @@
 -- First the shortest way: from the first occurrence of step 1, each step as early as possible. A step that it does not
 -- find, no other start finds; so if all that it finds lies within the window, that is the answer, and nearly always
 -- it does. Of the other sessions every start is walked.
--- The statement is put together of the parts between the marks, as a fold over the steps costs twice as much; a name
--- that begins with a dollar is the number of a step, or stands for a list of one item a step.
+--
+-- `Form` in funnel.rs puts the statement together: a section is there once, or once for each further step, and what
+-- stands in guillemets is an item a step. (A fold over the steps costs twice as much.) No column is an array unless it
+-- must be, and no lambda captures one: a captured array is copied for each element.
     , {steps:Array(UInt16)} AS steps,
     {exclude:Array(UInt16)} AS excluded,
     {window:Int64} AS window,
-    empty(excluded) AS unbroken,
+    toInt64(-1) AS never,
     chained_1 AS
     (
         SELECT
             ids,
             at,
-            indexOf(ids, steps[1]) AS found_1,
-            found_1 AS place_1,
-            toInt64(0) AS time_1,
+            indexOf(ids, steps[1]) AS place_1,
             toUnixTimestamp64Micro(at[place_1]) AS start,
-            arraySlice(ids, place_1 + 1) AS rest_1
+            if(place_1 = 0, never, 0) AS time_1,
+            arraySlice(ids, place_1 + 1, if(place_1 = 0, 0, length(ids))) AS rest_1
         FROM selected
-        WHERE has(ids, steps[1])
     )
--- ###
--- Once a step.
+-- ### for each further step
     , chained_$this AS
     (
         SELECT
             *,
             indexOf(rest_$before, steps[$this]) AS found_$this,
-            place_$before + found_$this AS place_$this,
-            toUnixTimestamp64Micro(at[place_$this]) - start AS time_$this,
-            arraySlice(rest_$before, found_$this + 1) AS rest_$this
+            if(found_$this = 0, 0, place_$before + found_$this) AS place_$this,
+            if(found_$this = 0, never, toUnixTimestamp64Micro(at[place_$this]) - start) AS time_$this,
+            -- After a step that is not found, nothing to look in.
+            arraySlice(rest_$before, found_$this + 1, if(found_$this = 0, 0, length(ids))) AS rest_$this
         FROM chained_$before
     )
--- ###
+-- ### once
     , chained AS
     (
         SELECT
-            ids,
-            at,
-            -- So many steps are found. What comes after the first that is not means nothing.
-            indexOf([$found, toUInt64(0)], 0) - 1 AS level,
-            arraySlice([$time], 1, level) AS chain,
-            NOT unbroken AND hasAny(arraySlice(ids, place_1, arraySum(arraySlice([$found], 1, level)) - place_1 + 1), excluded) AS broken,
-            NOT {shortest:Bool} AND NOT broken AND (chain[level] <= window OR {start:String} = 'first') AS sure,
-            arrayFilter(time -> time <= window, chain) AS sure_times
-        FROM chained_$this
+            *,
+            hasAny(arraySlice(ids, place_1, greatest(0, «place_$this») - place_1 + 1), excluded) AS broken, -- IF excluding
+            NOT broken AND -- IF excluding
+            NOT {shortest:Bool} AND ({start:String} = 'first' OR and(1, «time_$this <= window»)) AS sure
+        FROM chained_$last
     )
--- ###
+-- ### once IF walking
 -- The walk along the steps, all starts at once. After step j, `starts` holds at each event that can be
 -- step j the latest time that its step 1 can have had (if any start keeps the window, the latest does),
 -- else `none`; at an excluded event `barrier`, over which no start is carried. An event is step j if it is
--- that feature and some earlier event is step j-1: `arrayFill` carries, the shift makes it earlier, so no
--- event serves two steps. Linear in the length of a session and in the number of steps.
--- What exclusion needs is folded away before the query runs if nothing is excluded.
+-- that feature and some earlier event is step j-1: `arrayFill` carries, and where a step repeats the one before, a
+-- shift makes it earlier, so no event serves two steps. Linear in the length of a session and in the number of steps.
     , -9223372036854775808 AS none,
     -9223372036854775807 AS barrier,
     arrayConcat(steps, excluded) AS needed,
     flagged AS
     (
         SELECT
-            sure,
-            sure_times,
+            *,
             if(sure, 0, length(ids)) AS unsure,
             arraySlice(ids, 1, unsure) AS unsure_ids,
             arraySlice(at, 1, unsure) AS unsure_at,
@@ -70,8 +64,7 @@
     relevant AS
     (
         SELECT
-            sure,
-            sure_times,
+            *,
             arrayFilter((id, flag) -> flag, unsure_ids, flags) AS events,
             arrayMap(time -> toUnixTimestamp64Micro(time), arrayFilter((time, flag) -> flag, unsure_at, flags)) AS times
         FROM flagged
@@ -81,63 +74,57 @@
         SELECT
             *,
             -- Every occurrence of step 1, or only the first one.
-            if({start:String} = 'any' AND unbroken,
-                arrayMap((id, time) -> if(id = steps[1], time, none), events, times),
-                arrayMap((id, time, nth) -> multiIf(
-                    id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none),
-                    events, times, arrayCumSum(id -> id = steps[1], events))) AS starts_1,
+            arrayMap((id, time) -> if(id = steps[1], time, none), events, times) AS starts_1, -- IF NOT excluding
+            arrayMap((id, time, nth) -> multiIf( -- IF excluding
+                id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none), -- IF excluding
+                events, times, arrayCumSum(id -> id = steps[1], events)) AS starts_1, -- IF excluding
             arrayFilter(start -> start > barrier, starts_1) AS start_times,
-            if(unbroken, emptyArrayUInt32(),
-                arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), starts_1)) AS start_places,
+            arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), starts_1) AS start_places, -- IF excluding
             -- The place of the last excluded event up to here.
-            if(unbroken, emptyArrayUInt32(), arrayFill(place -> place != 0,
-                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events)))) AS broken,
-            toInt64(0) AS walk_1,
-            toInt64(0) AS quickest_1
+            arrayFill(place -> place != 0, -- IF excluding
+                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF excluding
+            toInt64(0) AS quickest_1, -- IF shortest
+            if(place_1 = 0, never, 0) AS walk_1
         FROM relevant
     )
--- ###
--- Once a step.
+-- ### for each further step IF walking
     , walked_$this AS
     (
         SELECT
             *,
-            arrayPopBack(arrayPushFront(arrayFill(start -> start != none, starts_$before), none)) AS carried_$this,
-            if(unbroken,
-                arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this),
-                arrayMap((id, earlier) -> multiIf(
-                    id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), events, carried_$this))
-                AS starts_$this,
-            arrayMap((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts_$this, times) AS took_$this,
+            arrayFill(start -> start != none, starts_$before) AS filled_$this,
+            if(steps[$this] = steps[$before], arrayPopBack(arrayPushFront(filled_$this, none)), filled_$this) AS carried_$this,
+            arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this) AS starts_$this, -- IF NOT excluding
+            arrayMap((id, earlier) -> multiIf( -- IF excluding
+                id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), -- IF excluding
+                events, carried_$this) AS starts_$this, -- IF excluding
             -- The first event that completes the step within the window; 0 if none does.
-            arrayFirstIndex(time -> time <= window, took_$this) AS completes_$this,
+            arrayFirstIndex((start, time) -> start > barrier AND time <= start + window, starts_$this, times) AS completes_$this,
             times[completes_$this] AS completed_$this,
             -- From the first start that completes it: the earliest one that is still in the window then.
-            if(completes_$this = 0, -1, completed_$this - if(unbroken,
-                arrayFirst(time -> time >= completed_$this - window, start_times),
-                arrayFirst((time, start) -> time >= completed_$this - window AND start > broken[completes_$this],
-                    start_times, start_places))) AS walk_$this,
-            if({shortest:Bool}, arrayMin(took_$this), 0) AS quickest_$this
+            arrayFirst(time -> time >= completed_$this - window, start_times) AS first_$this, -- IF NOT excluding
+            barriers[completes_$this] AS barrier_$this, -- IF excluding
+            arrayFirst((time, place) -> time >= completed_$this - window AND place > barrier_$this, -- IF excluding
+                start_times, start_places) AS first_$this, -- IF excluding
+            arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts_$this, times) AS quickest_$this, -- IF shortest
+            if(completes_$this = 0, never, completed_$this - first_$this) AS walk_$this
         FROM walked_$before
     )
--- ###
+-- ### once
     , reached AS
     (
         SELECT
-            -- Who reaches a step has reached all before it: what is left after filtering keeps its place.
-            if(sure, sure_times, arrayFilter(time -> time >= 0, [$walk])) AS times,
-            if({shortest:Bool}, arraySlice([$quickest], 1, length(times)), times) AS quickest
-        FROM walked_$this
+            «if(sure, if(time_$this <= window, time_$this, never), walk_$this) AS took_$this» -- IF walking
+            «if(time_$this <= window, time_$this, never) AS took_$this» -- IF NOT walking
+            , «quickest_$this» -- IF shortest
+        FROM walked_$last -- IF walking
+        FROM chained -- IF NOT walking
     )
--- ###
 SELECT
-    toUInt32(step) AS step,
-    count() AS sessions,
-    quantileExactInclusive(0.5)(time) / 1000 AS median_time_ms,
-    quantileExactInclusive(0.5)(shortest) / 1000 AS median_shortest_ms
+    [«countIf(took_$this >= 0)»] AS sessions,
+    [«quantileExactInclusiveIf(0.5)(took_$this, took_$this >= 0) / 1000»] AS median_time_ms,
+    [«quantileExactInclusiveIf(0.5)(quickest_$this, took_$this >= 0) / 1000»] AS median_shortest_ms -- IF shortest
+    emptyArrayFloat64() AS median_shortest_ms -- IF NOT shortest
 FROM reached
-ARRAY JOIN times AS time, quickest AS shortest, arrayEnumerate(times) AS step
-GROUP BY step
-ORDER BY step
 -- A few arrays a step: few sessions at a time. What is conditional here costs less than choosing the rows for it.
 SETTINGS max_block_size = 4096, short_circuit_function_evaluation = 'disable'

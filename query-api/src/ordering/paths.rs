@@ -84,6 +84,7 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
                 false => windows(length, numbers.highest()),
             };
             let query = question(database, &filter, &sql)
+                .await?
                 .param("length", length)
                 .param("bits", bits)
                 .param("start", start.unwrap_or(0))
