@@ -66,3 +66,43 @@ async fn several_writers_loss_and_surplus() {
     projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
     assert_eq!(transitions(&world).await, right);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_counts_once_while_its_rows_come_again_and_are_merged() {
+    let mut world = World::new().await;
+    let events = demo::events();
+    world.append(&events[..6000], 2000).await;
+    world.refresh().await;
+    world.tables.query("CREATE TABLE old AS sequences").execute().await.unwrap();
+    world.tables.query("INSERT INTO old SELECT * FROM sequences").execute().await.unwrap();
+    world.append(&events[6000..12000], 2000).await;
+    world.refresh().await;
+    world.tables.query("CREATE TABLE new AS sequences").execute().await.unwrap();
+    world.tables.query("INSERT INTO new SELECT * FROM sequences FINAL").execute().await.unwrap();
+    let right = transitions(&world).await;
+
+    // Older and newer rows of the same sessions, in parts that are merged while they are read.
+    let write = async {
+        for round in 0..60 {
+            for from in ["old", "new"] {
+                let rows = format!(
+                    "INSERT INTO sequences SELECT * FROM {from} WHERE cityHash64(session_id) % 7 = {}",
+                    round % 7
+                );
+                world.tables.query(&rows).execute().await.unwrap();
+            }
+            if round % 3 == 2 {
+                world.tables.query("OPTIMIZE TABLE sequences FINAL").execute().await.unwrap();
+            }
+        }
+    };
+    let mut answers = 0;
+    let ask = async {
+        loop {
+            assert!(transitions(&world).await == right, "after {answers} right answers");
+            answers += 1;
+        }
+    };
+    tokio::select! { () = write => {}, () = ask => {} }
+    assert!(answers > 20, "{answers} answers");
+}
