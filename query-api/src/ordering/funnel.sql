@@ -9,6 +9,8 @@
     {exclude:Array(UInt16)} AS excluded,
     {window:Int64} AS window,
     toInt64(-1) AS never,
+    -- No session is so long: what comes after a step that is not found is empty.
+    4294967295 AS behind,
     chained_1 AS
     (
         SELECT
@@ -17,7 +19,7 @@
             indexOf(ids, steps[1]) AS place_1,
             toUnixTimestamp64Micro(at[place_1]) AS start,
             if(place_1 = 0, never, 0) AS time_1,
-            arraySlice(ids, place_1 + 1, if(place_1 = 0, 0, length(ids))) AS rest_1
+            arraySlice(ids, if(place_1 = 0, behind, place_1 + 1)) AS rest_1
         FROM selected
     )
 -- ### for each further step
@@ -26,10 +28,9 @@
         SELECT
             *,
             indexOf(rest_$before, steps[$this]) AS found_$this,
-            if(found_$this = 0, 0, place_$before + found_$this) AS place_$this,
+            (place_$before + found_$this) * (found_$this != 0) AS place_$this,
             if(found_$this = 0, never, toUnixTimestamp64Micro(at[place_$this]) - start) AS time_$this,
-            -- After a step that is not found, nothing to look in.
-            arraySlice(rest_$before, found_$this + 1, if(found_$this = 0, 0, length(ids))) AS rest_$this
+            arraySlice(rest_$before, if(found_$this = 0, behind, found_$this + 1)) AS rest_$this
         FROM chained_$before
     )
 -- ### once
@@ -51,23 +52,22 @@
     , -9223372036854775808 AS none,
     -9223372036854775807 AS barrier,
     arrayConcat(steps, excluded) AS needed,
-    flagged AS
+    unsure AS
     (
         SELECT
             *,
-            if(sure, 0, length(ids)) AS unsure,
-            arraySlice(ids, 1, unsure) AS unsure_ids,
-            arraySlice(at, 1, unsure) AS unsure_at,
-            arrayMap(id -> has(needed, id), unsure_ids) AS flags
+            if(sure, 0, length(ids)) AS looked_at,
+            arraySlice(ids, 1, looked_at) AS unsure_ids,
+            arraySlice(at, 1, looked_at) AS unsure_at
         FROM chained
     ),
     relevant AS
     (
         SELECT
             *,
-            arrayFilter((id, flag) -> flag, unsure_ids, flags) AS events,
-            arrayMap(time -> toUnixTimestamp64Micro(time), arrayFilter((time, flag) -> flag, unsure_at, flags)) AS times
-        FROM flagged
+            arrayFilter(id -> has(needed, id), unsure_ids) AS events,
+            arrayMap(time -> toUnixTimestamp64Micro(time), arrayFilter((time, id) -> has(needed, id), unsure_at, unsure_ids)) AS times
+        FROM unsure
     ),
     walked_1 AS
     (
