@@ -25,6 +25,8 @@ impl Database {
             .with_setting("max_execution_time", limits.time.as_secs().to_string())
             // Dates before 1970 and after 2106 have hours, days and months, too.
             .with_setting("enable_extended_results_for_datetime_functions", "1")
+            // What a statement learns of a part's rows, it uses on the same parts, though they be merged meanwhile.
+            .with_setting("enable_shared_storage_snapshot_in_query", "1")
             .with_setting("max_memory_usage", bytes.to_string())
             // Large groupings go to disk well before the limit: slower, but they end.
             .with_setting("max_bytes_before_external_group_by", (bytes / 3 * 2).to_string())
@@ -52,8 +54,7 @@ impl Database {
             .await?;
         let nearly_merged = apart.is_some_and(|rows| rows <= MOST_APART);
         let sql = conditional(sql, |condition| (condition == "nearly_merged").then_some(nearly_merged));
-        // A part must not be merged away between two readings of one statement.
-        Ok(self.query(&sql).with_setting("enable_shared_storage_snapshot_in_query", "1"))
+        Ok(self.query(&sql))
     }
 
     /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.

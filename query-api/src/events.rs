@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{Ask, Basis};
 use crate::cursor::Cursor;
-use crate::database::Database;
+use crate::database::{Database, conditional};
 use crate::error::Error;
 use crate::params::{Filter, Params, PathId, filtered, limit};
 use crate::values::{Id, Json, Time};
@@ -129,12 +129,13 @@ pub async fn list(
     let list = EventsParams { cursor: None, limit: None, ..params.clone() };
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
-        let (sql, start) = match params.order {
-            ListOrder::Newest => (include_str!("events/list_newest.sql"), Cursor::LAST),
-            ListOrder::Oldest => (include_str!("events/list_oldest.sql"), Cursor::FIRST),
-        };
+        let newest = params.order == ListOrder::Newest;
+        let sql = conditional(include_str!("events/list.sql"), |condition| {
+            (condition == "newest").then_some(newest)
+        });
+        let start = if newest { Cursor::LAST } else { Cursor::FIRST };
         let read = async |filter: &Filter| -> Result<Vec<Event>, Error> {
-            let query = after(filter.bind(database.query(sql)), after_row, start)
+            let query = after(filter.bind(database.query(&sql)), after_row, start)
                 .param("session_id", &session_id)
                 .param("limit", limit + 1);
             Ok(query.fetch_all().await?)

@@ -44,7 +44,7 @@ async fn large_parts_of_the_first_version_are_migrated() {
              AND table = '{table}' AND name = '{projection}' AND active"
         )
     };
-    for (table, projection) in [("ledger", "positions"), ("ledger", "by_event"), ("events", "by_feature")] {
+    for (table, projection) in [("ledger", "positions"), ("ledger", "by_event"), ("events", "listed")] {
         while number(&built(table, projection)).await == 0 {
             let failed = number(
                 "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''",

@@ -1,0 +1,25 @@
+-- The projection `listed` knows where the rows of the page are: in which part, and at which place there.
+SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
+    schema_version, nullIf(traceparent, '') AS traceparent
+FROM events
+WHERE (_part, _part_offset) IN
+(
+    SELECT _part, _part_offset
+    FROM events
+    WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
+        AND timestamp <= {after_time:DateTime64(6, 'UTC')} -- IF newest
+        AND timestamp >= {after_time:DateTime64(6, 'UTC')} -- IF NOT newest
+        AND ({start:Bool} OR (timestamp, partition, offset)
+            < -- IF newest
+            > -- IF NOT newest
+            ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64}))
+        AND ({app:String} = '' OR app = {app:String})
+        AND ({category:String} = '' OR category = {category:String})
+        AND ({name:String} = '' OR name = {name:String})
+        AND ({session_id:String} = '' OR session_id = toUUIDOrZero({session_id:String}))
+    ORDER BY timestamp DESC, partition DESC, offset DESC -- IF newest
+    ORDER BY timestamp, partition, offset -- IF NOT newest
+    LIMIT {limit:UInt32}
+)
+ORDER BY timestamp DESC, partition DESC, offset DESC -- IF newest
+ORDER BY timestamp, partition, offset -- IF NOT newest
