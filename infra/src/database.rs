@@ -50,7 +50,14 @@ fn cluster_name(text: &str) -> Result<String, String> {
 impl ClickHouseConfig {
     /// A client without a database of its own: statements name theirs.
     pub fn client(&self) -> Client {
-        Client::default().with_url(&self.url).with_user(&self.user).with_password(&self.password)
+        let client =
+            Client::default().with_url(&self.url).with_user(&self.user).with_password(&self.password);
+        match self.cluster {
+            // A table in a subquery means the shard's own: sharded by session, what belongs together is there. By
+            // default ClickHouse refuses such subqueries once there are two shards.
+            Some(_) => client.with_setting("distributed_product_mode", "local"),
+            None => client,
+        }
     }
 
     /// The database of a generation, e.g. `eye_g1`.

@@ -3,7 +3,8 @@
     clickhouse_cluster.py LIBCHDB ZOOKEEPER_PORT DIRECTORY < statements (one JSON string a line)
 
 Prints one JSON line a statement: {"rows": ...} or {"error": ...}. The engine is one server of one shard, named
-`eye`. It has no worker for ON CLUSTER, so the caller leaves that out.
+`eye`; in the cluster `two` it stands for both shards, so that every row is read twice. It has no worker for ON CLUSTER,
+so the caller leaves that out.
 """
 
 import ctypes
@@ -15,8 +16,14 @@ CONFIG = """<clickhouse>
   <zookeeper><node><host>127.0.0.1</host><port>{port}</port></node></zookeeper>
   <macros><shard>1</shard><replica>a</replica></macros>
   <tcp_port>9000</tcp_port>
-  <remote_servers><eye><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></eye></remote_servers>
+  <remote_servers>
+    <eye>{shard}</eye>
+    <two>{shard}{shard}</two>
+  </remote_servers>
 </clickhouse>"""
+
+
+SHARD = "<shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard>"
 
 
 class Engine:
@@ -59,7 +66,7 @@ class Engine:
 def main():
     library, port, directory = sys.argv[1:]
     config = pathlib.Path(directory) / "config.xml"
-    config.write_text(CONFIG.format(port=port))
+    config.write_text(CONFIG.format(port=port, shard=SHARD))
     engine = Engine(library, f"--path={directory}/data", f"--config-file={config}")
     for line in sys.stdin:
         print(json.dumps(engine.query(json.loads(line))), flush=True)

@@ -72,12 +72,15 @@ class Engine:
         command = [sys.executable, program, tools.engine(), str(zookeeper), directory]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def query(self, sql):
+    def answer(self, sql):
         self.process.stdin.write(json.dumps(sql) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line, f"the engine died of: {sql}"
-        answer = json.loads(line)
+        return json.loads(line)
+
+    def query(self, sql):
+        answer = self.answer(sql)
         assert "error" not in answer, f"{answer['error']}\n{sql}"
         return answer["rows"]
 
@@ -126,22 +129,66 @@ def test_the_tables_of_a_cluster_come_into_being(engine, ddl):
     assert engine.query("SELECT generation FROM eye.generation") == [[1]]
 
 
-def test_one_insert_reaches_every_target_over_distributed_tables(engine):
-    """The same statements with plain engines below the distributed tables, which can be written here."""
-    for statement in rendered("--clickhouse-cluster", "eye", "--clickhouse-database", "plain"):
-        statement = statement.replace(ON_CLUSTER, "")
+def create_plain(engine, cluster, database):
+    """The same statements with plain engines below the distributed tables, which can be written here; a thousand rows."""
+    for statement in rendered("--clickhouse-cluster", cluster, "--clickhouse-database", database):
+        statement = statement.replace(f" ON CLUSTER '{cluster}'", "")
         engine.query(re.sub(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^)]*)\)", r"\1(\2)", statement))
     engine.query(
-        "INSERT INTO plain_g1.landing SELECT 1 + if(number % 2, 2, 4) AS targets, number % 4 AS partition, number AS offset, "
+        f"INSERT INTO {database}_g1.landing SELECT 1 + if(number % 2, 2, 4) AS targets, number % 4 AS partition, number AS offset, "
         "if(number % 2, 'accepted', 'rejected') AS verdict, generateUUIDv4(number), generateUUIDv4(number + 1), 'demo', 'c', 'n', '{}', "
         "now64(6), NULL, now64(6), now64(3), 1, 0, [], 0, '', '' FROM numbers(1000) "
         "SETTINGS distributed_foreground_insert = 1"
     )
+
+
+def test_one_insert_reaches_every_target_over_distributed_tables(engine):
+    create_plain(engine, "eye", "plain")
     assert engine.query("SELECT count(), uniqExact(offset) FROM plain.ledger") == [[1000, 1000]]
     assert engine.query("SELECT count() FROM plain.events") == [[500]]
     assert engine.query("SELECT count() FROM plain.rejections") == [[500]]
     assert engine.query("SELECT max(version) FROM plain_g1.migrations")[0][0] > 0
     assert engine.query("SELECT sum(position) FROM plain.positions") == [[997 + 998 + 999 + 1000]]
+
+
+# What the services ask that reads one sharded table for rows of another, or of itself.
+STATEMENTS = [
+    "query-api/src/events/list.sql",
+    "query-api/src/events/fate.sql",
+    "query-api/src/operations/live.sql",
+    "projector/src/sequences/recompute.sql",
+    "projector/src/usage/count.sql",
+]
+PARAMETERS = {
+    **{"from": "1900-01-01", "to": "2299-12-31", "after_time": "2299-12-31", "after_partition": 0, "after_offset": 0},
+    **{"start": 1, "limit": 10, "app": "", "category": "", "name": "", "session_id": "", "run": 1, "threads": 1},
+    **{"event_id": "00000000-0000-0000-0000-000000000000", "everything": 0},
+    **{"partitions": "[1,2]", "starts": "[0,0]", "ends": "[500,500]"},
+}
+
+
+@pytest.mark.parametrize("file", STATEMENTS)
+def test_statements_with_subqueries_run_on_several_shards(engine, file):
+    if not engine.query("SELECT 1 FROM system.databases WHERE name = 'two_g1'"):
+        create_plain(engine, "two", "two")
+        engine.query("INSERT INTO two_g1.features SELECT 1, 'c', 'n'")
+    sql = (tools.ROOT / file).read_text()
+    sql = sql.replace("{touched}", (tools.ROOT / "projector/src/sequences/touched.sql").read_text())
+    sql = re.sub(".*-- IF NOT newest\n", "", sql)
+    engine.query("USE two_g1")
+    for name, value in PARAMETERS.items():
+        engine.query(f"SET param_{name} = '{value}'")
+    engine.query("SET distributed_foreground_insert = 1")
+    # As ClickHouse is, and as the services ask it.
+    engine.query("SET distributed_product_mode = 'deny'")
+    assert "Double-distributed" in engine.answer(sql)["error"]
+    engine.query("SET distributed_product_mode = 'local'")
+    rows = engine.query(sql)
+    if file.endswith("list.sql"):
+        assert len(rows) == 10
+    if file.endswith("recompute.sql"):
+        # The accepted events of partition 1 below 500, each in a session of its own, read twice here.
+        assert engine.query("SELECT count() / 2, sum(length(features)) / 4 FROM sequences") == [[125, 125]]
 
 
 def test_one_server_gets_plain_tables():

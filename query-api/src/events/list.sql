@@ -23,3 +23,5 @@ WHERE (_part, _part_offset) IN
 )
 ORDER BY timestamp DESC, partition DESC, offset DESC -- IF newest
 ORDER BY timestamp, partition, offset -- IF NOT newest
+-- On a cluster each shard finds a page of its own.
+LIMIT {limit:UInt32}
