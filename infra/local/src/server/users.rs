@@ -99,9 +99,12 @@ impl Users {
                 memory = limits.memory,
             ));
         }
+        // Data of this size are in the page cache. ClickHouse's own choice tries that first and hands the rest to other
+        // threads; a file system in memory can't be tried so, and every read would go to another thread.
+        let reads = "<local_filesystem_read_method>pread</local_filesystem_read_method>";
         let names: Vec<&str> = self.users.iter().map(|user| user.name.as_str()).collect();
         format!(
-            "<clickhouse><profiles><default/>{profiles}</profiles><roles>{roles}</roles>\
+            "<clickhouse><profiles><default>{reads}</default>{profiles}</profiles><roles>{roles}</roles>\
              <users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile>\
              <quota>default</quota><grants><query>GRANT {}</query></grants></default></users>\
              <quotas><default/></quotas></clickhouse>",
