@@ -39,7 +39,7 @@ pub struct FunnelBody {
     /// Features that end an attempt when they occur after its step 1.
     #[serde(default)]
     pub exclude: Vec<FeatureName>,
-    /// Also how long the quickest attempts took, which costs about twice as much.
+    /// Also how long the quickest attempts took, which costs two to three times as much.
     #[serde(default)]
     pub shortest: bool,
     pub from: Option<Time>,
