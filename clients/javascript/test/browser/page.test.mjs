@@ -1,5 +1,7 @@
 // A real browser against the real gateway: what a page records arrives, also when the page ends.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
 import { pipeline, timeline } from "../pipeline.mjs";
@@ -103,6 +105,30 @@ test("what a page recorded last arrives when its tab is closed", async () => {
   const id = await session(context);
   assert.equal((await timeline(id, 2)).length, 2);
   await context.close();
+});
+
+test("what waits for the gateway's permission when the tab is closed arrives", async () => {
+  // Requests that ask first (CORS) get no answer, all others go through.
+  const silent = createServer(async (request, response) => {
+    if (request.method === "OPTIONS") return;
+    const body = Buffer.concat(await request.toArray());
+    const headers = { "Content-Type": request.headers["content-type"], "Origin": request.headers.origin };
+    response.end(await (await fetch(url + request.url, { method: "POST", headers, body })).text());
+  });
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const asked = once(silent, "request");
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(address("/", { url: `http://127.0.0.1:${silent.address().port}` }));
+  await asked;
+  await page.evaluate(() => document.querySelector("#bubble").click());
+  const id = await session(context);
+  await page.close({ runBeforeUnload: true });
+  assert.equal((await timeline(id, 2)).length, 2);
+  await context.close();
+  silent.closeAllConnections();
+  silent.close();
 });
 
 test("a page that can't reach the gateway keeps its events for the next page, exactly once", async () => {

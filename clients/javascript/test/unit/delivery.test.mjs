@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { Eye as BrowserEye } from "../../dist/index.js";
 import { Eye as NodeEye } from "../../dist/node.js";
@@ -275,6 +276,30 @@ for (const [kind, Eye] of [
     });
   });
 }
+
+test("what is on the wire when a page ends is handed to the browser, too", async () => {
+  const gateway = await Gateway.start();
+  gateway.faults = [hang];
+  const eye = new BrowserEye({ url: gateway.url, key: "k", flushInterval: 5 });
+  const sent = eye.track(randomUUID(), "test", "event", {});
+  while (!gateway.requests.length) await sleep(1);
+  const waiting = eye.track(randomUUID(), "test", "event", {});
+  const bodies = [];
+  const navigator = { sendBeacon: (_, body) => bodies.push(body) };
+  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+  eye.beacon();
+  delete globalThis.navigator;
+  const handed = JSON.parse(await bodies[0].text());
+  assert.deepEqual(
+    handed.map((event) => event.event_id),
+    [sent, waiting],
+  );
+  // Its request may still be answered.
+  assert.deepEqual([eye.stats().beaconed, eye.stats().waiting], [1, 1]);
+  balance(eye.stats());
+  gateway.close();
+  await eye.close(1);
+});
 
 describe("a Node process", () => {
   const run = (url, code) =>
