@@ -36,14 +36,15 @@ use crate::retention;
 use crate::settle::{Announced, Healed, settle};
 use crate::work::{Work, backoff};
 
-/// Records between two looks at everything else.
+/// Records between two looks at everything else, and their bytes: so far the memory of chunks can exceed its bound.
 const BATCH: usize = 1000;
+const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
 const LONGEST_POLL: Duration = Duration::from_millis(20);
 /// Nothing new for so long: the last chunk's commit is closed, so that no intent stays open.
 const IDLE: Duration = Duration::from_secs(1);
 /// So long a stop waits for inserts that are under way. Their intents stay open if it is too short.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Loop {
     work: Arc<Work>,
@@ -119,19 +120,21 @@ impl Loop {
     fn read(&mut self) -> Result<()> {
         let judge = self.work.judge.load();
         let mut wait = self.longest_wait(Instant::now());
+        let mut bytes = 0;
         for _ in 0..BATCH {
             let Some(polled) = self.consumer.poll(wait) else { break };
             wait = Duration::ZERO;
             match polled {
                 Ok(message) => {
                     let record = log::record(&message);
+                    bytes += record.value.map_or(0, <[u8]>::len);
                     let Some(Slot { state: State::Running(partition), .. }) =
                         self.slots.get_mut(&record.partition)
                     else {
                         continue;
                     };
                     partition.record(&judge, record, Instant::now());
-                    if partition.is_full() {
+                    if partition.is_full() || bytes > BATCH_BYTES {
                         break;
                     }
                 }

@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::ProjectorConfig;
-use crate::consume::Loop;
+use crate::consume::{DRAIN, Loop};
 use crate::metrics::Metrics;
 use crate::work::Work;
 use crate::{audit, disks, erase, http, log, retention, sequences, usage};
@@ -25,6 +25,8 @@ use crate::{audit, disks, erase, http, log, retention, sequences, usage};
 const GENERATION: Duration = Duration::from_secs(2);
 /// Between two looks at where the log ends: for the lag, and for markers that no record follows.
 const LOG_ENDS: Duration = Duration::from_secs(1);
+/// So long a stop waits for the loop, which may hang in a call to a broker that does not answer.
+const STOP: Duration = DRAIN.saturating_add(Duration::from_secs(2));
 
 /// Projects until `shutdown`, then inserts what was read and leaves the group.
 ///
@@ -141,21 +143,26 @@ pub(crate) async fn project(
         // Partition 0 is one projector's.
         usage::run(work.tables.bound(), move || work.confirmed().contains_key(&0))
     });
-    let result = tokio::select! {
-        () = end => {
-            stop.store(true, Ordering::Relaxed);
-            (&mut end_of_loop).await
-        }
-        result = &mut end_of_loop => result,
+    let ended = tokio::select! {
+        () = end => None,
+        ended = &mut end_of_loop => Some(ended),
     };
-    watching.abort();
-    auditing.abort();
-    erasing.abort();
-    expiring.abort();
-    measuring.abort();
-    sequencing.abort();
-    counting.abort();
-    result.context("the loop's thread died")?.map_err(Into::into)
+    for task in [watching, auditing, erasing, expiring, measuring, sequencing, counting] {
+        task.abort();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let ended = match ended {
+        Some(ended) => ended,
+        None => match timeout(STOP, end_of_loop).await {
+            Ok(ended) => ended,
+            // Its thread goes with the process. What it announced, the next owner verifies, as after a kill.
+            Err(_) => {
+                tracing::warn!("the brokers don't answer: stopped without a last commit");
+                return Ok(());
+            }
+        },
+    };
+    ended.context("the loop's thread died")?.map_err(Into::into)
 }
 
 /// Asks where the log ends, and reads the event types and applications again on SIGHUP.

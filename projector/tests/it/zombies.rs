@@ -225,6 +225,26 @@ async fn clickhouse_and_the_broker_are_killed() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
+/// librdkafka waits for ever for the answer to a commit: without a bound of ours it would be a SIGKILL that ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_does_not_keep_a_projector_from_stopping() {
+    let stack = Stack::start(StackOptions::default()).await.unwrap();
+    let bed = Bed::on(Arc::new(stack), &[]).await;
+    let running = bed.projector().await;
+    bed.send_events(20).await;
+    bed.verdicts(20).await;
+    // Soon enough: the commit that closes the chunk waits for a second without records.
+    bed.stack.kafka.process.pause();
+    tokio::time::timeout(Duration::from_secs(60), running.stop()).await.expect("it stops");
+    bed.stack.kafka.process.resume();
+    bed.send_events(20).await;
+    let running = bed.projector().await;
+    bed.settled(40).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(40, 40), (40, 40), (0, 0)]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_memory_no_room_and_still_no_stall() {
     let bed = Bed::new(&["--chunk-memory", "1", "--chunk-rows", "7", "--chunk-bytes", "2000"]).await;
