@@ -4,7 +4,9 @@
 --
 -- A session's newest row is the one with most events. FINAL finds it by comparing all rows with each other; while
 -- nearly all of them are in one part (`nearly_merged`), it costs a quarter to look up what sessions the other parts hold,
--- and to leave their older rows out, each by its part and place there.
+-- and to leave out all but the newest of their rows. A row is known by its place (hash of its part's name, plus its
+-- offset there); events and place are put into one number, which groups and sorts in half the time of a tuple; and sessions
+-- are looked up by a hash of four bytes first, in half the time of sixteen: who is found by mistake is alone in its group.
 WITH
     {from:DateTime64(6, 'UTC')} AS since,
     {to:DateTime64(6, 'UTC')} AS until,
@@ -15,13 +17,14 @@ WITH
         WHERE ({category:String} = '' OR category = {category:String})
             AND ({name:String} = '' OR name = {name:String})
     ) AS wanted,
-    (SELECT groupArray(part) FROM (SELECT _part AS part FROM sequences GROUP BY part ORDER BY count() DESC)) AS parts, -- IF nearly_merged
+    (SELECT _part FROM sequences GROUP BY _part ORDER BY count() DESC LIMIT 1) AS largest, -- IF nearly_merged
     older AS -- IF nearly_merged
     ( -- IF nearly_merged
-        SELECT arrayJoin(arrayPopFront(arrayReverseSort(groupArray((events, -- IF nearly_merged
-            bitShiftLeft(toUInt64(transform(_part, parts, arrayEnumerate(parts), 0)), 40) + _part_offset))))).2 -- IF nearly_merged
+        SELECT toUInt64(arrayJoin(arrayPopFront(arrayReverseSort(groupArray( -- IF nearly_merged
+            bitShiftLeft(toUInt128(events), 64) + (cityHash64(_part) + _part_offset)))))) -- IF nearly_merged
         FROM sequences -- IF nearly_merged
-        PREWHERE session_id IN (SELECT session_id FROM sequences WHERE _part != parts[1]) -- IF nearly_merged
+        PREWHERE toUInt32(cityHash64(session_id)) IN -- IF nearly_merged
+            (SELECT toUInt32(cityHash64(session_id)) FROM sequences WHERE _part != largest) -- IF nearly_merged
         GROUP BY session_id -- IF nearly_merged
     ), -- IF nearly_merged
     selected AS
@@ -34,5 +37,5 @@ WITH
                 AND ({app:String} = '' OR app = {app:String}) AND has(wanted, feature), times, features, apps)) AS at
         FROM sequences FINAL -- IF NOT nearly_merged
         FROM sequences -- IF nearly_merged
-        PREWHERE bitShiftLeft(toUInt64(transform(_part, parts, arrayEnumerate(parts), 0)), 40) + _part_offset NOT IN older -- IF nearly_merged
+        PREWHERE cityHash64(_part) + _part_offset NOT IN older -- IF nearly_merged
     )
