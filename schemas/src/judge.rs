@@ -214,7 +214,13 @@ impl Judge {
         let (ahead, tolerance) = (timestamp - judgement.received_at, self.settings.future_tolerance_us);
         if ahead > tolerance {
             let (ahead, tolerance) = (ahead as f64 / 1e6, tolerance as f64 / 1e6);
-            let message = format_args!("{ahead} s later than its receipt; at most {tolerance} s are allowed");
+            // A clock that is wrong by years is not wrong by a number of ten digits.
+            let ahead = if ahead < 172_800.0 {
+                format!("{ahead} s")
+            } else {
+                format!("{} days", (ahead / 86_400.0).floor())
+            };
+            let message = format_args!("{ahead} later than its receipt; at most {tolerance} s are allowed");
             reasons.add(FutureTimestamp, "/timestamp", message);
         }
     }
