@@ -98,6 +98,17 @@ describe('Problems', () => {
     await page.close()
   })
 
+  test('the list says that a record has more faults than the one it names', async () => {
+    const both = { ...wrong, event_id: randomUUID(), timestamp: '2199-01-01 00:00:00' }
+    await send([both])
+    const { partition, offset, reasons } = await eventually('a verdict', () => api(`/v1/events/${both.event_id}`).catch(() => null), (fate) => fate !== null)
+    assert.deepEqual(reasons.map(({ code }: { code: string }) => code).sort(), ['data_invalid', 'future_timestamp'])
+    assert.match(reasons.find(({ code }: { code: string }) => code === 'future_timestamp').message, /^[0-9]+ days later than its receipt/)
+    const page = await Console.open(browser, 'problems')
+    await page.page.locator(`tr[data-place="${partition}:${offset}"]`).getByText('; and 1 fault more').waitFor()
+    await page.close()
+  })
+
   test('bytes that are not text are shown as what they are, with the reason at the first of them', async () => {
     const bytes = [Buffer.from('{"name":"ü\\u0000\u0000'), Buffer.from([0xff, 0xfe]), Buffer.from('\u202e", "data": "')]
     const sent = Buffer.concat([...bytes, Buffer.from([0xe2, 0x82]), Buffer.from('\ufffd"}')])

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks'
 import * as api from '../../api'
 import type { Rejection } from '../../api'
 import { useAnswer } from '../../ask'
-import { second } from '../../format'
+import { plural, second } from '../../format'
 import { setParams, useRoute } from '../../router'
 import type { Scope } from '../../scope'
 import * as sql from '../../sql'
@@ -85,6 +85,7 @@ function Records({ rejections }: { rejections: Rejection[] }) {
                     ))}{' '}
                     <span class="muted">
                       {record.reasons[0]?.pointer && <code>{record.reasons[0].pointer}</code>} {record.reasons[0]?.message}
+                      {record.reasons_total > 1 && `; and ${plural(record.reasons_total - 1, 'fault')} more`}
                     </span>
                   </td>
                   <td>{record.name || record.category ? <FeatureName feature={record} link={false} /> : <span class="muted">–</span>}</td>
