@@ -163,14 +163,17 @@ pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
     let serving = database::serving(clickhouse).await?;
     println!("{:>10} {:>14} {:>14} {:>14}", "generation", "offsets", "accepted", "rejected");
     for generation in database::generations(clickhouse).await? {
-        let totals = totals(&Tables::new(clickhouse, generation, "")).await.unwrap_or_default();
-        println!(
-            "{generation:>10} {:>14} {:>14} {:>14}{}",
-            totals.iter().map(|row| row.ledger_rows).sum::<u64>(),
-            totals.iter().map(|row| row.accepted).sum::<u64>(),
-            totals.iter().map(|row| row.rejected).sum::<u64>(),
-            if Some(generation) == serving { "  serves" } else { "" }
-        );
+        let serves = if Some(generation) == serving { "  serves" } else { "" };
+        match totals(&Tables::new(clickhouse, generation, "")).await {
+            Ok(totals) => println!(
+                "{generation:>10} {:>14} {:>14} {:>14}{serves}",
+                totals.iter().map(|row| row.ledger_rows).sum::<u64>(),
+                totals.iter().map(|row| row.accepted).sum::<u64>(),
+                totals.iter().map(|row| row.rejected).sum::<u64>(),
+            ),
+            // As one whose building ended before it had its tables.
+            Err(error) => println!("{generation:>10} can't be read: {error}{serves}"),
+        }
     }
     Ok(())
 }

@@ -122,6 +122,8 @@ async fn a_second_generation_is_equal_row_for_row_and_then_serves() {
         .unwrap();
     let (equal, said) = bed.verb(&["compare", "1", "2"]).await;
     assert!(!equal && said.contains("they differ at [2]"), "{said}");
+    bed.execute(&format!("CREATE DATABASE {}", bed.config.clickhouse.generation(3))).await;
     let (dropped, said) = bed.verb(&["generations", "--drop", "1"]).await;
     assert!(dropped && said.contains("serves") && !said.contains("\n         1 "), "{said}");
+    assert!(said.contains("\n         3 can't be read: "), "one without tables has no counts: {said}");
 }
