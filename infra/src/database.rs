@@ -7,10 +7,16 @@
 
 mod cluster;
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use clickhouse::Client;
 use include_dir::{Dir, include_dir};
+use tokio::time::timeout;
+
+/// What takes milliseconds is waited for so long.
+const SMALL: Duration = Duration::from_secs(10);
 
 /// The DDL: `NNNN_*.sql` for a generation, `views/*.sql` for what readers see (with the rights of who made
 /// them, so that an analyst needs none on a generation). One statement a file,
@@ -176,21 +182,28 @@ pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Stri
 /// The generation that the views show, if there is one yet.
 ///
 /// # Errors
-/// ClickHouse out of reach.
+/// ClickHouse out of reach, or no answer of it within ten seconds: it may hang with its connections open.
 pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
     let client = config.client();
-    let known: u64 = client
-        .query("SELECT count() FROM system.tables WHERE database = {views:String} AND name = 'generation'")
-        .param("views", &config.database)
-        .fetch_one()
-        .await
-        .with_context(|| format!("ClickHouse at {}", config.url))?;
-    if known == 0 {
-        return Ok(None);
-    }
-    Ok(Some(
-        client.query(&format!("SELECT generation FROM {}.generation", config.database)).fetch_one().await?,
-    ))
+    let asked = async {
+        let known: u64 = client
+            .query(
+                "SELECT count() FROM system.tables WHERE database = {views:String} AND name = 'generation'",
+            )
+            .param("views", &config.database)
+            .fetch_one()
+            .await?;
+        if known == 0 {
+            return Ok(None);
+        }
+        client
+            .query(&format!("SELECT generation FROM {}.generation", config.database))
+            .fetch_one()
+            .await
+            .map(Some)
+    };
+    let answer = timeout(SMALL, asked).await.unwrap_or(Err(clickhouse::error::Error::TimedOut));
+    answer.with_context(|| format!("ClickHouse at {}", config.url))
 }
 
 /// All generations that exist, oldest first.

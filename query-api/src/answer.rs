@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Database, SMALL, within};
 use crate::error::Error;
 use crate::service::App;
 use crate::values::Time;
@@ -117,9 +117,10 @@ impl Ask {
         basis: Basis,
         question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
     ) -> Result<Response, Error> {
+        let patience = self.app.config.limits.patience();
         match self.fresh(basis).await? {
             Ok(fresh) => {
-                let body = question(&fresh.database, &fresh.as_of).await?;
+                let body = within(patience, question(&fresh.database, &fresh.as_of)).await?;
                 Ok(fresh.frame(body))
             }
             Err(unchanged) => Ok(unchanged),
@@ -132,8 +133,9 @@ impl Ask {
         basis: Basis,
         question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
     ) -> Result<Response, Error> {
-        let as_of = AsOf::read(&self.database, basis).await?;
-        let body = question(&self.database, &as_of).await?;
+        let as_of = within(SMALL, AsOf::read(&self.database, basis)).await?;
+        let patience = self.app.config.limits.patience();
+        let body = within(patience, question(&self.database, &as_of)).await?;
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         Ok((headers, Json(Answer { body, as_of: &as_of })).into_response())
     }
@@ -146,8 +148,10 @@ impl Ask {
             changed: u64,
         }
         let revision = self.database.small(include_str!("answer/revision.sql"));
-        let (as_of, revision): (AsOf, Revision) =
-            tokio::try_join!(AsOf::read(&self.database, basis), async { Ok(revision.fetch_one().await?) })?;
+        let (as_of, revision): (AsOf, Revision) = within(SMALL, async {
+            tokio::try_join!(AsOf::read(&self.database, basis), async { Ok(revision.fetch_one().await?) })
+        })
+        .await?;
         let mut key = self.key;
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());

@@ -8,6 +8,8 @@ use infra::database::ClickHouseConfig;
 use infra::kafka::KafkaConfig;
 use infra::telemetry::TelemetryConfig;
 
+use crate::database::SMALL;
+
 /// Answers questions about use and order from the tables of The Eye, and serves the console.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "query-api", version, about)]
@@ -48,6 +50,13 @@ pub struct Limits {
     /// Questions under way at once; more are told to come back.
     #[arg(long = "query-concurrency", env = "EYE_QUERY_CONCURRENCY", default_value_t = 32)]
     pub concurrency: usize,
+}
+
+impl Limits {
+    /// How long an answer is waited for: a question is one statement, or two, and a little around them.
+    pub(crate) fn patience(&self) -> Duration {
+        self.time * 2 + SMALL
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

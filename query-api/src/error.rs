@@ -74,12 +74,14 @@ impl Error {
                 "there are no tables to read yet: run `projector migrate` and start the projector",
             )
             .retry_after(2),
-            Self::Database(clickhouse::error::Error::Network(_)) => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "database_unreachable",
-                "ClickHouse does not answer: try again in a few seconds",
-            )
-            .retry_after(2),
+            Self::Database(clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut) => {
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "database_unreachable",
+                    "ClickHouse does not answer: try again in a few seconds",
+                )
+                .retry_after(2)
+            }
             Self::Database(_) => Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "database",

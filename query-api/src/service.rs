@@ -19,12 +19,15 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 
 use crate::config::Config;
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::operations::{Live, Log};
 use crate::readers::Readers;
 use crate::{console, docs};
+
+/// Who asks whether we are ready does not wait for long.
+const READY: Duration = Duration::from_secs(2);
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -191,11 +194,13 @@ async fn guard(State(app): State<App>, route: MatchedPath, request: Request, nex
 /// Whether questions can be answered now.
 async fn ready(State(app): State<App>) -> Response {
     let answered = match app.database() {
-        Ok(database) => database.query("SELECT 1").fetch_one::<u8>().await.map(|_| ()).map_err(Error::from),
+        Ok(database) => {
+            within(READY, async { Ok(database.query("SELECT 1").fetch_one::<u8>().await?) }).await
+        }
         Err(error) => Err(error),
     };
     match answered {
-        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Ok(_) => (StatusCode::OK, "ready\n").into_response(),
         Err(Error::NotReady) => Error::NotReady.into_response(),
         Err(error) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", format!("{error}")).into_response()

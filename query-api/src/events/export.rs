@@ -1,11 +1,15 @@
 //! All of a list, streamed from ClickHouse's own formats: never in memory as a whole.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use clickhouse::query::BytesCursor;
 use futures::stream;
 
 use crate::answer::{Ask, Basis};
+use crate::database::{SMALL, within};
 use crate::error::Error;
 use crate::params::Filter;
 
@@ -23,6 +27,9 @@ const FORMATS: [Format; 3] = [
     Format { media_type: "text/csv", format: "CSVWithNames", file_name: "events.csv" },
     Format { media_type: "application/vnd.apache.parquet", format: "Parquet", file_name: "events.parquet" },
 ];
+
+/// An export may take so long, while its reader takes what it gets.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// What the asker accepts; none: a page of JSON.
 pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
@@ -56,12 +63,12 @@ pub(super) async fn stream(
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")
         // The reader sets the pace: only a page of a list must be quick.
-        .with_setting("max_execution_time", "600");
+        .with_setting("max_execution_time", LONGEST.as_secs().to_string());
     let mut cursor = query.fetch_bytes(format.format)?;
     // The first piece before the status line, so that what fails at once is still a problem.
-    let first = cursor.next().await?;
+    let first = piece(&mut cursor).await?;
     let rest = stream::try_unfold(cursor, |mut cursor| async move {
-        Ok::<_, Error>(cursor.next().await?.map(|bytes| (bytes, cursor)))
+        Ok::<_, Error>(piece(&mut cursor).await?.map(|bytes| (bytes, cursor)))
     });
     let body = Body::from_stream(futures::StreamExt::chain(stream::iter(first.map(Ok)), rest));
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{}\"", format.file_name));
@@ -71,4 +78,8 @@ pub(super) async fn stream(
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }
     Ok(response)
+}
+
+async fn piece(cursor: &mut BytesCursor) -> Result<Option<Bytes>, Error> {
+    within(LONGEST + SMALL, async { Ok(cursor.next().await?) }).await
 }

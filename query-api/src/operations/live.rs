@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Basis};
-use crate::database::Database;
+use crate::database::{Database, SMALL, within};
 use crate::error::Error;
 use crate::events::{NoParams, Reason};
 use crate::params::Params;
@@ -96,7 +96,7 @@ impl Live {
                 };
                 Ok::<_, Error>((as_of, news, left_out))
             };
-            match looked.await {
+            match within(SMALL, looked).await {
                 Ok((as_of, news, left_out)) => {
                     let moved = seen.as_ref() != Some(&as_of.positions);
                     seen = Some(as_of.positions.clone());

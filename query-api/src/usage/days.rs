@@ -5,7 +5,7 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 
 use crate::answer::{AsOf, Basis};
-use crate::database::Database;
+use crate::database::{Database, SMALL, within};
 use crate::error::Error;
 use crate::params::Filter;
 use crate::values::Time;
@@ -35,10 +35,8 @@ impl Days {
         if !from.is_midnight() || !to.is_midnight() {
             return Ok(None);
         }
-        let epoch: Option<Epoch> = database
-            .small("SELECT runs, partitions, positions, log_time FROM usage_epoch")
-            .fetch_optional()
-            .await?;
+        let epoch = database.small("SELECT runs, partitions, positions, log_time FROM usage_epoch");
+        let epoch: Option<Epoch> = within(SMALL, async { Ok(epoch.fetch_optional().await?) }).await?;
         Ok(epoch.map(|epoch| Self {
             as_of: AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),

@@ -1,7 +1,9 @@
 //! Parameters, pages, streams, caching, limits and keys.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use local_stack::{ClickHouseAlone, StackOptions};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -403,4 +405,30 @@ async fn an_open_stream_shows_what_comes_from_then_on() {
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), shown).await.expect("the event is shown");
     }
+}
+
+/// A host that is gone without a word looks like this, too: connections stay open and nothing comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_is_not_waited_for_for_ever() {
+    let engine = ClickHouseAlone::start(StackOptions::default()).await.unwrap();
+    let world = World::with(|config| config.clickhouse.url = engine.url()).await;
+    world.get("/v1/features").await;
+    engine.process.pause();
+    let json = "application/json";
+    let questions = [
+        ("/v1/features", json, "database_unreachable"),
+        ("/v1/features?from=2025-01-01T00:00:01Z", json, "database_unreachable"),
+        ("/v1/order/transitions", json, "database_unreachable"),
+        ("/v1/audit", json, "database_unreachable"),
+        ("/v1/events", "application/x-ndjson", "database_unreachable"),
+        ("/readyz", json, "not_ready"),
+    ];
+    let answers = questions.map(async |(path, accept, code)| {
+        let request = world.request(path).header("accept", accept).timeout(Duration::from_secs(60));
+        let (status, found, _) = world.problem(request).await;
+        assert_eq!((status, &*found), (503, code), "{path}");
+    });
+    futures::future::join_all(answers).await;
+    engine.process.resume();
+    world.get("/v1/features").await;
 }
