@@ -21,8 +21,8 @@ const KNOWN: f64 = 16.0;
 /// close). The record that waits longest waits for the whole age, so freshness asks for a small age and
 /// the number of inserts for a long cycle: `age = 500 ms - mean gap` is the smallest that keeps the mean
 /// cycle at 500 ms. With 100 events a second over 16 partitions the mean gap is 160 ms, the age 340 ms.
-/// After a gap of more than a second the chunk closes after `quick`; in the mean it counts as a second, so that
-/// a long silence does not take the age from what follows it.
+/// After a gap of more than a second the chunk closes after `quick`; in the mean no gap counts for more than a cycle, so
+/// that silence does not take the age from what follows it for long.
 #[derive(Debug)]
 pub(crate) struct Pace {
     quick: Duration,
@@ -54,7 +54,7 @@ impl Pace {
     /// A chunk that was opened at `opened` closes now.
     pub(crate) fn closed(&mut self, opened: Instant, now: Instant) {
         if let Some(close) = self.last_close {
-            let gap = opened.saturating_duration_since(close).min(SILENCE);
+            let gap = opened.saturating_duration_since(close).min(CYCLE);
             self.cycles = CYCLES.min(self.cycles + 1.0);
             self.mean_gap += (gap.as_secs_f64() * 1000.0 - self.mean_gap) / self.cycles;
         }
@@ -66,55 +66,66 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Records at random times (exponential gaps) for ten minutes: inserts a second, and the largest age.
-    fn simulate(records_per_second: f64) -> (f64, Duration) {
+    /// Records at random times (exponential gaps) for ten minutes: when each chunk closes, and its age.
+    fn simulate(records_per_second: impl Fn(Duration) -> f64) -> Vec<(Duration, Duration)> {
         let start = Instant::now();
         let end = start + Duration::from_secs(600);
         let mut pace = Pace::new(Duration::from_millis(20));
         let mut random = 42u64;
         let mut now = start;
         let mut opened = None;
-        let (mut inserts, mut longest) = (0, Duration::ZERO);
+        let mut inserts = Vec::new();
         while now < end {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-            let next = now + Duration::from_secs_f64(-uniform.ln() / records_per_second);
+            let next = now + Duration::from_secs_f64(-uniform.ln() / records_per_second(now - start));
             if let Some(first) = opened {
                 let due = pace.due(first, false);
                 if due <= next {
                     pace.closed(first, due);
-                    inserts += 1;
-                    // The mean has settled after a minute.
-                    if now > start + Duration::from_secs(60) {
-                        longest = longest.max(due - first);
-                    }
+                    inserts.push((due - start, due - first));
                     opened = None;
                 }
             }
             now = next;
             opened.get_or_insert(now);
         }
-        (f64::from(inserts) / 600.0, longest)
+        inserts
+    }
+
+    /// The largest age once the mean has settled.
+    fn longest(records_per_second: f64) -> Duration {
+        let settled = Duration::from_secs(60);
+        let inserts = simulate(|_| records_per_second);
+        inserts.into_iter().filter(|(at, _)| *at > settled).map(|(_, age)| age).max().unwrap()
     }
 
     #[test]
     fn two_inserts_a_second_at_most_whatever_the_rate() {
         for rate in [0.05, 0.5, 1.0, 2.0, 6.25, 20.0, 62.5, 1000.0] {
-            let (inserts, _) = simulate(rate);
+            let inserts = simulate(|_| rate).len() as f64 / 600.0;
             assert!(inserts <= 2.04, "{rate} records/s: {inserts} inserts/s");
         }
     }
 
     #[test]
+    fn a_partition_that_was_nearly_silent_and_wakes_does_not_insert_without_end() {
+        let wakes = Duration::from_secs(500);
+        let inserts = simulate(|at| if at < wakes { 0.1 } else { 100.0 });
+        let since = |seconds| {
+            inserts.iter().filter(|(at, _)| *at > wakes && *at < wakes + Duration::from_secs(seconds)).count()
+        };
+        assert!(since(5) <= 60 && since(30) <= 180, "{} in 5 s, {} in 30 s", since(5), since(30));
+    }
+
+    #[test]
     fn a_hundred_events_a_second_over_sixteen_partitions_wait_less_than_380_ms() {
-        let (inserts, longest) = simulate(100.0 / 16.0);
-        assert!(longest < Duration::from_millis(380), "{longest:?} at {inserts} inserts/s");
+        assert!(longest(100.0 / 16.0) < Duration::from_millis(380), "{:?}", longest(100.0 / 16.0));
     }
 
     #[test]
     fn pauses_of_more_than_a_second_shorten_the_age_too() {
-        let (inserts, longest) = simulate(3.0);
-        assert!(longest < Duration::from_millis(280), "{longest:?} at {inserts} inserts/s");
+        assert!(longest(3.0) < Duration::from_millis(280), "{:?}", longest(3.0));
     }
 
     #[test]
