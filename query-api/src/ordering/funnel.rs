@@ -121,7 +121,7 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 walking: body.shortest
                     || !exclude.is_empty()
                     || (body.window.is_some() && body.start == Start::Any),
-                excluding: !exclude.is_empty(),
+                choosing: !exclude.is_empty() || (body.shortest && body.start == Start::First),
                 shortest: body.shortest,
             };
             let reached: Reached = question(database, &filter, &form.sql())
@@ -130,7 +130,6 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 .param("exclude", exclude)
                 .param("window", window)
                 .param("start", word(body.start))
-                .param("shortest", body.shortest)
                 .fetch_one()
                 .await?;
             let steps = body.steps.iter().enumerate().map(|(place, step)| {
@@ -156,7 +155,8 @@ struct Form {
     steps: usize,
     /// Whether other starts than a session's first one can matter.
     walking: bool,
-    excluding: bool,
+    /// Whether the walk must choose among the occurrences of step 1: for exclusions, or as only the first one counts.
+    choosing: bool,
     shortest: bool,
 }
 
@@ -164,7 +164,7 @@ impl Form {
     fn sql(self) -> String {
         let holds = |condition: &str| match condition {
             "walking" => Some(self.walking),
-            "excluding" => Some(self.excluding),
+            "choosing" => Some(self.choosing),
             "shortest" => Some(self.shortest),
             _ => None,
         };
@@ -238,12 +238,12 @@ mod tests {
     fn a_statement_has_all_its_parts() {
         for steps in 1..=MAX_STEPS {
             for choice in 0..8 {
-                let [walking, excluding, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
-                let sql = Form { steps, walking, excluding, shortest }.sql();
+                let [walking, choosing, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
+                let sql = Form { steps, walking, choosing, shortest }.sql();
                 assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
                 assert_eq!(sql.matches(" AS starts_").count(), if walking { steps } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");
-                assert_eq!(sql.matches(" AS broken").count(), usize::from(excluding), "{sql}");
+                assert_eq!(sql.matches(" AS broken").count(), usize::from(walking && choosing), "{sql}");
             }
         }
     }

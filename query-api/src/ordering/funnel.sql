@@ -33,17 +33,17 @@
             arraySlice(rest_$before, if(found_$this = 0, behind, found_$this + 1)) AS rest_$this
         FROM chained_$before
     )
--- ### once
+-- ### once IF walking
     , chained AS
     (
         SELECT
             *,
-            hasAny(arraySlice(ids, place_1, greatest(0, «place_$this») - place_1 + 1), excluded) AS broken, -- IF excluding
-            NOT broken AND -- IF excluding
-            NOT {shortest:Bool} AND ({start:String} = 'first' OR and(1, «time_$this <= window»)) AS sure
+            hasAny(arraySlice(ids, place_1, greatest(0, «place_$this») - place_1 + 1), excluded) AS broken, -- IF choosing
+            NOT broken AND -- IF choosing
+            false AND -- IF shortest
+            ({start:String} = 'first' OR and(1, «time_$this <= window»)) AS sure
         FROM chained_$last
     )
--- ### once IF walking
 -- The walk along the steps, all starts at once. After step j, `starts` holds at each event that can be
 -- step j the latest time that its step 1 can have had (if any start keeps the window, the latest does),
 -- else `none`; at an excluded event `barrier`, over which no start is carried. An event is step j if it is
@@ -74,15 +74,15 @@
         SELECT
             *,
             -- Every occurrence of step 1, or only the first one.
-            arrayMap((id, time) -> if(id = steps[1], time, none), events, times) AS starts_1, -- IF NOT excluding
-            arrayMap((id, time, nth) -> multiIf( -- IF excluding
-                id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none), -- IF excluding
-                events, times, arrayCumSum(id -> id = steps[1], events)) AS starts_1, -- IF excluding
+            arrayMap((id, time) -> if(id = steps[1], time, none), events, times) AS starts_1, -- IF NOT choosing
+            arrayMap((id, time, nth) -> multiIf( -- IF choosing
+                id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none), -- IF choosing
+                events, times, arrayCumSum(id -> id = steps[1], events)) AS starts_1, -- IF choosing
             arrayFilter(start -> start > barrier, starts_1) AS start_times,
-            arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), starts_1) AS start_places, -- IF excluding
+            arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), starts_1) AS start_places, -- IF choosing
             -- The place of the last excluded event up to here.
-            arrayFill(place -> place != 0, -- IF excluding
-                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF excluding
+            arrayFill(place -> place != 0, -- IF choosing
+                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF choosing
             toInt64(0) AS quickest_1, -- IF shortest
             if(place_1 = 0, never, 0) AS walk_1
         FROM relevant
@@ -94,18 +94,18 @@
             *,
             arrayFill(start -> start != none, starts_$before) AS filled_$this,
             if(steps[$this] = steps[$before], arrayPopBack(arrayPushFront(filled_$this, none)), filled_$this) AS carried_$this,
-            arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this) AS starts_$this, -- IF NOT excluding
-            arrayMap((id, earlier) -> multiIf( -- IF excluding
-                id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), -- IF excluding
-                events, carried_$this) AS starts_$this, -- IF excluding
+            arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this) AS starts_$this, -- IF NOT choosing
+            arrayMap((id, earlier) -> multiIf( -- IF choosing
+                id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), -- IF choosing
+                events, carried_$this) AS starts_$this, -- IF choosing
             -- The first event that completes the step within the window; 0 if none does.
             arrayFirstIndex((start, time) -> start > barrier AND time <= start + window, starts_$this, times) AS completes_$this,
             times[completes_$this] AS completed_$this,
             -- From the first start that completes it: the earliest one that is still in the window then.
-            arrayFirst(time -> time >= completed_$this - window, start_times) AS first_$this, -- IF NOT excluding
-            barriers[completes_$this] AS barrier_$this, -- IF excluding
-            arrayFirst((time, place) -> time >= completed_$this - window AND place > barrier_$this, -- IF excluding
-                start_times, start_places) AS first_$this, -- IF excluding
+            arrayFirst(time -> time >= completed_$this - window, start_times) AS first_$this, -- IF NOT choosing
+            barriers[completes_$this] AS barrier_$this, -- IF choosing
+            arrayFirst((time, place) -> time >= completed_$this - window AND place > barrier_$this, -- IF choosing
+                start_times, start_places) AS first_$this, -- IF choosing
             arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts_$this, times) AS quickest_$this, -- IF shortest
             if(completes_$this = 0, never, completed_$this - first_$this) AS walk_$this
         FROM walked_$before
@@ -118,7 +118,7 @@
             «if(time_$this <= window, time_$this, never) AS took_$this» -- IF NOT walking
             , «quickest_$this» -- IF shortest
         FROM walked_$last -- IF walking
-        FROM chained -- IF NOT walking
+        FROM chained_$last -- IF NOT walking
     )
 SELECT
     [«countIf(took_$this >= 0)»] AS sessions,

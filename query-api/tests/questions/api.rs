@@ -432,3 +432,41 @@ async fn a_database_that_hangs_is_not_waited_for_for_ever() {
     engine.process.resume();
     world.get("/v1/features").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_first_start_counts_if_asked_for_also_with_the_shortest_times() {
+    let mut world = World::new().await;
+    // `search` is what `event` makes of 1 and 2, `home` of 3.
+    let events =
+        [(1, 0), (2, 100), (3, 130)].map(|(n, at)| Sent { time: START + at * SECOND, ..event(1, n) });
+    world.append(&events, 10).await;
+    world.refresh().await;
+    let steps = ["search", "home"].map(|name| json!({"category": "browse", "name": name}));
+    for (window, sessions, median) in [("60s", 0, Value::Null), ("1h", 1, json!(130_000.0))] {
+        let body = json!({"steps": steps, "start": "first", "shortest": true, "window": window});
+        let last = world.post("/v1/order/funnel", &body).await["steps"][1].clone();
+        let found = [&last["sessions"], &last["median_time_ms"], &last["median_shortest_ms"]];
+        assert_eq!(found, [&json!(sessions), &median, &median], "within {window}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_right_after_events_were_erased() {
+    let mut world = World::new().await;
+    let events: Vec<Sent> = (0..3000).map(|n| event(1 + n as u128 % 7, n)).collect();
+    world.append(&events, 500).await;
+    let erase = world
+        .tables
+        .query("ALTER TABLE events DELETE WHERE session_id = '00000000-0000-0000-0000-000000000003'");
+    erase.with_setting("mutations_sync", "2").execute().await.unwrap();
+    for path in ["/v1/events?limit=1000", "/v1/events?limit=1000&category=browse&name=home"] {
+        let expected: BTreeSet<i64> =
+            (0..3000).filter(|n| n % 7 != 2 && (n % 3 == 0 || !path.contains("home"))).collect();
+        let found = numbers(&pages(&world, path, None).await);
+        assert_eq!(
+            (found.len(), found.into_iter().collect::<BTreeSet<_>>()),
+            (expected.len(), expected),
+            "{path}"
+        );
+    }
+}
