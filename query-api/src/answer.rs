@@ -51,7 +51,8 @@ impl AsOf {
             Basis::Sequences => include_str!("answer/sequences.sql"),
             Basis::Days(as_of) => return Ok(as_of),
         };
-        let rows: Vec<Position> = database.small(sql).fetch_all().await?;
+        let rows = database.small(sql);
+        let rows: Vec<Position> = within(SMALL, async { Ok(rows.fetch_all().await?) }).await?;
         Ok(Self {
             time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
             positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
@@ -127,15 +128,14 @@ impl Ask {
         }
     }
 
-    /// Runs `question` in any case: its answer rests on more than the tables.
+    /// Runs `question` in any case: its answer rests on more than the tables. How long it takes is its own care.
     pub async fn always<T: Serialize>(
         self,
         basis: Basis,
         question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
     ) -> Result<Response, Error> {
-        let as_of = within(SMALL, AsOf::read(&self.database, basis)).await?;
-        let patience = self.app.config.limits.patience();
-        let body = within(patience, question(&self.database, &as_of)).await?;
+        let as_of = AsOf::read(&self.database, basis).await?;
+        let body = question(&self.database, &as_of).await?;
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         Ok((headers, Json(Answer { body, as_of: &as_of })).into_response())
     }
@@ -148,10 +148,9 @@ impl Ask {
             changed: u64,
         }
         let revision = self.database.small(include_str!("answer/revision.sql"));
-        let (as_of, revision): (AsOf, Revision) = within(SMALL, async {
-            tokio::try_join!(AsOf::read(&self.database, basis), async { Ok(revision.fetch_one().await?) })
-        })
-        .await?;
+        let revision = within(SMALL, async { Ok(revision.fetch_one().await?) });
+        let (as_of, revision): (AsOf, Revision) =
+            tokio::try_join!(AsOf::read(&self.database, basis), revision)?;
         let mut key = self.key;
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());

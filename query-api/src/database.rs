@@ -8,7 +8,7 @@ use clickhouse::query::Query;
 use crate::config::Limits;
 use crate::error::Error;
 
-/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: their session ids are held in memory.
+/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: they are grouped in memory.
 const MOST_APART: i64 = 500_000;
 
 /// What takes milliseconds is waited for so long.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Ask, Basis};
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::error::Error;
 use crate::events::NoParams;
 use crate::params::Params;
@@ -83,13 +83,19 @@ struct VerdictCount {
 #[utoipa::path(get, path = "/v1/audit", tag = "Operations", responses((status = 200, body = Audit)))]
 pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let log = ask.app.log.clone();
+    let patience = ask.app.config.limits.patience();
     // The log's end is not in the ETag: an unchanged ledger may have fallen behind.
     ask.always(Basis::Log, async |database, _| {
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
-        let counts: Vec<VerdictCount> = database.query(include_str!("verdicts.sql")).fetch_all().await?;
-        let rows: Vec<(u16, u64, u64, u64)> = database.query(include_str!("tables.sql")).fetch_all().await?;
-        let due: Vec<(u16, u64, u64, u64)> = database.query(include_str!("due.sql")).fetch_all().await?;
+        let counts = database.query(include_str!("verdicts.sql"));
+        let counts: Vec<VerdictCount> = within(patience, async { Ok(counts.fetch_all().await?) }).await?;
+        type Counts = Vec<(u16, u64, u64, u64)>;
+        let (rows, due): (Counts, Counts) = within(patience, async {
+            let rows = database.query(include_str!("tables.sql")).fetch_all().await?;
+            Ok((rows, database.query(include_str!("due.sql")).fetch_all().await?))
+        })
+        .await?;
         let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
         for partition in bounds
             .keys()
@@ -107,7 +113,8 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
                 rows.iter().find(|row| row.0 == *partition).copied().unwrap_or_default();
             (audit.events, audit.rejections, audit.erasures) = (events, rejections, erasures);
             let due = due.iter().find(|row| row.0 == *partition).copied();
-            account(database, audit, &counts, due, bounds.get(partition).copied()).await?;
+            let bounds = bounds.get(partition).copied();
+            within(patience, account(database, audit, &counts, due, bounds)).await?;
         }
         let mut verdicts = Verdicts::default();
         for partition in partitions.values() {
