@@ -36,7 +36,7 @@ use crate::retention;
 use crate::settle::{Announced, Healed, settle};
 use crate::work::{Work, backoff};
 
-/// Records between two looks at everything else, and their bytes: so far the memory of chunks can exceed its bound.
+/// Records between two looks at everything else, and their bytes: by so much, and a record, the chunks can exceed their memory.
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
