@@ -184,18 +184,20 @@ export class Eye {
   }
 
   /**
-   * The page ends: hand what has no receipt to the browser, which sends it without us. Also what is on the wire: a
-   * request that still waits for the gateway's permission (CORS) may end with its page. Then, and with a spool, where
-   * the events stay until some page has their receipts, two copies arrive: the second is known by its id.
+   * The page ends: hand what has no receipt to the browser, which sends it without us, 64 KiB at most. First what was
+   * never sent, then what is on the wire: a request that still waits for the gateway's permission (CORS) may end with
+   * its page. Then, and with a spool, where the events stay until some page has their receipts, two copies arrive: the
+   * second is known by its id.
    */
   beacon(): void {
     const sending = new Set(this.#queue.slice(0, this.#sending));
-    const rest = [...this.#queue];
+    const rest = [...this.#queue.slice(this.#sending), ...sending];
     while (rest.length) {
       const batch = rest.splice(0, this.#batchLength(rest));
       // Plain text needs no permission of the gateway's first, for which there is no time left.
       const body = new Blob([toBody(batch)], { type: "text/plain" });
-      if (!navigator.sendBeacon(`${this.#url}?key=${encodeURIComponent(this.#key)}`, body)) return;
+      // One that is too large for what is left of the 64 KiB; the next may be smaller.
+      if (!navigator.sendBeacon(`${this.#url}?key=${encodeURIComponent(this.#key)}`, body)) continue;
       if (!this.#spool) {
         const handed = new Set(batch.filter((event) => !sending.has(event)));
         this.#queue = this.#queue.filter((event) => !handed.has(event));

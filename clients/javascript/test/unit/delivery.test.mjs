@@ -292,12 +292,32 @@ test("what is on the wire when a page ends is handed to the browser, too", async
   const handed = JSON.parse(await bodies[0].text());
   assert.deepEqual(
     handed.map((event) => event.event_id),
-    [sent, waiting],
+    [waiting, sent],
   );
   // Its request may still be answered.
   assert.deepEqual([eye.stats().beaconed, eye.stats().waiting], [1, 1]);
   balance(eye.stats());
   gateway.close();
+  await eye.close(1);
+});
+
+test("an event that the browser has no room for does not keep back those behind it", async () => {
+  const eye = new BrowserEye({ url: "http://127.0.0.1:1", key: "k", flushInterval: 60_000, batchEvents: 1 });
+  const [sent, , small] = [10, 900, 10].map((length) =>
+    eye.track(randomUUID(), "test", "event", { text: "x".repeat(length) }),
+  );
+  let room = 800;
+  const bodies = [];
+  const sendBeacon = (_, body) => body.size <= room && ((room -= body.size), bodies.push(body), true);
+  Object.defineProperty(globalThis, "navigator", { value: { sendBeacon }, configurable: true });
+  eye.beacon();
+  delete globalThis.navigator;
+  const handed = await Promise.all(bodies.map(async (body) => JSON.parse(await body.text())));
+  assert.deepEqual(
+    handed.flat().map((event) => event.event_id),
+    [small, sent],
+  );
+  assert.deepEqual([eye.stats().beaconed, eye.stats().waiting], [1, 2]);
   await eye.close(1);
 });
 
