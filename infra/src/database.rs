@@ -16,7 +16,7 @@ use include_dir::{Dir, include_dir};
 use tokio::time::timeout;
 
 /// What takes milliseconds is waited for so long.
-const SMALL: Duration = Duration::from_secs(10);
+pub const SMALL: Duration = Duration::from_secs(10);
 
 /// The DDL: `NNNN_*.sql` for a generation, `views/*.sql` for what readers see (with the rights of who made
 /// them, so that an analyst needs none on a generation). One statement a file,
@@ -202,8 +202,19 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
             .await
             .map(Some)
     };
-    let answer = timeout(SMALL, asked).await.unwrap_or(Err(clickhouse::error::Error::TimedOut));
-    answer.with_context(|| format!("ClickHouse at {}", config.url))
+    within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))
+}
+
+/// `work` on a ClickHouse that may hang, or be gone without a word, with its connections open: its own limits of time
+/// are no bound then. Keep `limit` above them.
+///
+/// # Errors
+/// Those of `work`, and [`clickhouse::error::Error::TimedOut`].
+pub async fn within<T, E: From<clickhouse::error::Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(clickhouse::error::Error::TimedOut.into()))
 }
 
 /// All generations that exist, oldest first.

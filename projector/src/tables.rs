@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::{Client, Compression, Row};
-use infra::database::ClickHouseConfig;
+use infra::database::{ClickHouseConfig, within};
 use serde::Deserialize;
 
 use crate::erasures::Hash;
@@ -133,7 +133,7 @@ impl Tables {
             .param("to", range.end)
             .fetch_bytes("RowBinary")?;
         let mut rest = Vec::new();
-        while let Some(piece) = within(ANSWER, async { Ok(cursor.next().await?) }).await? {
+        while let Some(piece) = within(ANSWER, cursor.next()).await? {
             rest.extend_from_slice(&piece);
             let (rows, _) = rest.as_chunks::<WIDTH>();
             rows.iter().for_each(&mut row);
@@ -150,14 +150,14 @@ impl Tables {
     pub(crate) async fn extent(&self, partition: i32) -> Result<Extent> {
         let sql = include_str!("tables/extent.sql").replace("{database}", &self.database);
         let query = self.client.query(&sql).param("partition", partition);
-        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+        Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// The first offset at or after `from` that the ledger lacks.
     pub(crate) async fn first_gap(&self, partition: i32, from: u64) -> Result<u64> {
         let sql = include_str!("tables/first_gap.sql").replace("{database}", &self.database);
         let query = self.client.query(&sql).param("partition", partition).param("from", from);
-        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+        Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// The log time of the last row before `offset`, the largest until there; 0 if there is none.
@@ -166,7 +166,7 @@ impl Tables {
                    WHERE partition = {partition:UInt16} AND offset = {offset:UInt64}";
         let query = self.client.query(&sql.replace("{database}", &self.database));
         let query = query.param("partition", partition).param("offset", offset.saturating_sub(1));
-        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+        Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// Deletes the rows of `range` from one target, and waits until they are gone.
@@ -201,21 +201,21 @@ impl Tables {
             .param("partition", partition)
             .param("kept_from", horizon.kept_from)
             .param("expired_to", horizon.expired_to);
-        within(ANSWER, async { Ok(insert.execute().await?) }).await
+        Ok(within(ANSWER, insert.execute()).await?)
     }
 
     /// Changes what is there already, and waits until it is done.
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
         let sql = format!("ALTER TABLE {} {mutation}", self.config.mutable(&self.database, table));
         let alter = self.client.query(&sql).with_setting("mutations_sync", "2");
-        within(MUTATION, async { Ok(alter.execute().await?) }).await
+        Ok(within(MUTATION, alter.execute()).await?)
     }
 
     /// How many mutations are at work.
     pub(crate) async fn mutations(&self) -> Result<u64> {
         let sql = "SELECT count() FROM system.mutations WHERE database = {database:String} AND NOT is_done";
         let query = self.client.query(sql).param("database", &self.database);
-        within(ANSWER, async { Ok(query.fetch_one().await?) }).await
+        Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// The sessions that are to be erased, by what is in the tables.
@@ -233,7 +233,7 @@ impl Tables {
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
         let query = self.client.query(&sql.replace("{database}", &self.database));
-        within(MUTATION, async { Ok(query.fetch_all().await?) }).await
+        Ok(within(MUTATION, query.fetch_all()).await?)
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -244,11 +244,6 @@ impl Tables {
     pub(crate) fn bound(&self) -> Client {
         self.client.clone().with_database(&self.database)
     }
-}
-
-/// A ClickHouse that hangs must not hold up a partition for ever.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(clickhouse::error::Error::TimedOut.into()))
 }
 
 #[cfg(test)]

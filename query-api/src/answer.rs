@@ -8,11 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clickhouse::Row;
+use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::database::{Database, SMALL, within};
+use crate::database::Database;
 use crate::error::Error;
 use crate::service::App;
 use crate::values::Time;
@@ -52,7 +53,7 @@ impl AsOf {
             Basis::Days(as_of) => return Ok(as_of),
         };
         let rows = database.small(sql);
-        let rows: Vec<Position> = within(SMALL, async { Ok(rows.fetch_all().await?) }).await?;
+        let rows: Vec<Position> = within(SMALL, rows.fetch_all()).await?;
         Ok(Self {
             time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
             positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
@@ -148,7 +149,7 @@ impl Ask {
             changed: u64,
         }
         let revision = self.database.small(include_str!("answer/revision.sql"));
-        let revision = within(SMALL, async { Ok(revision.fetch_one().await?) });
+        let revision = async { Ok(within(SMALL, revision.fetch_one()).await?) };
         let (as_of, revision): (AsOf, Revision) =
             tokio::try_join!(AsOf::read(&self.database, basis), revision)?;
         let mut key = self.key;

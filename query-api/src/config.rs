@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use infra::database::ClickHouseConfig;
+use infra::database::{ClickHouseConfig, SMALL};
 use infra::kafka::KafkaConfig;
 use infra::telemetry::TelemetryConfig;
-
-use crate::database::SMALL;
 
 /// Answers questions about use and order from the tables of The Eye, and serves the console.
 #[derive(Debug, Clone, Parser)]

@@ -1,7 +1,5 @@
 //! The serving generation, as questions see it: read only, within limits.
 
-use std::time::Duration;
-
 use clickhouse::Client;
 use clickhouse::query::Query;
 
@@ -10,19 +8,6 @@ use crate::error::Error;
 
 /// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: they are grouped in memory.
 const MOST_APART: i64 = 500_000;
-
-/// What takes milliseconds is waited for so long.
-pub(crate) const SMALL: Duration = Duration::from_secs(10);
-
-/// `work` on ClickHouse, which may hang, or be gone without a word, with its connections open: its own limits of time
-/// are no bound then. Keep `limit` above them.
-pub(crate) async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let ended = tokio::time::timeout(limit, work).await;
-    ended.unwrap_or(Err(Error::Database(clickhouse::error::Error::TimedOut)))
-}
 
 /// One generation. Statements name its tables without a database.
 #[derive(Debug, Clone)]

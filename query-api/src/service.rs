@@ -12,14 +12,14 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use infra::database;
+use infra::database::{self, within};
 use infra::http::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 
 use crate::config::Config;
-use crate::database::{Database, within};
+use crate::database::Database;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::operations::{Live, Log};
@@ -195,7 +195,7 @@ async fn guard(State(app): State<App>, route: MatchedPath, request: Request, nex
 async fn ready(State(app): State<App>) -> Response {
     let answered = match app.database() {
         Ok(database) => {
-            within(READY, async { Ok(database.query("SELECT 1").fetch_one::<u8>().await?) }).await
+            within(READY, database.query("SELECT 1").fetch_one::<u8>()).await.map_err(Error::from)
         }
         Err(error) => Err(error),
     };

@@ -7,9 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use clickhouse::query::BytesCursor;
 use futures::stream;
+use infra::database::{SMALL, within};
 
 use crate::answer::{Ask, Basis};
-use crate::database::{SMALL, within};
 use crate::error::Error;
 use crate::params::Filter;
 
@@ -81,5 +81,5 @@ pub(super) async fn stream(
 }
 
 async fn piece(cursor: &mut BytesCursor) -> Result<Option<Bytes>, Error> {
-    within(LONGEST + SMALL, async { Ok(cursor.next().await?) }).await
+    Ok(within(LONGEST + SMALL, cursor.next()).await?)
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use clickhouse::Row;
+use infra::database::within;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Ask, Basis};
-use crate::database::{Database, within};
+use crate::database::Database;
 use crate::error::Error;
 use crate::events::NoParams;
 use crate::params::Params;
@@ -88,14 +89,12 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
     ask.always(Basis::Log, async |database, _| {
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
-        let counts = database.query(include_str!("verdicts.sql"));
-        let counts: Vec<VerdictCount> = within(patience, async { Ok(counts.fetch_all().await?) }).await?;
-        type Counts = Vec<(u16, u64, u64, u64)>;
-        let (rows, due): (Counts, Counts) = within(patience, async {
-            let rows = database.query(include_str!("tables.sql")).fetch_all().await?;
-            Ok((rows, database.query(include_str!("due.sql")).fetch_all().await?))
-        })
-        .await?;
+        let counts: Vec<VerdictCount> =
+            within(patience, database.query(include_str!("verdicts.sql")).fetch_all()).await?;
+        let rows: Vec<(u16, u64, u64, u64)> =
+            within(patience, database.query(include_str!("tables.sql")).fetch_all()).await?;
+        let due: Vec<(u16, u64, u64, u64)> =
+            within(patience, database.query(include_str!("due.sql")).fetch_all()).await?;
         let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
         for partition in bounds
             .keys()

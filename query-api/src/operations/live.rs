@@ -13,6 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use clickhouse::Row;
 use futures::stream;
+use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Sender};
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Basis};
-use crate::database::{Database, SMALL, within};
+use crate::database::Database;
 use crate::error::Error;
 use crate::events::{NoParams, Reason};
 use crate::params::Params;

@@ -2,10 +2,11 @@
 
 use clickhouse::Row;
 use clickhouse::query::Query;
+use infra::database::{SMALL, within};
 use serde::Deserialize;
 
 use crate::answer::{AsOf, Basis};
-use crate::database::{Database, SMALL, within};
+use crate::database::Database;
 use crate::error::Error;
 use crate::params::Filter;
 use crate::values::Time;
@@ -36,7 +37,7 @@ impl Days {
             return Ok(None);
         }
         let epoch = database.small("SELECT runs, partitions, positions, log_time FROM usage_epoch");
-        let epoch: Option<Epoch> = within(SMALL, async { Ok(epoch.fetch_optional().await?) }).await?;
+        let epoch: Option<Epoch> = within(SMALL, epoch.fetch_optional()).await?;
         Ok(epoch.map(|epoch| Self {
             as_of: AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
