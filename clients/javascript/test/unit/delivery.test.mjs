@@ -277,6 +277,17 @@ for (const [kind, Eye] of [
   });
 }
 
+/** Ends the page, whose browser takes `room` bytes; the ids of the events that it was handed, in order. */
+async function endPage(eye, room) {
+  const bodies = [];
+  const sendBeacon = (_, body) => body.size <= room && ((room -= body.size), bodies.push(body), true);
+  Object.defineProperty(globalThis, "navigator", { value: { sendBeacon }, configurable: true });
+  eye.beacon();
+  delete globalThis.navigator;
+  const handed = await Promise.all(bodies.map(async (body) => JSON.parse(await body.text())));
+  return handed.flat().map((event) => event.event_id);
+}
+
 test("what is on the wire when a page ends is handed to the browser, too", async () => {
   const gateway = await Gateway.start();
   gateway.faults = [hang];
@@ -284,16 +295,7 @@ test("what is on the wire when a page ends is handed to the browser, too", async
   const sent = eye.track(randomUUID(), "test", "event", {});
   while (!gateway.requests.length) await sleep(1);
   const waiting = eye.track(randomUUID(), "test", "event", {});
-  const bodies = [];
-  const navigator = { sendBeacon: (_, body) => bodies.push(body) };
-  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
-  eye.beacon();
-  delete globalThis.navigator;
-  const handed = JSON.parse(await bodies[0].text());
-  assert.deepEqual(
-    handed.map((event) => event.event_id),
-    [waiting, sent],
-  );
+  assert.deepEqual(await endPage(eye, 65_536), [waiting, sent]);
   // Its request may still be answered.
   assert.deepEqual([eye.stats().beaconed, eye.stats().waiting], [1, 1]);
   balance(eye.stats());
@@ -306,17 +308,7 @@ test("an event that the browser has no room for does not keep back those behind 
   const [sent, , small] = [10, 900, 10].map((length) =>
     eye.track(randomUUID(), "test", "event", { text: "x".repeat(length) }),
   );
-  let room = 800;
-  const bodies = [];
-  const sendBeacon = (_, body) => body.size <= room && ((room -= body.size), bodies.push(body), true);
-  Object.defineProperty(globalThis, "navigator", { value: { sendBeacon }, configurable: true });
-  eye.beacon();
-  delete globalThis.navigator;
-  const handed = await Promise.all(bodies.map(async (body) => JSON.parse(await body.text())));
-  assert.deepEqual(
-    handed.flat().map((event) => event.event_id),
-    [small, sent],
-  );
+  assert.deepEqual(await endPage(eye, 800), [small, sent]);
   assert.deepEqual([eye.stats().beaconed, eye.stats().waiting], [1, 2]);
   await eye.close(1);
 });
