@@ -66,10 +66,10 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Records at random times (exponential gaps) for ten minutes: when each chunk closes, and its age.
-    fn simulate(records_per_second: impl Fn(Duration) -> f64) -> Vec<(Duration, Duration)> {
+    /// Records at random times (exponential gaps): when each chunk closes, and its age.
+    fn simulate(seconds: u64, records_per_second: impl Fn(Duration) -> f64) -> Vec<(Duration, Duration)> {
         let start = Instant::now();
-        let end = start + Duration::from_secs(600);
+        let end = start + Duration::from_secs(seconds);
         let mut pace = Pace::new(Duration::from_millis(20));
         let mut random = 42u64;
         let mut now = start;
@@ -96,22 +96,23 @@ mod tests {
     /// The largest age once the mean has settled.
     fn longest(records_per_second: f64) -> Duration {
         let settled = Duration::from_secs(60);
-        let inserts = simulate(|_| records_per_second);
+        let inserts = simulate(600, |_| records_per_second);
         inserts.into_iter().filter(|(at, _)| *at > settled).map(|(_, age)| age).max().unwrap()
     }
 
     #[test]
     fn two_inserts_a_second_at_most_whatever_the_rate() {
         for rate in [0.05, 0.5, 1.0, 2.0, 6.25, 20.0, 62.5, 1000.0] {
-            let inserts = simulate(|_| rate).len() as f64 / 600.0;
+            let inserts = simulate(600, |_| rate).len() as f64 / 600.0;
             assert!(inserts <= 2.04, "{rate} records/s: {inserts} inserts/s");
         }
     }
 
     #[test]
     fn a_partition_that_was_nearly_silent_and_wakes_does_not_insert_without_end() {
-        let wakes = Duration::from_secs(500);
-        let inserts = simulate(|at| if at < wakes { 0.1 } else { 100.0 });
+        // Long enough that the mean knows nothing but silence.
+        let wakes = Duration::from_secs(3600);
+        let inserts = simulate(3660, |at| if at < wakes { 0.1 } else { 100.0 });
         let since = |seconds| {
             inserts.iter().filter(|(at, _)| *at > wakes && *at < wakes + Duration::from_secs(seconds)).count()
         };
