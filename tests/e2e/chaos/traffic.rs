@@ -1,5 +1,8 @@
-//! Events by HTTP and straight to Kafka: 5 % repeated, 5 % malformed. Senders insist until acknowledged. Now and
-//! then a session is erased, and goes on as if it were not.
+//! Events by HTTP and straight to Kafka: 5 % repeated, 5 % invalid, 5 % of the records malformed. Senders insist
+//! until acknowledged. Now and then a session is erased, and goes on as if it were not.
+//!
+//! What is sent is random, but how often something goes wrong in it is counted: however few events the faults
+//! let through, each kind is among them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ pub(crate) struct Acknowledged {
 #[derive(Default)]
 pub(crate) struct Traffic {
     pub receipts: Vec<Acknowledged>,
+    /// Batches by HTTP, or records straight to Kafka.
+    requests: u64,
     /// Requests that were not answered with 202 and sent again.
     pub refusals: u64,
     pub erased: BTreeSet<Uuid>,
@@ -29,24 +34,34 @@ struct Sender {
     random: fastrand::Rng,
     sessions: Vec<Uuid>,
     sent: Vec<(Uuid, Uuid, String)>,
+    /// Events made, repeated ones too.
+    made: usize,
 }
+
+/// Each sender makes at least so many events, also when the faults are over before.
+const LEAST: usize = 100;
 
 impl Sender {
     fn new(mut random: fastrand::Rng) -> Self {
         let sessions = (0..50).map(|_| Uuid::from_u128(random.u128(..))).collect();
-        Self { random, sessions, sent: Vec::new() }
+        Self { random, sessions, sent: Vec::new(), made: 0 }
+    }
+
+    fn goes_on(&self, enough: &AtomicBool) -> bool {
+        self.made < LEAST || !enough.load(Ordering::Relaxed)
     }
 
     /// (event id, session id, JSON)
     fn next(&mut self) -> (Uuid, Uuid, String) {
-        if !self.sent.is_empty() && self.random.u8(..100) < 5 {
+        self.made += 1;
+        if self.made % 20 == 0 {
             return self.sent[self.random.usize(..self.sent.len())].clone();
         }
         let (event_id, session) =
             (Uuid::from_u128(self.random.u128(..)), self.sessions[self.random.usize(..self.sessions.len())]);
         let (name, path) = match self.random.u8(..100) {
-            0..5 => ("pageview", "7".to_string()),
-            5..50 => ("pageview", format!(r#""/{}""#, self.random.u8(..20))),
+            _ if self.made % 20 == 10 => ("pageview", "7".to_string()),
+            0..45 => ("pageview", format!(r#""/{}""#, self.random.u8(..20))),
             _ => ("cta click", r#""/", "element": "chat bubble""#.to_string()),
         };
         let second = self.random.u32(..60);
@@ -59,10 +74,11 @@ impl Sender {
 }
 
 impl Traffic {
-    /// A fifth of the sessions at most.
+    /// After every fiftieth request, one of at most ten sessions, of which the log has an event.
     async fn erase(&mut self, pipeline: &Pipeline, sender: &mut Sender) {
-        if sender.random.u8(..100) < 2 {
-            let session = sender.sessions[sender.random.usize(..sender.sessions.len() / 5)];
+        self.requests += 1;
+        if self.requests % 50 == 10 {
+            let (_, session, _) = sender.sent[sender.random.usize(..sender.sent.len().min(10))];
             let place = pipeline.erase(session).await;
             self.erased.insert(session);
             self.receipts.push(Acknowledged { place, event_id: None });
@@ -77,7 +93,7 @@ pub(crate) async fn by_http(
 ) -> Traffic {
     let mut sender = Sender::new(random);
     let mut traffic = Traffic::default();
-    while !enough.load(Ordering::Relaxed) {
+    while sender.goes_on(&enough) {
         let size = sender.random.usize(1..20);
         let batch: Vec<(Uuid, Uuid, String)> = (0..size).map(|_| sender.next()).collect();
         let body = batch.iter().map(|(.., event)| event.as_str()).collect::<Vec<_>>().join("\n");
@@ -111,9 +127,9 @@ pub(crate) async fn straight_to_kafka(
 ) -> Traffic {
     let mut sender = Sender::new(random);
     let mut traffic = Traffic::default();
-    while !enough.load(Ordering::Relaxed) {
+    while sender.goes_on(&enough) {
         let (event_id, session, event) = sender.next();
-        let malformed = sender.random.u8(..100) < 5;
+        let malformed = sender.made % 20 == 15;
         let (value, event_id) = match malformed {
             true => (&event.as_bytes()[..event.len() / 2], None),
             false => (event.as_bytes(), Some(event_id)),
