@@ -21,6 +21,7 @@
 //! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes
+//! - [`parts`]: projections that no merge builds
 //! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched; `disks`: ClickHouse's
 
 pub mod serve;
@@ -45,6 +46,7 @@ pub mod check_schemas;
 pub mod propose_schema;
 pub mod sequences;
 pub mod usage;
+pub mod parts;
 mod log;
 mod work;
 mod error;

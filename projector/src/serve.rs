@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::{DRAIN, Loop};
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, disks, erase, http, log, retention, sequences, usage};
+use crate::{audit, disks, erase, http, log, parts, retention, sequences, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -138,16 +138,16 @@ pub(crate) async fn project(
             move || metrics.sequences_are_complete(),
         )
     });
-    let counting = tokio::spawn({
-        let work = Arc::clone(&work);
-        // Partition 0 is one projector's.
-        usage::run(work.tables.bound(), move || work.confirmed().contains_key(&0))
-    });
+    // Partition 0 is one projector's.
+    let chosen = |work: Arc<Work>| move || work.confirmed().contains_key(&0);
+    let counting = tokio::spawn(usage::run(work.tables.bound(), chosen(Arc::clone(&work))));
+    let building =
+        tokio::spawn(parts::watch(config.clickhouse.clone(), generation, chosen(Arc::clone(&work))));
     let ended = tokio::select! {
         () = end => None,
         ended = &mut end_of_loop => Some(ended),
     };
-    for task in [watching, auditing, erasing, expiring, measuring, sequencing, counting] {
+    for task in [watching, auditing, erasing, expiring, measuring, sequencing, counting, building] {
         task.abort();
     }
     stop.store(true, Ordering::Relaxed);

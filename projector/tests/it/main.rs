@@ -10,3 +10,4 @@ mod zombies;
 mod heal;
 mod erase;
 mod retention;
+mod parts;

@@ -1,10 +1,13 @@
 //! From the broker's acknowledgement of an event to its being in `events`, while events come at random times.
+//!
+//! When an event is in, the projector's metrics say, which cost little to read often; that they are right, the
+//! table says now and then. To ask the table each time took a quarter of a core, for which the inserts had to wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use benches::load::Load;
 use benches::process;
 use fastrand::Rng;
@@ -14,8 +17,10 @@ use time::macros::datetime;
 
 use crate::{Bench, figure};
 
-/// Between two looks at the table: counts as waiting time, so the figures are up to this much too high.
+/// Between two looks at the projector's positions: counts as waiting time, so the figures are up to this much too high.
 const LOOK: Duration = Duration::from_millis(10);
+/// Between two looks at the table.
+const PROOF: Duration = Duration::from_millis(500);
 const WARM_UP: Duration = Duration::from_secs(10);
 
 /// By partition and offset: when it was acknowledged.
@@ -34,33 +39,34 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let begin = Instant::now() + WARM_UP;
     let end = begin + time;
     let mut at_begin = None;
+    let mut proven = Instant::now();
     while Instant::now() < end {
-        let look = tables.query("SELECT partition, max(offset) FROM events GROUP BY partition");
-        // As little work as possible beside what is measured.
-        let look =
-            look.with_setting("max_threads", "1").with_setting("output_format_parallel_formatting", "0");
-        let visible: Vec<(u16, u64)> = look.fetch_all().await?;
+        let metrics = metrics(&url).await?;
         let now = Instant::now();
         if now >= begin && at_begin.is_none() {
             let clickhouse = process::cpu(bench.clickhouse_pid()?)?;
-            at_begin = Some((inserts(&url).await?, process::cpu(pid)?, clickhouse, now));
+            at_begin = Some((inserts(&metrics)?, process::cpu(pid)?, clickhouse, now));
         }
+        let positions = positions(&metrics)?;
         {
             let mut appended = appended.lock().expect("no panic under the lock");
-            for (partition, last) in visible {
-                let partition = i32::from(partition);
-                let mut later = appended.split_off(&(partition, last as i64 + 1));
-                // What is left of this partition is visible now.
-                let mine = appended.split_off(&(partition, 0));
+            for (partition, position) in &positions {
+                let mut later = appended.split_off(&(*partition, *position));
+                // What is left of this partition is queryable now.
+                let mine = appended.split_off(&(*partition, 0));
                 waits.extend(mine.values().filter(|at| **at >= begin).map(|at| now - *at));
                 appended.append(&mut later);
             }
+        }
+        if now - proven > PROOF {
+            proven = now;
+            prove(&tables, &positions).await?;
         }
         tokio::time::sleep(LOOK).await;
     }
     let (inserts_before, cpu_before, clickhouse_before, since) = at_begin.context("too short")?;
     let seconds = since.elapsed().as_secs_f64();
-    let inserts = (inserts(&url).await? - inserts_before) / seconds / 16.0;
+    let inserts = (inserts(&metrics(&url).await?)? - inserts_before) / seconds / 16.0;
     let cpu = (process::cpu(pid)? - cpu_before).as_secs_f64() / seconds;
     let clickhouse = (process::cpu(bench.clickhouse_pid()?)? - clickhouse_before).as_secs_f64() / seconds;
     sender.await??;
@@ -84,10 +90,40 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     Ok(())
 }
 
+/// All events of this load are accepted, so the last one below each position must be found.
+async fn prove(tables: &clickhouse::Client, positions: &BTreeMap<i32, i64>) -> anyhow::Result<()> {
+    let sql = "SELECT partition, max(offset) FROM events GROUP BY partition";
+    let found: Vec<(u16, u64)> = tables.query(sql).fetch_all().await?;
+    let found: BTreeMap<i32, i64> = found.into_iter().map(|(p, last)| (p.into(), last as i64)).collect();
+    for (partition, position) in positions.iter().filter(|(_, position)| **position > 0) {
+        let last = found.get(partition);
+        ensure!(
+            last >= Some(&(position - 1)),
+            "partition {partition}: {position} said to be in, {last:?} found"
+        );
+    }
+    Ok(())
+}
+
+async fn metrics(url: &str) -> anyhow::Result<String> {
+    Ok(reqwest::get(format!("{url}/metrics")).await?.text().await?)
+}
+
+/// By partition: everything below is inserted.
+fn positions(metrics: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
+    let lines =
+        metrics.lines().filter_map(|line| line.strip_prefix("eye_projector_position_offsets{partition=\""));
+    lines
+        .map(|line| {
+            let (partition, position) = line.split_once("\"} ").context("a position")?;
+            Ok((partition.parse()?, position.parse()?))
+        })
+        .collect()
+}
+
 /// Inserts that the projector has made so far.
-async fn inserts(url: &str) -> anyhow::Result<f64> {
-    let text = reqwest::get(format!("{url}/metrics")).await?.text().await?;
-    let count = text.lines().find_map(|line| line.strip_prefix("eye_projector_chunk_rows_count "));
+fn inserts(metrics: &str) -> anyhow::Result<f64> {
+    let count = metrics.lines().find_map(|line| line.strip_prefix("eye_projector_chunk_rows_count "));
     Ok(count.context("no count of chunks")?.parse()?)
 }
 
