@@ -7,6 +7,7 @@ use anyhow::Context;
 use benches::load::{Load, LoadEvent};
 use benches::process;
 use clickhouse::{Client, Row};
+use infra::database::ClickHouseConfig;
 use query_api::values::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -155,12 +156,17 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
     Ok(())
 }
 
-/// Waits until the merges of what was filled in are over: in life they come a little at a time.
-pub(crate) async fn settle(tables: &Client) -> anyhow::Result<()> {
+/// Waits until the merges of what was filled in are over: in life they come a little at a time. Then a projector would
+/// build the projections that no merge has built.
+pub(crate) async fn settle(clickhouse: &ClickHouseConfig, tables: &Client) -> anyhow::Result<()> {
     let (began, mut quiet_since) = (Instant::now(), Instant::now());
     while quiet_since.elapsed() < QUIET && began.elapsed() < LONGEST_SETTLING {
         let merges: u64 = tables.query("SELECT count() FROM system.merges").fetch_one().await?;
         if merges > 0 {
+            quiet_since = Instant::now();
+        } else if quiet_since.elapsed() > QUIET / 2
+            && projector::parts::build(clickhouse, 1, Duration::ZERO).await? > 0
+        {
             quiet_since = Instant::now();
         }
         tokio::time::sleep(QUIET / 10).await;

@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);
     let server = stack.process.pid().context("the server runs")?;
     fill::fill(&tables, server, cli.events).await?;
-    fill::settle(&tables).await?;
+    fill::settle(&clickhouse, &tables).await?;
 
     let service = Service::connect(config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
