@@ -2,6 +2,7 @@
 //! the real engine that the binary shares.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use clickhouse::{Client, Row};
 use infra::database::{self, ClickHouseConfig};
@@ -126,9 +127,14 @@ impl World {
         }
     }
 
-    /// Appends events to the log and inserts their verdicts, `batch` a statement.
+    /// Appends events to the log and inserts their verdicts, `batch` a statement. Half of the parts have projections
+    /// then; the others wait for a merge, as young parts do.
     pub async fn append(&mut self, events: &[Sent], batch: usize) {
-        for chunk in events.chunks(batch) {
+        let half = events.len().div_ceil(batch) / 2;
+        for (number, chunk) in events.chunks(batch).enumerate() {
+            if number == half {
+                projector::parts::build(&self.clickhouse, 1, Duration::ZERO).await.unwrap();
+            }
             let rows: Vec<Landing> = chunk.iter().map(|event| self.judged(event)).collect();
             self.insert(&rows).await;
         }
