@@ -55,3 +55,41 @@ async fn a_part_that_no_merge_reaches_gets_its_projections_and_is_merged_again()
         .unwrap();
     assert_eq!(found, [0, 1]);
 }
+
+/// Erasure changes verdicts, by which a projection counts, and may be at the same parts at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn projections_that_are_built_while_rows_change_agree_with_the_rows() {
+    let bed = Bed::new(&[]).await;
+    let tables = bed.tables();
+    let execute = async |sql: &str| tables.query(sql).execute().await.unwrap();
+    let rows = "INSERT INTO ledger (partition, offset, verdict, event_id) \
+                SELECT 0, {from} + number, 'accepted', generateUUIDv4() FROM numbers(100)";
+    execute(&rows.replace("{from}", "0")).await;
+    execute("OPTIMIZE TABLE ledger FINAL").await;
+    execute(&rows.replace("{from}", "100")).await;
+    let erase = |offset: u32| {
+        format!(
+            "ALTER TABLE ledger UPDATE verdict = 'erased' WHERE offset % 100 = {offset} SETTINGS mutations_sync = 0"
+        )
+    };
+    execute(&erase(1)).await;
+    let (built, ()) = tokio::join!(parts::build(&bed.config.clickhouse, 1, Duration::ZERO), async {
+        execute(&erase(2)).await
+    });
+    assert_eq!(built.unwrap(), 1);
+    execute(&erase(3).replace("mutations_sync = 0", "mutations_sync = 1")).await;
+
+    let counts = async |settings: &str| {
+        let sql = format!(
+            "SELECT toString(verdict), count(), min(offset), sum(offset) FROM ledger GROUP BY verdict ORDER BY verdict {settings}"
+        );
+        tables.query(&sql).fetch_all::<(String, u64, u64, u64)>().await.unwrap()
+    };
+    let by_rows = counts("SETTINGS optimize_use_projections = 0").await;
+    assert_eq!(by_rows[1], ("erased".to_owned(), 6, 1, 312));
+    let by_projection =
+        counts("SETTINGS force_optimize_projection_name = 'positions', force_optimize_projection = 1").await;
+    assert_eq!(by_projection, by_rows);
+    let bare = "SELECT countIf(empty(projections)) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'ledger'";
+    assert_eq!(tables.query(bare).fetch_one::<u64>().await.unwrap(), 0);
+}
