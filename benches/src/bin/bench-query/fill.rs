@@ -162,11 +162,11 @@ pub(crate) async fn settle(clickhouse: &ClickHouseConfig, tables: &Client) -> an
     let (began, mut quiet_since) = (Instant::now(), Instant::now());
     while quiet_since.elapsed() < QUIET && began.elapsed() < LONGEST_SETTLING {
         let merges: u64 = tables.query("SELECT count() FROM system.merges").fetch_one().await?;
-        if merges > 0 {
-            quiet_since = Instant::now();
-        } else if quiet_since.elapsed() > QUIET / 2
-            && projector::parts::build(clickhouse, 1, Duration::ZERO).await? > 0
-        {
+        let mut busy = merges > 0;
+        if !busy && quiet_since.elapsed() > QUIET / 2 {
+            busy = projector::parts::build(clickhouse, 1, Duration::ZERO).await? > 0;
+        }
+        if busy {
             quiet_since = Instant::now();
         }
         tokio::time::sleep(QUIET / 10).await;
