@@ -54,7 +54,7 @@ impl Sender {
     /// (event id, session id, JSON)
     fn next(&mut self) -> (Uuid, Uuid, String) {
         self.made += 1;
-        if self.made % 20 == 0 {
+        if self.made.is_multiple_of(20) {
             return self.sent[self.random.usize(..self.sent.len())].clone();
         }
         let (event_id, session) =
