@@ -74,8 +74,21 @@ impl ClickHouseConfig {
     /// What a table must be called in `ALTER TABLE ... UPDATE` or `DELETE`, which a distributed table
     /// does not take: `eye_g1.ledger`, or `eye_g1.ledger_local ON CLUSTER 'name'`.
     pub fn mutable(&self, database: &str, table: &str) -> String {
+        format!("{database}.{}{}", self.local(table), self.on_cluster())
+    }
+
+    /// The table that has the rows: of a cluster's distributed table, the one on each server.
+    pub fn local(&self, table: &str) -> String {
         let local = if self.cluster.is_some() { cluster::LOCAL } else { "" };
-        format!("{database}.{table}{local}{}", self.on_cluster())
+        format!("{table}{local}")
+    }
+
+    /// A table of `system` as all servers have it, each with rows of its own.
+    pub fn of_all_servers(&self, table: &str) -> String {
+        match &self.cluster {
+            Some(cluster) => format!("clusterAllReplicas('{cluster}', system.{table})"),
+            None => format!("system.{table}"),
+        }
     }
 
     /// What follows a name in DDL: nothing, or ` ON CLUSTER 'name'`.

@@ -25,10 +25,7 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
     // Object storage has no end, and says it is 16 EiB.
     let sql = format!(
         "SELECT hostName() AS server, name, free_space AS free, total_space AS size FROM {} WHERE NOT is_remote",
-        match &config.cluster {
-            Some(cluster) => format!("clusterAllReplicas('{cluster}', system.disks)"),
-            None => "system.disks".into(),
-        }
+        config.of_all_servers("disks")
     );
     let mut ticks = tokio::time::interval(EVERY);
     loop {

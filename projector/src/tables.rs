@@ -213,16 +213,13 @@ impl Tables {
 
     /// How many parts of a table have had no projections for `age`.
     pub(crate) async fn bare_parts(&self, table: &str, age: Duration) -> Result<u64> {
-        let parts = match &self.config.cluster {
-            Some(cluster) => format!("clusterAllReplicas('{cluster}', system.parts)"),
-            None => "system.parts".into(),
-        };
         let sql = format!(
-            "SELECT count() FROM {parts} WHERE active AND database = {{database:String}} \
-             AND table IN ({{table:String}}, {{table:String}} || '_local') AND rows > 0 AND empty(projections) \
-             AND modification_time <= now() - {{age:UInt64}}"
+            "SELECT count() FROM {} WHERE active AND database = {{database:String}} AND table = {{table:String}} \
+             AND rows > 0 AND empty(projections) AND modification_time <= now() - {{age:UInt64}}",
+            self.config.of_all_servers("parts")
         );
-        let query = self.client.query(&sql).param("database", &self.database).param("table", table);
+        let table = self.config.local(table);
+        let query = self.client.query(&sql).param("database", &self.database).param("table", &table);
         Ok(within(ANSWER, query.param("age", age.as_secs()).fetch_one()).await?)
     }
 

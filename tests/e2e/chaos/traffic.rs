@@ -74,7 +74,7 @@ impl Sender {
 }
 
 impl Traffic {
-    /// After every fiftieth request, one of at most ten sessions, of which the log has an event.
+    /// After the tenth of every fifty requests, one of at most ten sessions, of which the log has an event.
     async fn erase(&mut self, pipeline: &Pipeline, sender: &mut Sender) {
         self.requests += 1;
         if self.requests % 50 == 10 {
