@@ -138,11 +138,12 @@ pub(crate) async fn project(
             move || metrics.sequences_are_complete(),
         )
     });
-    // Partition 0 is one projector's.
-    let chosen = |work: Arc<Work>| move || work.confirmed().contains_key(&0);
-    let counting = tokio::spawn(usage::run(work.tables.bound(), chosen(Arc::clone(&work))));
-    let building =
-        tokio::spawn(parts::watch(config.clickhouse.clone(), generation, chosen(Arc::clone(&work))));
+    let building = tokio::spawn(parts::watch(Arc::clone(&work)));
+    let counting = tokio::spawn({
+        let work = Arc::clone(&work);
+        // Partition 0 is one projector's.
+        usage::run(work.tables.bound(), move || work.confirmed().contains_key(&0))
+    });
     let ended = tokio::select! {
         () = end => None,
         ended = &mut end_of_loop => Some(ended),
