@@ -41,6 +41,8 @@ const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
 const LONGEST_POLL: Duration = Duration::from_millis(20);
+/// The same while a chunk is being inserted.
+const REPORT_POLL: Duration = Duration::from_millis(2);
 /// Nothing new for so long: the last chunk's commit is closed, so that no intent stays open.
 const IDLE: Duration = Duration::from_secs(1);
 /// So long a stop waits for inserts that are under way. Their intents stay open if it is too short.
@@ -168,8 +170,7 @@ impl Loop {
                 None => partition.due(now),
                 Some(in_flight) => match in_flight.stage {
                     Stage::Announce(at) => Some(at),
-                    // Its report is looked for soon.
-                    Stage::AtWork => Some(now + LONGEST_POLL / 4),
+                    Stage::AtWork => Some(now + REPORT_POLL),
                 },
             },
             State::Waiting(at) => Some(*at),

@@ -18,10 +18,10 @@ use time::macros::datetime;
 use crate::{Bench, figure};
 
 /// Between two looks at the projector's positions: counts as waiting time, so the figures are up to this much too high.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks at the table.
 const PROOF: Duration = Duration::from_millis(500);
-const WARM_UP: Duration = Duration::from_secs(10);
+const WARM_UP: Duration = Duration::from_secs(60);
 
 /// By partition and offset: when it was acknowledged.
 type Appended = Arc<Mutex<BTreeMap<(i32, i64), Instant>>>;
@@ -35,13 +35,15 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let sender = tokio::spawn(send(bench.kafka(&topic), rate, WARM_UP + time, Arc::clone(&appended)));
 
     let tables = bench.tables(&topic);
+    let http = reqwest::Client::new();
+    let metrics = async || http.get(format!("{url}/metrics")).send().await?.text().await;
     let mut waits = Vec::new();
     let begin = Instant::now() + WARM_UP;
     let end = begin + time;
     let mut at_begin = None;
     let mut proven = Instant::now();
     while Instant::now() < end {
-        let metrics = metrics(&url).await?;
+        let metrics = metrics().await?;
         let now = Instant::now();
         if now >= begin && at_begin.is_none() {
             let clickhouse = process::cpu(bench.clickhouse_pid()?)?;
@@ -66,7 +68,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     }
     let (inserts_before, cpu_before, clickhouse_before, since) = at_begin.context("too short")?;
     let seconds = since.elapsed().as_secs_f64();
-    let inserts = (inserts(&metrics(&url).await?)? - inserts_before) / seconds / 16.0;
+    let inserts = (inserts(&metrics().await?)? - inserts_before) / seconds / 16.0;
     let cpu = (process::cpu(pid)? - cpu_before).as_secs_f64() / seconds;
     let clickhouse = (process::cpu(bench.clickhouse_pid()?)? - clickhouse_before).as_secs_f64() / seconds;
     sender.await??;
@@ -103,10 +105,6 @@ async fn prove(tables: &clickhouse::Client, positions: &BTreeMap<i32, i64>) -> a
         );
     }
     Ok(())
-}
-
-async fn metrics(url: &str) -> anyhow::Result<String> {
-    Ok(reqwest::get(format!("{url}/metrics")).await?.text().await?)
 }
 
 /// By partition: everything below is inserted.
