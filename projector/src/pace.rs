@@ -58,6 +58,8 @@ impl Pace {
             let gap = if gap > SILENCE { CYCLE } else { gap };
             self.cycles = CYCLES.min(self.cycles + 1.0);
             self.mean_gap += (gap.as_secs_f64() * 1000.0 - self.mean_gap) / self.cycles;
+            // Longer makes no smaller age, and would have to be unlearnt first.
+            self.mean_gap = self.mean_gap.min(CYCLE.as_secs_f64() * 1000.0);
         }
         self.last_close = Some(now);
     }
@@ -117,7 +119,27 @@ mod tests {
         let since = |seconds| {
             inserts.iter().filter(|(at, _)| *at > wakes && *at < wakes + Duration::from_secs(seconds)).count()
         };
-        assert!(since(5) <= 60 && since(30) <= 200, "{} in 5 s, {} in 30 s", since(5), since(30));
+        assert!(since(5) <= 60 && since(30) <= 190, "{} in 5 s, {} in 30 s", since(5), since(30));
+    }
+
+    #[test]
+    fn a_heartbeat_of_nearly_a_second_leaves_nothing_to_unlearn() {
+        let mut pace = Pace::new(Duration::from_millis(20));
+        let mut close = Instant::now();
+        let mut closes_in = |time, gap| {
+            let end = close + time;
+            let mut closes = 0;
+            while close < end {
+                let opened = close + gap;
+                close = pace.due(opened, false);
+                pace.closed(opened, close);
+                closes += 1;
+            }
+            closes
+        };
+        closes_in(Duration::from_secs(3600), Duration::from_millis(950));
+        let woken = closes_in(Duration::from_secs(5), Duration::from_millis(10));
+        assert!(woken <= 75, "{woken} in 5 s");
     }
 
     #[test]
