@@ -77,10 +77,10 @@ impl ClickHouseConfig {
         format!("{database}.{}{}", self.local(table), self.on_cluster())
     }
 
-    /// The table that has the rows: of a cluster's distributed table, the one on each server.
+    /// The table that has the rows: of a cluster's distributed table, the one on each server. Others have them themselves.
     pub fn local(&self, table: &str) -> String {
-        let local = if self.cluster.is_some() { cluster::LOCAL } else { "" };
-        format!("{table}{local}")
+        let is_distributed = self.cluster.is_some() && cluster::is_sharded(table).unwrap_or(false);
+        format!("{table}{}", if is_distributed { cluster::LOCAL } else { "" })
     }
 
     /// A table of `system` as all servers have it, each with rows of its own.
@@ -346,7 +346,13 @@ mod tests {
         for sharded in ["ledger", "events", "rejections", "sequences"] {
             assert!(script.contains(&format!("Distributed('c', 'eye_g2', '{sharded}_local', ")), "{sharded}");
         }
-        assert_eq!(config(Some("c")).mutable("eye_g2", "ledger"), "eye_g2.ledger_local ON CLUSTER 'c'");
+        for table in ["ledger", "events", "rejections", "sequences"] {
+            let expected = format!("eye_g2.{table}_local ON CLUSTER 'c'");
+            assert_eq!(config(Some("c")).mutable("eye_g2", table), expected);
+        }
+        // Names no session, so it is whole on every server.
+        assert_eq!(config(Some("c")).mutable("eye_g2", "erasures"), "eye_g2.erasures ON CLUSTER 'c'");
+        assert_eq!(config(Some("c")).of_all_servers("parts"), "clusterAllReplicas('c', system.parts)");
     }
 
     #[test]

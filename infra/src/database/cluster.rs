@@ -74,7 +74,7 @@ fn names_a_session(columns: &str) -> bool {
 }
 
 /// Whether the file that creates `table` makes it distributed.
-fn is_sharded(table: &str) -> anyhow::Result<bool> {
+pub(super) fn is_sharded(table: &str) -> anyhow::Result<bool> {
     let create = format!("CREATE TABLE IF NOT EXISTS {{database}}.{table}\n");
     let (_, _, sql) = super::statements()
         .find(|(.., sql)| sql.contains(&create))
