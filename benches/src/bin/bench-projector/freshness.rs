@@ -17,10 +17,13 @@ use time::macros::datetime;
 
 use crate::{Bench, figure};
 
-/// Between two looks at the projector's positions: counts as waiting time, so the figures are up to this much too high.
+/// Between two looks at the projector's positions: counts as waiting time, so the figures are up to this much too high,
+/// and the time that the look itself takes.
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks at the table.
 const PROOF: Duration = Duration::from_millis(500);
+/// Events that are still waiting after the measured time are waited for this long.
+const REST: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_secs(60);
 
 /// By partition and offset: when it was acknowledged.
@@ -42,7 +45,9 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let end = begin + time;
     let mut at_begin = None;
     let mut proven = Instant::now();
-    while Instant::now() < end {
+    // What was appended in the measured time counts, when that is over, too.
+    while Instant::now() < end || !appended.lock().expect("no panic under the lock").is_empty() {
+        ensure!(Instant::now() < end + REST, "events are missing {REST:?} after the last one");
         let metrics = metrics().await?;
         let now = Instant::now();
         if now >= begin && at_begin.is_none() {

@@ -164,7 +164,7 @@ pub(crate) async fn settle(clickhouse: &ClickHouseConfig, tables: &Client) -> an
         let merges: u64 = tables.query("SELECT count() FROM system.merges").fetch_one().await?;
         let mut busy = merges > 0;
         if !busy && quiet_since.elapsed() > QUIET / 2 {
-            busy = projector::parts::build(clickhouse, 1, Duration::ZERO).await? > 0;
+            busy = projector::parts::build(clickhouse, 1).await? > 0;
         }
         if busy {
             quiet_since = Instant::now();
