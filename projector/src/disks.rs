@@ -21,7 +21,8 @@ struct Disk {
 
 /// Measures for ever.
 pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
-    let client = config.client();
+    // One that does not answer must not hide the others.
+    let client = config.client().with_setting("skip_unavailable_shards", "1");
     // Object storage has no end, and says it is 16 EiB.
     let sql = format!(
         "SELECT hostName() AS server, name, free_space AS free, total_space AS size FROM {} WHERE NOT is_remote",
