@@ -1,6 +1,6 @@
 //! The tables of one generation as the projector uses them: one insert, a few reads, one delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -211,16 +211,19 @@ impl Tables {
         Ok(within(MUTATION, alter.execute()).await?)
     }
 
-    /// How many parts of a table have had no projections for `age`.
-    pub(crate) async fn bare_parts(&self, table: &str, age: Duration) -> Result<u64> {
+    /// The parts of a table that have no projections, by what of their names no mutation changes.
+    pub(crate) async fn bare_parts(&self, table: &str) -> Result<BTreeSet<String>> {
         let sql = format!(
-            "SELECT count() FROM {} WHERE active AND database = {{database:String}} AND table = {{table:String}} \
-             AND rows > 0 AND empty(projections) AND modification_time <= now() - {{age:UInt64}}",
+            "SELECT concat(partition_id, '_', min_block_number, '_', max_block_number) FROM {} \
+             WHERE active AND database = {{database:String}} AND table = {{table:String}} \
+             AND rows > 0 AND empty(projections)",
             self.config.of_all_servers("parts")
         );
         let table = self.config.local(table);
         let query = self.client.query(&sql).param("database", &self.database).param("table", &table);
-        Ok(within(ANSWER, query.param("age", age.as_secs()).fetch_one()).await?)
+        // A server that does not answer is looked at another time.
+        let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
+        Ok(within(ANSWER, parts).await?.into_iter().collect())
     }
 
     /// How many mutations are at work.

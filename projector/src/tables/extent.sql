@@ -1,4 +1,4 @@
--- Answered from the projection `positions`: a few rows a part.
+-- Answered from the projection `positions`: a few rows a part; parts that have none yet are read.
 SELECT
     sum(rows) AS rows, min(first) AS first, max(last) AS last, sum(total) AS sum,
     toUnixTimestamp64Milli(max(time)) AS log_time

@@ -1,7 +1,5 @@
 //! Parts without projections.
 
-use std::time::Duration;
-
 use clickhouse::Client;
 use projector::parts;
 
@@ -37,15 +35,9 @@ async fn a_part_that_no_merge_reaches_gets_its_projections_and_is_merged_again()
     let merged = tables.query("OPTIMIZE TABLE events FINAL").execute().await;
     assert_eq!(parts(&tables).await, [(1, true), (1, false)], "{merged:?}");
 
-    let old = Duration::from_secs(3600);
-    assert_eq!(
-        parts::build(&bed.config.clickhouse, 1, old).await.unwrap(),
-        0,
-        "young parts are left to merges"
-    );
-    assert_eq!(parts::build(&bed.config.clickhouse, 1, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(parts::build(&bed.config.clickhouse, 1).await.unwrap(), 1);
     assert_eq!(parts(&tables).await, [(1, true), (1, true)]);
-    assert_eq!(parts::build(&bed.config.clickhouse, 1, Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(parts::build(&bed.config.clickhouse, 1).await.unwrap(), 0);
     merge(&tables).await;
     assert_eq!(parts(&tables).await, [(2, true)]);
     let found: Vec<u64> = tables
@@ -73,9 +65,8 @@ async fn projections_that_are_built_while_rows_change_agree_with_the_rows() {
         )
     };
     execute(&erase(1)).await;
-    let (built, ()) = tokio::join!(parts::build(&bed.config.clickhouse, 1, Duration::ZERO), async {
-        execute(&erase(2)).await
-    });
+    let (built, ()) =
+        tokio::join!(parts::build(&bed.config.clickhouse, 1), async { execute(&erase(2)).await });
     assert_eq!(built.unwrap(), 1);
     execute(&erase(3).replace("mutations_sync = 0", "mutations_sync = 1")).await;
 

@@ -2,7 +2,6 @@
 //! the real engine that the binary shares.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use clickhouse::{Client, Row};
 use infra::database::{self, ClickHouseConfig};
@@ -133,7 +132,7 @@ impl World {
         let half = events.len().div_ceil(batch) / 2;
         for (number, chunk) in events.chunks(batch).enumerate() {
             if number == half {
-                projector::parts::build(&self.clickhouse, 1, Duration::ZERO).await.unwrap();
+                projector::parts::build(&self.clickhouse, 1).await.unwrap();
             }
             let rows: Vec<Landing> = chunk.iter().map(|event| self.judged(event)).collect();
             self.insert(&rows).await;
