@@ -10,7 +10,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use time::macros::datetime;
 
-use crate::{Bench, figure};
+use crate::{Bench, Figure};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -47,7 +47,7 @@ pub(crate) fn fill(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<
     Ok(())
 }
 
-pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<()> {
+pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<Vec<Figure>> {
     let clickhouse = bench.clickhouse_pid()?;
     let before = process::cpu(clickhouse)?;
     let started = Instant::now();
@@ -74,17 +74,18 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     );
     let million = events as f64 / 1e6;
     let each = of_projector.as_secs_f64() / million;
-    figure("projector.cpu_s_per_million", each, "s");
-    figure("projector.clickhouse.cpu_s_per_million", of_clickhouse.as_secs_f64() / million, "s");
-    figure("projector.with_clickhouse.cpu_s_per_million", each + with_merges.as_secs_f64() / million, "s");
-    figure("projector.rows_per_s", events as f64 / took.as_secs_f64(), "rows/s");
-    figure("projector.peak_memory", peaks.0, "MB");
-    figure("projector.clickhouse.peak_memory", peaks.1, "MB");
-    Ok(())
+    Ok(vec![
+        ("projector.cpu_s_per_million", each, "s"),
+        ("projector.clickhouse.cpu_s_per_million", of_clickhouse.as_secs_f64() / million, "s"),
+        ("projector.with_clickhouse.cpu_s_per_million", each + with_merges.as_secs_f64() / million, "s"),
+        ("projector.rows_per_s", events as f64 / took.as_secs_f64(), "rows/s"),
+        ("projector.peak_memory", peaks.0, "MB"),
+        ("projector.clickhouse.peak_memory", peaks.1, "MB"),
+    ])
 }
 
 /// The reference: no validation, no duplicates, no ledger, at least once; the columns of `events`.
-pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<()> {
+pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<Vec<Figure>> {
     // The engine that the local server has loaded.
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", bench.clickhouse_pid()?))?;
     let library = maps
@@ -94,7 +95,7 @@ pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> a
         .context("the local server has not loaded libchdb.so")?;
     let output = tokio::process::Command::new("python3")
         .args(["-c", include_str!("kafka_engine.py"), library])
-        .arg(bench.dir.path().join("kafka-engine"))
+        .arg(bench.dir.path().join(format!("kafka-engine-{topic}")))
         .args([&bench.stack.kafka.address(), topic, &events.to_string()])
         .kill_on_drop(true)
         .output()
@@ -103,9 +104,10 @@ pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> a
     let said = String::from_utf8(output.stdout)?;
     let mut numbers = said.split_whitespace().map(str::parse::<f64>);
     let (cpu, took) = (numbers.next().context("no CPU time")??, numbers.next().context("no time")??);
-    figure("kafka_engine.cpu_s_per_million", cpu / (events as f64 / 1e6), "s");
-    figure("kafka_engine.rows_per_s", events as f64 / took, "rows/s");
-    Ok(())
+    Ok(vec![
+        ("kafka_engine.cpu_s_per_million", cpu / (events as f64 / 1e6), "s"),
+        ("kafka_engine.rows_per_s", events as f64 / took, "rows/s"),
+    ])
 }
 
 async fn wait<F: Future<Output = clickhouse::error::Result<u64>>>(

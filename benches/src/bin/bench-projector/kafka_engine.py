@@ -61,7 +61,7 @@ query(f"""
         data String, timestamp DateTime64(6, 'UTC')
     )
     ENGINE = Kafka
-    SETTINGS kafka_broker_list = '{brokers}', kafka_topic_list = '{topic}', kafka_group_name = 'reference',
+    SETTINGS kafka_broker_list = '{brokers}', kafka_topic_list = '{topic}', kafka_group_name = 'reference_{topic}',
         kafka_format = 'JSONEachRow', kafka_num_consumers = 2, kafka_thread_per_consumer = 1,
         kafka_max_block_size = 262144, kafka_poll_max_batch_size = 65536, kafka_flush_interval_ms = 2000,
         input_format_json_read_objects_as_strings = 1, date_time_input_format = 'best_effort'""")
