@@ -194,7 +194,13 @@ impl Server {
             let mut idle = self.idle();
             let fits =
                 |(name, session): &(String, Session)| *name == user.name && session.is_reset_by(settings);
-            let found = idle.iter().rposition(fits).map(|place| idle.remove(place).1);
+            // The one that is most alike: another may fit a request that sets less, for which there would be none.
+            let alike = idle
+                .iter()
+                .enumerate()
+                .filter(|(_, kept)| fits(kept))
+                .max_by_key(|(_, (_, session))| session.chosen());
+            let found = alike.map(|(place, _)| place).map(|place| idle.remove(place).1);
             drop(idle);
             return found.map_or_else(|| self.engine.session(user), Ok);
         };

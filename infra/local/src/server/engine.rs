@@ -139,6 +139,11 @@ impl Session {
         self.chosen.iter().all(replaced)
     }
 
+    /// How many settings differ from a new session's.
+    pub(crate) fn chosen(&self) -> usize {
+        self.chosen.len()
+    }
+
     pub(crate) fn use_database(&mut self, database: &str) -> Result<(), Exception> {
         if database != self.database {
             self.run(&format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`")))?;
