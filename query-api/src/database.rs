@@ -5,6 +5,7 @@ use clickhouse::query::Query;
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::params::Filter;
 
 /// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: they are grouped in memory.
 const MOST_APART: i64 = 500_000;
@@ -45,16 +46,21 @@ impl Database {
         self.client.query_raw(sql)
     }
 
-    /// [`Self::query`] for a text that begins with `selected.sql`.
-    pub(crate) async fn sequences(&self, sql: &str) -> Result<Query, Error> {
+    /// [`Self::query`] for a text that begins with `selected.sql`, with the filter's values.
+    pub(crate) async fn sequences(&self, sql: &str, filter: &Filter) -> Result<Query, Error> {
         // Nothing on a cluster, where the table of this name has no parts.
-        let apart: Option<i64> = self
-            .small("SELECT nullIf(sum(rows), 0) - max(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'sequences' AND active")
-            .fetch_one()
-            .await?;
+        let parts = self.small(
+            "SELECT nullIf(sum(rows), 0) - max(rows), argMax(name, rows) FROM system.parts \
+             WHERE database = currentDatabase() AND table = 'sequences' AND active",
+        );
+        let (apart, largest): (Option<i64>, String) = parts.fetch_one().await?;
         let nearly_merged = apart.is_some_and(|rows| rows <= MOST_APART);
-        let sql = conditional(sql, |condition| (condition == "nearly_merged").then_some(nearly_merged));
-        Ok(self.query(&sql))
+        let sql = conditional(sql, |condition| match condition {
+            "nearly_merged" => Some(nearly_merged),
+            "filtered" => Some(!filter.is_empty()),
+            _ => None,
+        });
+        Ok(filter.bind(self.query(&sql)).param("largest", largest))
     }
 
     /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.

@@ -128,7 +128,13 @@ pub async fn list(
     let limit = limit(params.limit, 100, 1000)?;
     let list = EventsParams { cursor: None, limit: None, ..params.clone() };
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
-    ask.answer(Basis::Log, async |database, _| {
+    // A session's events are few; those of all sessions are looked for on the days where enough are known to be. The days
+    // may be behind the log, so what they leave short is looked for everywhere.
+    let near = async |database: &Database| match session_id.as_str() {
+        "" => near(database, &filter, params.order, after_row, limit + 1).await,
+        _ => Ok(None),
+    };
+    ask.answer_with(Basis::Log, near, async |database, _, near| {
         let newest = params.order == ListOrder::Newest;
         let sql = conditional(include_str!("events/list.sql"), |condition| {
             (condition == "newest").then_some(newest)
@@ -139,12 +145,6 @@ pub async fn list(
                 .param("session_id", &session_id)
                 .param("limit", limit + 1);
             Ok(query.fetch_all().await?)
-        };
-        // A session's events are few; those of all sessions are looked for on the days where enough are known
-        // to be. The days may be behind the log, so what they leave short is looked for everywhere.
-        let near = match session_id.as_str() {
-            "" => near(database, &filter, params.order, after_row, limit + 1).await?,
-            _ => None,
         };
         if let Some(near) = near {
             let events = read(&near).await?;
@@ -175,14 +175,11 @@ async fn near(
             (1, first.day() + i64::from(!first.is_midnight()))
         }
     };
-    let query = filter.bind(database.small(include_str!("events/days.sql")));
-    let day: Option<i64> = query
-        .param("kind", filter.kind())
-        .param("step", step)
-        .param("nearest", nearest)
-        .param("limit", limit)
-        .fetch_optional()
-        .await?;
+    let choosing = filter.kind() != 0;
+    let sql = conditional(include_str!("events/days.sql"), |name| (name == "choosing").then_some(choosing));
+    let query = filter.bind(database.small(&sql));
+    let day: Option<i64> =
+        query.param("step", step).param("nearest", nearest).param("limit", limit).fetch_optional().await?;
     Ok(day.map(|day| match order {
         ListOrder::Newest => filter.within(Time::from_day(day).max(from), to),
         ListOrder::Oldest => filter.within(from, Time::from_day(day + 1).min(to)),

@@ -10,24 +10,18 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use clickhouse::Row;
-use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{Ask, Basis};
 use crate::database::{Database, selected_sql};
 use crate::error::Error;
-use crate::params::{Filter, Params, filtered, limit};
+use crate::params::{Params, filtered, limit};
 use crate::usage::CohortInterval;
 use crate::values::{Feature, Time};
 
 pub use funnel::{__path_funnel, Funnel, FunnelBody, FunnelStep, funnel};
 pub use paths::{__path_paths, PathCount, Paths, PathsBody, paths};
-
-/// For a text that begins with `selected.sql`.
-async fn question(database: &Database, filter: &Filter, sql: &str) -> Result<Query, Error> {
-    Ok(filter.bind(database.sequences(sql).await?))
-}
 
 /// A feature as a body names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -96,12 +90,12 @@ pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) ->
             /// Its number, if the median is longer than the statement could tell; else 0.
             far_pair: u32,
         }
-        let query = question(database, &filter, selected_sql!("ordering/transitions.sql")).await?;
+        let query = database.sequences(selected_sql!("ordering/transitions.sql"), &filter).await?;
         let found: Vec<Found> = query.param("limit", limit).fetch_all().await?;
         let far: Vec<u32> = found.iter().map(|found| found.far_pair).filter(|pair| *pair != 0).collect();
         let mut medians = HashMap::new();
         if !far.is_empty() {
-            let query = question(database, &filter, selected_sql!("ordering/transitions_far.sql")).await?;
+            let query = database.sequences(selected_sql!("ordering/transitions_far.sql"), &filter).await?;
             let rows: Vec<(u32, f64)> = query.param("pairs", far).fetch_all().await?;
             medians.extend(rows);
         }
@@ -145,7 +139,7 @@ pub struct Precedence {
 pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, selected_sql!("ordering/precedence.sql")).await?;
+        let query = database.sequences(selected_sql!("ordering/precedence.sql"), &filter).await?;
         Ok(Precedence { pairs: query.param("limit", limit).fetch_all().await? })
     })
     .await
@@ -202,7 +196,7 @@ async fn ends<T: Serialize>(
         step => return Err(Error::parameter("step", format!("`step` is {step}, but must be 1 to 1000"))),
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, selected_sql!("ordering/ends.sql")).await?;
+        let query = database.sequences(selected_sql!("ordering/ends.sql"), &filter).await?;
         Ok(answer(query.param("place", place).param("limit", limit).fetch_all().await?))
     })
     .await
@@ -252,7 +246,7 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         CohortInterval::Week => 7,
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = question(database, &filter, selected_sql!("ordering/retention.sql")).await?;
+        let query = database.sequences(selected_sql!("ordering/retention.sql"), &filter).await?;
         let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
         let mut cohorts: Vec<Cohort> = Vec::new();
         for row in rows {

@@ -121,6 +121,12 @@ impl Filter {
         (self.from, self.to)
     }
 
+    /// Whether every event passes.
+    pub fn is_empty(&self) -> bool {
+        let everywhere = self.app.is_empty() && self.category.is_empty() && self.name.is_empty();
+        everywhere && self.range() == (Time::MIN, Time::MAX)
+    }
+
     /// The same filters in another range.
     pub fn within(&self, from: Time, to: Time) -> Self {
         Self { from, to, ..self.clone() }

@@ -69,9 +69,9 @@ pub struct Features {
 
 /// The used features, most or least used first.
 #[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
-pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
+pub async fn features(mut ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
-    let days = Days::of(&ask.database, &filter).await?;
+    let days = Days::of(&mut ask, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
         let features = read(database, days.as_ref(), &filter, params.order, params.by, limit).await?;
         Ok(Features { features })
@@ -89,7 +89,7 @@ pub(crate) async fn read(
 ) -> Result<Vec<FeatureUse>, Error> {
     let query = match days {
         Some(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
-        None => filter.bind(database.sequences(selected_sql!("usage/features.sql")).await?),
+        None => database.sequences(selected_sql!("usage/features.sql"), filter).await?,
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
@@ -116,9 +116,9 @@ pub struct Apps {
 
 /// The applications that sent events, most events first.
 #[utoipa::path(get, path = "/v1/apps", tag = "Usage", params(AppsParams), responses((status = 200, body = Apps)))]
-pub async fn apps(ask: Ask, Params(params): Params<AppsParams>) -> Result<Response, Error> {
+pub async fn apps(mut ask: Ask, Params(params): Params<AppsParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
-    let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
+    let days = if filter.any_category() { None } else { Days::of(&mut ask, &filter).await? };
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
             Some(days) => days.query(database, &filter, filter.kind(), include_str!("usage/apps_days.sql")),
@@ -151,7 +151,7 @@ pub struct Unused {
 
 /// Declared event types that nobody used in the range (by the app, if one is named).
 #[utoipa::path(get, path = "/v1/features/unused", tag = "Usage", params(UnusedParams), responses((status = 200, body = Unused)))]
-pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Response, Error> {
+pub async fn unused(mut ask: Ask, Params(params): Params<UnusedParams>) -> Result<Response, Error> {
     #[derive(Row, Deserialize)]
     struct LastSeen {
         category: String,
@@ -161,7 +161,7 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
     }
     let filter = params.filter()?;
     let registry = ask.app.registry.clone();
-    let days = Days::of(&ask.database, &filter).await?;
+    let days = Days::of(&mut ask, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
             Some(days) => days.query(database, &filter, FEATURE, include_str!("usage/last_seen_days.sql")),
@@ -243,12 +243,12 @@ pub struct Usage {
 /// Use over time. Buckets without events are included: from `from` to `to` where they are given, else
 /// from the first to the last event.
 #[utoipa::path(get, path = "/v1/usage", tag = "Usage", params(UsageParams), responses((status = 200, body = Usage)))]
-pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
+pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
     let interval = params.interval;
     let days = match interval {
         Interval::Day | Interval::Week | Interval::Month if !filter.any_category() => {
-            Days::of(&ask.database, &filter).await?
+            Days::of(&mut ask, &filter).await?
         }
         _ => None,
     };
@@ -257,8 +257,9 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
             Some(days) => days
                 .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
                 .param("width", interval.width() / Interval::Day.width()),
-            None => filter
-                .bind(database.sequences(selected_sql!("usage/series.sql")).await?)
+            None => database
+                .sequences(selected_sql!("usage/series.sql"), &filter)
+                .await?
                 .param("width", interval.width()),
         };
         let found: Vec<Bucket> = query.fetch_all().await?;

@@ -6,11 +6,13 @@ FROM
     SELECT toInt64(day) AS day, sum(sum(usage_days.events)) OVER (ORDER BY day * {step:Int64}) AS so_far
     FROM usage_days
     WHERE run IN (SELECT arrayJoin(runs) FROM usage_epoch)
-        AND app = {app:String} AND kind = if({kind:UInt8} = 0, 0, 2)
-        AND ({kind:UInt8} = 0 OR key IN (
-            SELECT id FROM features
-            WHERE ({category:String} = '' OR category = {category:String})
-                AND ({name:String} = '' OR name = {name:String})))
+        AND app = {app:String}
+        AND kind = 0 -- IF NOT choosing
+        AND kind = 2 -- IF choosing
+        AND key IN ( -- IF choosing
+            SELECT id FROM features -- IF choosing
+            WHERE ({category:String} = '' OR category = {category:String}) -- IF choosing
+                AND ({name:String} = '' OR name = {name:String})) -- IF choosing
         AND day * {step:Int64} >= {nearest:Int64} * {step:Int64}
     GROUP BY day
 )

@@ -57,10 +57,10 @@ pub struct EventTypes {
 
 /// The registry: every declared event type with its schemas, examples and use.
 #[utoipa::path(get, path = "/v1/event-types", tag = "Operations", responses((status = 200, body = EventTypes)))]
-pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
+pub async fn event_types(mut ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let registry = ask.app.registry.clone();
     let everything = Filter::new(None, None, None, None, None)?;
-    let days = Days::of(&ask.database, &everything).await?;
+    let days = Days::of(&mut ask, &everything).await?;
     ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
         let (order, by, limit) = (usage::Order::Most, usage::By::Events, u32::from(u16::MAX));
         let used = usage::read(database, days.as_ref(), &everything, order, by, limit).await?;

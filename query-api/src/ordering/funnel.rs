@@ -5,7 +5,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, question};
+use super::{FeatureName, Numbers};
 use crate::answer::{Ask, Basis};
 use crate::database::{conditional, selected_sql};
 use crate::error::Error;
@@ -124,7 +124,9 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 choosing: !exclude.is_empty() || (body.shortest && body.start == Start::First),
                 shortest: body.shortest,
             };
-            let reached: Reached = question(database, &filter, &form.sql())
+            let repeated = |step: usize| steps[step - 1] == steps[step - 2];
+            let reached: Reached = database
+                .sequences(&form.sql(repeated), &filter)
                 .await?
                 .param("steps", &steps)
                 .param("exclude", exclude)
@@ -161,7 +163,8 @@ struct Form {
 }
 
 impl Form {
-    fn sql(self) -> String {
+    /// `repeated` says of a step from 2 on whether it is the one before once more.
+    fn sql(self, repeated: impl Fn(usize) -> bool) -> String {
         let holds = |condition: &str| match condition {
             "walking" => Some(self.walking),
             "choosing" => Some(self.choosing),
@@ -177,7 +180,10 @@ impl Form {
             match times {
                 _ if holds(condition) == Some(false) => {}
                 "once" => sql += &self.with_items(body),
-                _ => (2..=self.steps).for_each(|step| sql += &numbered(body, step)),
+                _ => (2..=self.steps).for_each(|step| {
+                    let body = conditional(body, |name| (name == "repeated").then(|| repeated(step)));
+                    sql += &numbered(&body, step);
+                }),
             }
         }
         sql
@@ -239,7 +245,7 @@ mod tests {
         for steps in 1..=MAX_STEPS {
             for choice in 0..8 {
                 let [walking, choosing, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
-                let sql = Form { steps, walking, choosing, shortest }.sql();
+                let sql = Form { steps, walking, choosing, shortest }.sql(|step| step % 3 == 0);
                 assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
                 assert_eq!(sql.matches(" AS starts_").count(), if walking { steps } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");

@@ -17,6 +17,7 @@
             ids,
             at,
             indexOf(ids, steps[1]) AS place_1,
+            place_1 AS found_1,
             toUnixTimestamp64Micro(at[place_1]) AS start,
             if(place_1 = 0, never, 0) AS time_1,
             arraySlice(ids, if(place_1 = 0, behind, place_1 + 1)) AS rest_1
@@ -26,7 +27,7 @@
     , chained_$this AS
     (
         SELECT
-            *,
+            * EXCEPT (found_$before, rest_$before),
             indexOf(rest_$before, steps[$this]) AS found_$this,
             (place_$before + found_$this) * (found_$this != 0) AS place_$this,
             if(found_$this = 0, never, toUnixTimestamp64Micro(at[place_$this]) - start) AS time_$this,
@@ -37,7 +38,7 @@
     , chained AS
     (
         SELECT
-            *,
+            * EXCEPT (found_$last, rest_$last),
             hasAny(arraySlice(ids, place_1, greatest(0, «place_$this») - place_1 + 1), excluded) AS broken, -- IF choosing
             NOT broken AND -- IF choosing
             false AND -- IF shortest
@@ -52,27 +53,21 @@
     , -9223372036854775808 AS none,
     -9223372036854775807 AS barrier,
     arrayConcat(steps, excluded) AS needed,
-    unsure AS
-    (
-        SELECT
-            *,
-            if(sure, 0, length(ids)) AS looked_at,
-            arraySlice(ids, 1, looked_at) AS unsure_ids,
-            arraySlice(at, 1, looked_at) AS unsure_at
-        FROM chained
-    ),
     relevant AS
     (
         SELECT
-            *,
+            * EXCEPT (ids, at),
+            if(sure, 0, length(ids)) AS looked_at,
+            arraySlice(ids, 1, looked_at) AS unsure_ids,
+            arraySlice(at, 1, looked_at) AS unsure_at,
             arrayFilter(id -> has(needed, id), unsure_ids) AS events,
             arrayMap(time -> toUnixTimestamp64Micro(time), arrayFilter((time, id) -> has(needed, id), unsure_at, unsure_ids)) AS times
-        FROM unsure
+        FROM chained
     ),
     walked_1 AS
     (
         SELECT
-            *,
+            * EXCEPT (looked_at, unsure_ids, unsure_at),
             -- Every occurrence of step 1, or only the first one.
             arrayMap((id, time) -> if(id = steps[1], time, none), events, times) AS starts_1, -- IF NOT choosing
             arrayMap((id, time, nth) -> multiIf( -- IF choosing
@@ -84,16 +79,17 @@
             arrayFill(place -> place != 0, -- IF choosing
                 arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF choosing
             toInt64(0) AS quickest_1, -- IF shortest
-            if(place_1 = 0, never, 0) AS walk_1
+            time_1 AS walk_1
         FROM relevant
     )
 -- ### for each further step IF walking
     , walked_$this AS
     (
         SELECT
-            *,
+            * EXCEPT (starts_$before, filled_$before, carried_$before, completes_$before, completed_$before, first_$before, barrier_$before),
             arrayFill(start -> start != none, starts_$before) AS filled_$this,
-            if(steps[$this] = steps[$before], arrayPopBack(arrayPushFront(filled_$this, none)), filled_$this) AS carried_$this,
+            arrayPopBack(arrayPushFront(filled_$this, none)) AS carried_$this, -- IF repeated
+            filled_$this AS carried_$this, -- IF NOT repeated
             arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this) AS starts_$this, -- IF NOT choosing
             arrayMap((id, earlier) -> multiIf( -- IF choosing
                 id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), -- IF choosing
@@ -122,8 +118,10 @@
     )
 SELECT
     [«countIf(took_$this >= 0)»] AS sessions,
-    [«quantileExactInclusiveIf(0.5)(took_$this, took_$this >= 0) / 1000»] AS median_time_ms,
-    [«quantileExactInclusiveIf(0.5)(quickest_$this, took_$this >= 0) / 1000»] AS median_shortest_ms -- IF shortest
+    -- Step 1 takes no time.
+    [«if($this = 1, 0, quantileExactInclusiveIf(0.5)(took_$this, $this != 1 AND took_$this >= 0)) / 1000»] AS median_time_ms,
+    [«if($this = 1, 0, quantileExactInclusiveIf(0.5)(quickest_$this, $this != 1 AND took_$this >= 0)) / 1000»] -- IF shortest
+        AS median_shortest_ms -- IF shortest
     emptyArrayFloat64() AS median_shortest_ms -- IF NOT shortest
 FROM reached
 -- A few arrays a step: few sessions at a time. What is conditional here costs less than choosing the rows for it.

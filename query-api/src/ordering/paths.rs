@@ -5,7 +5,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, question};
+use super::{FeatureName, Numbers};
 use crate::answer::{Ask, Basis};
 use crate::database::selected_sql;
 use crate::error::Error;
@@ -83,7 +83,8 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
                 true => (selected_sql!("ordering/whole_sessions.sql").to_owned(), 0),
                 false => windows(length, numbers.highest()),
             };
-            let query = question(database, &filter, &sql)
+            let query = database
+                .sequences(&sql, &filter)
                 .await?
                 .param("length", length)
                 .param("bits", bits)

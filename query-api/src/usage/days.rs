@@ -5,8 +5,8 @@ use clickhouse::query::Query;
 use infra::database::{SMALL, within};
 use serde::Deserialize;
 
-use crate::answer::{AsOf, Basis};
-use crate::database::Database;
+use crate::answer::{AsOf, Ask, Basis, Revision};
+use crate::database::{Database, conditional};
 use crate::error::Error;
 use crate::params::Filter;
 use crate::values::Time;
@@ -23,7 +23,7 @@ pub(crate) struct Days {
 impl Days {
     /// Nothing if the range does not consist of whole days (UTC), or if the days are not counted yet: then
     /// `sequences` knows, at a price.
-    pub(crate) async fn of(database: &Database, filter: &Filter) -> Result<Option<Self>, Error> {
+    pub(crate) async fn of(ask: &mut Ask, filter: &Filter) -> Result<Option<Self>, Error> {
         #[derive(Row, Deserialize)]
         struct Epoch {
             runs: Vec<u64>,
@@ -36,8 +36,11 @@ impl Days {
         if !from.is_midnight() || !to.is_midnight() {
             return Ok(None);
         }
-        let epoch = database.small("SELECT runs, partitions, positions, log_time FROM usage_epoch");
-        let epoch: Option<Epoch> = within(SMALL, epoch.fetch_optional()).await?;
+        let epoch = ask.database.small("SELECT runs, partitions, positions, log_time FROM usage_epoch");
+        let epoch = async { Ok(within(SMALL, epoch.fetch_optional::<Epoch>()).await?) };
+        // Meanwhile what the answer needs in any case.
+        let (epoch, revision) = tokio::try_join!(epoch, Revision::read(&ask.database))?;
+        ask.revision = Some(revision);
         Ok(epoch.map(|epoch| Self {
             as_of: AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
@@ -55,8 +58,10 @@ impl Days {
 
     /// `sql` goes on after days.sql; its rows count events of `kind`.
     pub(crate) fn query(&self, database: &Database, filter: &Filter, kind: u8, sql: &str) -> Query {
+        let choosing = filter.kind() != 0;
+        let days = conditional(include_str!("days.sql"), |name| (name == "choosing").then_some(choosing));
         filter
-            .bind(database.query(&format!("{}{sql}", include_str!("days.sql"))))
+            .bind(database.query(&format!("{days}{sql}")))
             .param("runs", &self.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)

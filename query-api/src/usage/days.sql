@@ -5,8 +5,8 @@ WITH days AS
     SELECT app, key, day, previous, usage_days.events AS events, first, last
     FROM usage_days
     WHERE run IN {runs:Array(UInt64)} AND kind = {kind:UInt8}
-        AND ({kind:UInt8} = 0 OR key IN (
-            SELECT id FROM features
-            WHERE ({category:String} = '' OR category = {category:String})
-                AND ({name:String} = '' OR name = {name:String})))
+        AND key IN ( -- IF choosing
+            SELECT id FROM features -- IF choosing
+            WHERE ({category:String} = '' OR category = {category:String}) -- IF choosing
+                AND ({name:String} = '' OR name = {name:String})) -- IF choosing
 )

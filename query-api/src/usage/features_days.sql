@@ -20,3 +20,5 @@ ORDER BY
     category,
     name
 LIMIT {limit:UInt32}
+-- Some dozens of rows are joined: how best to join them takes longer to find out.
+SETTINGS enable_join_runtime_filters = 0, query_plan_join_swap_table = 'false'

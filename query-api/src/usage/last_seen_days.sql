@@ -13,3 +13,5 @@
 SELECT category, name, used, last_seen
 FROM counted
 INNER JOIN features ON features.id = counted.key
+-- As in features_days.sql.
+SETTINGS enable_join_runtime_filters = 0, query_plan_join_swap_table = 'false'
