@@ -124,9 +124,9 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
                 choosing: !exclude.is_empty() || (body.shortest && body.start == Start::First),
                 shortest: body.shortest,
             };
-            let repeated = |step: usize| steps[step - 1] == steps[step - 2];
+            let shifted = |step: usize| step == 2 || steps[step - 1] == steps[step - 2];
             let reached: Reached = database
-                .sequences(&form.sql(repeated), &filter)
+                .sequences(&form.sql(shifted), &filter)
                 .await?
                 .param("steps", &steps)
                 .param("exclude", exclude)
@@ -163,8 +163,8 @@ struct Form {
 }
 
 impl Form {
-    /// `repeated` says of a step from 2 on whether it is the one before once more.
-    fn sql(self, repeated: impl Fn(usize) -> bool) -> String {
+    /// `shifted` says of a step from 2 on whether what holds for the step before must be made earlier by an event.
+    fn sql(self, shifted: impl Fn(usize) -> bool) -> String {
         let holds = |condition: &str| match condition {
             "walking" => Some(self.walking),
             "choosing" => Some(self.choosing),
@@ -181,7 +181,7 @@ impl Form {
                 _ if holds(condition) == Some(false) => {}
                 "once" => sql += &self.with_items(body),
                 _ => (2..=self.steps).for_each(|step| {
-                    let body = conditional(body, |name| (name == "repeated").then(|| repeated(step)));
+                    let body = conditional(body, |name| (name == "shifted").then(|| shifted(step)));
                     sql += &numbered(&body, step);
                 }),
             }
@@ -245,9 +245,9 @@ mod tests {
         for steps in 1..=MAX_STEPS {
             for choice in 0..8 {
                 let [walking, choosing, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
-                let sql = Form { steps, walking, choosing, shortest }.sql(|step| step % 3 == 0);
+                let sql = Form { steps, walking, choosing, shortest }.sql(|step| step == 2);
                 assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
-                assert_eq!(sql.matches(" AS starts_").count(), if walking { steps } else { 0 }, "{sql}");
+                assert_eq!(sql.matches(" AS latest_").count(), if walking { steps } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS broken").count(), usize::from(walking && choosing), "{sql}");
             }

@@ -45,11 +45,13 @@
             ({start:String} = 'first' OR and(1, «time_$this <= window»)) AS sure
         FROM chained_$last
     )
--- The walk along the steps, all starts at once. After step j, `starts` holds at each event that can be
--- step j the latest time that its step 1 can have had (if any start keeps the window, the latest does),
--- else `none`; at an excluded event `barrier`, over which no start is carried. An event is step j if it is
--- that feature and some earlier event is step j-1: `arrayFill` carries, and where a step repeats the one before, a
--- shift makes it earlier, so no event serves two steps. Linear in the length of a session and in the number of steps.
+-- The walk along the steps, all starts at once. After step j, `latest` holds at each event the latest time that the
+-- step 1 of a way to step j can have had, if the way ends there or before (if any start keeps the window, the latest
+-- does), else `none`; from an excluded event on `barrier`, over which no start is carried. An event is step j if it is
+-- that feature and some earlier event is step j-1: there `arrayFill` takes what holds for step j-1, and carries it on.
+-- Where a step repeats the one before, a shift makes that earlier, so no event serves two steps; and before step 2,
+-- as `arrayFill` keeps the first element whatever it is. What is carried does not change while time goes on, so
+-- the first event in the window is always one of the step. Linear in the length of a session and in the number of steps.
     , -9223372036854775808 AS none,
     -9223372036854775807 AS barrier,
     arrayConcat(steps, excluded) AS needed,
@@ -57,9 +59,11 @@
     (
         SELECT
             * EXCEPT (ids, at),
-            if(sure, 0, length(ids)) AS looked_at,
-            arraySlice(ids, 1, looked_at) AS unsure_ids,
-            arraySlice(at, 1, looked_at) AS unsure_at,
+            -- From the first start on: nothing before it matters.
+            greatest(place_1, 1) AS looked_from,
+            if(sure OR place_1 = 0, 0, length(ids)) AS looked_at,
+            arraySlice(ids, looked_from, looked_at) AS unsure_ids,
+            arraySlice(at, looked_from, looked_at) AS unsure_at,
             arrayFilter(id -> has(needed, id), unsure_ids) AS events,
             arrayMap(time -> toUnixTimestamp64Micro(time), arrayFilter((time, id) -> has(needed, id), unsure_at, unsure_ids)) AS times
         FROM chained
@@ -67,14 +71,18 @@
     walked_1 AS
     (
         SELECT
-            * EXCEPT (looked_at, unsure_ids, unsure_at),
+            * EXCEPT (looked_from, looked_at, unsure_ids, unsure_at),
+            -- The earliest start that is still in the window at each event.
+            arrayMap(time -> time - window, times) AS opens,
             -- Every occurrence of step 1, or only the first one.
-            arrayMap((id, time) -> if(id = steps[1], time, none), events, times) AS starts_1, -- IF NOT choosing
-            arrayMap((id, time, nth) -> multiIf( -- IF choosing
-                id = steps[1] AND ({start:String} = 'any' OR nth = 1), time, has(excluded, id), barrier, none), -- IF choosing
-                events, times, arrayCumSum(id -> id = steps[1], events)) AS starts_1, -- IF choosing
-            arrayFilter(start -> start > barrier, starts_1) AS start_times,
-            arrayFilter((place, start) -> start > barrier, arrayEnumerate(times), starts_1) AS start_places, -- IF choosing
+            arrayMap((id, nth) -> id = steps[1] AND ({start:String} = 'any' OR nth = 1), -- IF choosing
+                events, arrayCumSum(id -> id = steps[1], events)) AS is_start, -- IF choosing
+            arrayFill((time, id) -> id = steps[1], times, events) AS latest_1, -- IF NOT choosing
+            arrayFill((time, start, id) -> start OR has(excluded, id), -- IF choosing
+                arrayMap((time, id) -> if(has(excluded, id), barrier, time), times, events), is_start, events) AS latest_1, -- IF choosing
+            arrayFilter((time, id) -> id = steps[1], times, events) AS start_times, -- IF NOT choosing
+            arrayFilter((time, start) -> start, times, is_start) AS start_times, -- IF choosing
+            arrayFilter((place, start) -> start, arrayEnumerate(times), is_start) AS start_places, -- IF choosing
             -- The place of the last excluded event up to here.
             arrayFill(place -> place != 0, -- IF choosing
                 arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF choosing
@@ -86,23 +94,21 @@
     , walked_$this AS
     (
         SELECT
-            * EXCEPT (starts_$before, filled_$before, carried_$before, completes_$before, completed_$before, first_$before, barrier_$before),
-            arrayFill(start -> start != none, starts_$before) AS filled_$this,
-            arrayPopBack(arrayPushFront(filled_$this, none)) AS carried_$this, -- IF repeated
-            filled_$this AS carried_$this, -- IF NOT repeated
-            arrayMap((id, earlier) -> if(id = steps[$this], earlier, none), events, carried_$this) AS starts_$this, -- IF NOT choosing
-            arrayMap((id, earlier) -> multiIf( -- IF choosing
-                id = steps[$this] AND earlier > barrier, earlier, has(excluded, id), barrier, none), -- IF choosing
-                events, carried_$this) AS starts_$this, -- IF choosing
+            * EXCEPT (is_start, latest_$before, earlier_$before, completes_$before, completed_$before, first_$before, barrier_$before),
+            latest_$before AS earlier_$this, -- IF NOT shifted
+            arrayShiftRight(latest_$before, 1, none) AS earlier_$this, -- IF shifted
+            arrayFill((start, id) -> id = steps[$this], earlier_$this, events) AS latest_$this, -- IF NOT choosing
+            arrayFill((start, id) -> id = steps[$this] OR has(excluded, id), -- IF choosing
+                arrayMap((start, id) -> if(has(excluded, id), barrier, start), earlier_$this, events), events) AS latest_$this, -- IF choosing
             -- The first event that completes the step within the window; 0 if none does.
-            arrayFirstIndex((start, time) -> start > barrier AND time <= start + window, starts_$this, times) AS completes_$this,
+            arrayFirstIndex((start, open) -> start >= open, latest_$this, opens) AS completes_$this,
             times[completes_$this] AS completed_$this,
             -- From the first start that completes it: the earliest one that is still in the window then.
             arrayFirst(time -> time >= completed_$this - window, start_times) AS first_$this, -- IF NOT choosing
             barriers[completes_$this] AS barrier_$this, -- IF choosing
             arrayFirst((time, place) -> time >= completed_$this - window AND place > barrier_$this, -- IF choosing
                 start_times, start_places) AS first_$this, -- IF choosing
-            arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), starts_$this, times) AS quickest_$this, -- IF shortest
+            arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), latest_$this, times) AS quickest_$this, -- IF shortest
             if(completes_$this = 0, never, completed_$this - first_$this) AS walk_$this
         FROM walked_$before
     )
