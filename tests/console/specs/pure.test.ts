@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { decodeFeature, encodeFeature } from '../../../query-api/console/src/feature.ts'
 import { duration, millisBetween, time } from '../../../query-api/console/src/format.ts'
+import { bulk } from '../../../query-api/console/src/pages/usage/bulk.ts'
 import { parts, textOf } from '../../../query-api/console/src/pages/problems/bytes.ts'
 import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
 import { seriesOf } from '../../../query-api/console/src/pages/problems/series.ts'
@@ -114,5 +115,23 @@ describe('Without a page', () => {
   test('figures are written for people', () => {
     assert.deepEqual([0, 850, 38_000, 92_000, 3_600_000, 93_600_000, null].map(duration), ['0 s', '850 ms', '38 s', '1 min 32 s', '1 h', '1 d 2 h', '–'])
     assert.deepEqual(['2024-03-13T10:21:14.000000Z', '2024-03-13T10:21:14.120000Z', null].map(time), ['2024-03-13 10:21:14', '2024-03-13 10:21:14.12', '–'])
+  })
+
+  test('a few events far away are told from the bulk', () => {
+    const check = (events: number[], expected: [number, number, number] | null) => {
+      const found = bulk(events.map((events) => ({ events })))
+      assert.deepEqual(found && [found.first, found.last, found.outside], expected, `${events}`)
+    }
+    check([], null)
+    check([5], null)
+    check([1, 0, 0, 0, 0, 50, 60], [5, 6, 1])
+    check([50, 60, 0, 0, 0, 0, 0, 1], [0, 1, 1])
+    check([0, 0, 0, 0, 0, 50, 60], [5, 6, 0])
+    // Two are more than one in a thousand, one on each side as well.
+    check([2, 0, 0, 0, 0, 50, 60], null)
+    check([1, 0, 0, 0, 50, 60, 0, 0, 0, 1], null)
+    check([1, 0, 0, 0, 900, 1200, 0, 0, 0, 1], [4, 5, 2])
+    // Half of the range has room enough.
+    check([1, 0, 50, 60], null)
   })
 })

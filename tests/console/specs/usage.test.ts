@@ -85,6 +85,21 @@ describe('Usage', () => {
     await page.close()
   })
 
+  test('a range that is mostly empty leads to its events', async () => {
+    const page = await Console.open(browser, 'usage?from=2014-01-01&to=2025-01-01')
+    const { series } = await api('/v1/usage?from=2014-01-01&to=2025-01-01&interval=month')
+    const used = series.filter(({ events }: Use) => events)
+    assert.ok(used.length * 2 < series.length)
+    await page.press(/^Look at 20/)
+    assert.ok(page.params.get('from')! >= used[0].start)
+    assert.ok(page.params.get('to')! <= '2025-01-01')
+    const closer = await api(`/v1/usage?from=${page.params.get('from')}&to=${page.params.get('to')}&interval=month`)
+    const events = (series: Use[]) => series.reduce((sum, { events }) => sum + events, 0)
+    assert.ok(events(closer.series) >= events(series) * 0.999)
+    assert.equal(await page.page.getByRole('button', { name: /^Look at 20/ }).count(), 0)
+    await page.close()
+  })
+
   test('use by application', async () => {
     const page = await Console.open(browser, 'usage')
     const table = await page.table('Use by application')

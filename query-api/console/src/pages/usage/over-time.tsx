@@ -3,10 +3,11 @@ import { useAnswer } from '../../ask'
 import { Chart, tooltip } from '../../charts/chart'
 import { brief, bucket, count, plural } from '../../format'
 import { setParams } from '../../router'
-import { INTERVALS, type Interval, type Scope } from '../../scope'
+import { bucketEnd, INTERVALS, inRange, type Interval, type Scope } from '../../scope'
 import * as sql from '../../sql'
 import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
+import { bulk } from './bulk'
 
 /** Events and sessions by time; a bucket is a way into its own range. */
 export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: Interval; onPick: (start: string) => void }) {
@@ -16,6 +17,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
     <Panel
       title="Over time"
       class="over-time"
+      note={answer.value && lookCloser(answer.value.series, interval)}
       controls={
         <label class="inline">
           by{' '}
@@ -79,5 +81,21 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
         />
       )}
     />
+  )
+}
+
+/** The way out of a chart that a few far-away events squeeze. */
+function lookCloser(series: { start: string; events: number }[], interval: Interval) {
+  const found = bulk(series)
+  if (!found) return null
+  const [from, to] = [series[found.first]!.start, bucketEnd(series[found.last]!.start, interval)]
+  const total = series.reduce((sum, { events }) => sum + events, 0)
+  return (
+    <>
+      {found.outside ? `All but ${count(found.outside)} of ${plural(total, 'event')}` : 'All events'} lie in a small part of this range.{' '}
+      <button type="button" class="link" onClick={() => setParams({ ...inRange(from, to), interval: null })}>
+        Look at {bucket(from, interval)} to {bucket(to, interval)}
+      </button>
+    </>
   )
 }

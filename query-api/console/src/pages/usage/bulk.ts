@@ -1,0 +1,24 @@
+/** Buckets by index, both inclusive, and the events of all others. */
+export interface Bulk {
+  first: number
+  last: number
+  outside: number
+}
+
+/**
+ * Where nearly all events are, if that is less than half of the range: a few that lie far away (a sender's clock, a
+ * first try) leave the others no room in a chart. Outside is at most one event in a thousand, or a single one.
+ */
+export function bulk(series: { events: number }[]): Bulk | null {
+  const total = series.reduce((sum, { events }) => sum + events, 0)
+  const most = Math.max(1, Math.floor(total / 1000))
+  let [first, last, outside] = [0, series.length - 1, 0]
+  while (first < last) {
+    const [left, right] = [series[first]!.events, series[last]!.events]
+    if (outside + Math.min(left, right) > most) break
+    outside += Math.min(left, right)
+    if (left <= right) first++
+    else last--
+  }
+  return last > first && (last - first + 1) * 2 < series.length ? { first, last, outside } : null
+}
