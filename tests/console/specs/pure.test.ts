@@ -124,6 +124,9 @@ describe('Without a page', () => {
     }
     check([], null)
     check([5], null)
+    check([0, 0, 0], null)
+    check([1, 0, 0, 0, 1], null)
+    check([1, 0, 0, 0, 500], [4, 4, 1])
     check([1, 0, 0, 0, 0, 50, 60], [5, 6, 1])
     check([50, 60, 0, 0, 0, 0, 0, 1], [0, 1, 1])
     check([0, 0, 0, 0, 0, 50, 60], [5, 6, 0])

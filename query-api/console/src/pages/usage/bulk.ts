@@ -20,5 +20,6 @@ export function bulk(series: { events: number }[]): Bulk | null {
     if (left <= right) first++
     else last--
   }
-  return last > first && (last - first + 1) * 2 < series.length ? { first, last, outside } : null
+  const isBulk = total - outside > outside && (last - first + 1) * 2 < series.length
+  return isBulk ? { first, last, outside } : null
 }

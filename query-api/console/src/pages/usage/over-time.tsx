@@ -17,7 +17,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
     <Panel
       title="Over time"
       class="over-time"
-      note={answer.value && lookCloser(answer.value.series, interval)}
+      note={!answer.loading && answer.value && lookCloser(answer.value.series, interval, scope)}
       controls={
         <label class="inline">
           by{' '}
@@ -85,16 +85,20 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
 }
 
 /** The way out of a chart that a few far-away events squeeze. */
-function lookCloser(series: { start: string; events: number }[], interval: Interval) {
+function lookCloser(series: { start: string; events: number }[], interval: Interval, scope: Scope) {
   const found = bulk(series)
   if (!found) return null
-  const [from, to] = [series[found.first]!.start, bucketEnd(series[found.last]!.start, interval)]
+  const [first, last] = [series[found.first]!.start, series[found.last]!.start]
+  const end = bucketEnd(last, interval)
+  // A bucket at an end of the range may reach beyond it.
+  const from = scope.from && Date.parse(scope.from) > Date.parse(first) ? scope.from : first
+  const to = scope.to && Date.parse(scope.to) < Date.parse(end) ? scope.to : end
   const total = series.reduce((sum, { events }) => sum + events, 0)
   return (
     <>
       {found.outside ? `All but ${count(found.outside)} of ${plural(total, 'event')}` : 'All events'} lie in a small part of this range.{' '}
       <button type="button" class="link" onClick={() => setParams({ ...inRange(from, to), interval: null })}>
-        Look at {bucket(from, interval)} to {bucket(to, interval)}
+        Look at {bucket(first, interval)}{last !== first && ` to ${bucket(last, interval)}`}
       </button>
     </>
   )
