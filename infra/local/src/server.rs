@@ -195,12 +195,9 @@ impl Server {
             let fits =
                 |(name, session): &(String, Session)| *name == user.name && session.is_reset_by(settings);
             // The one that is most alike: another may fit a request that sets less, for which there would be none.
-            let alike = idle
-                .iter()
-                .enumerate()
-                .filter(|(_, kept)| fits(kept))
-                .max_by_key(|(_, (_, session))| session.chosen());
-            let found = alike.map(|(place, _)| place).map(|place| idle.remove(place).1);
+            let fitting = idle.iter().enumerate().filter(|(_, kept)| fits(kept));
+            let alike = fitting.max_by_key(|(_, (_, session))| session.chosen()).map(|(place, _)| place);
+            let found = alike.map(|place| idle.remove(place).1);
             drop(idle);
             return found.map_or_else(|| self.engine.session(user), Ok);
         };
