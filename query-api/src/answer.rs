@@ -34,12 +34,12 @@ pub enum Basis {
     Log,
     /// `sequences`, a few seconds behind.
     Sequences,
-    /// An epoch of `usage_days`, as it says itself.
-    Days(AsOf),
+    /// An epoch of `usage_days`: what it says itself, and its runs, which no other count has.
+    Days(AsOf, Vec<u64>),
 }
 
 impl AsOf {
-    pub(crate) async fn read(database: &Database, basis: Basis) -> Result<Self, Error> {
+    pub(crate) async fn read(database: &Database, basis: &Basis) -> Result<Self, Error> {
         #[derive(Row, Deserialize)]
         struct Position {
             partition: u16,
@@ -50,7 +50,7 @@ impl AsOf {
         let sql = match basis {
             Basis::Log => include_str!("answer/log.sql"),
             Basis::Sequences => include_str!("answer/sequences.sql"),
-            Basis::Days(as_of) => return Ok(as_of),
+            Basis::Days(as_of, _) => return Ok(as_of.clone()),
         };
         let rows = database.small(sql);
         let rows: Vec<Position> = within(SMALL, rows.fetch_all()).await?;
@@ -172,7 +172,7 @@ impl Ask {
         basis: Basis,
         question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
     ) -> Result<Response, Error> {
-        let as_of = AsOf::read(&self.database, basis).await?;
+        let as_of = AsOf::read(&self.database, &basis).await?;
         let body = question(&self.database, &as_of).await?;
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         Ok((headers, Json(Answer { body, as_of: &as_of })).into_response())
@@ -186,7 +186,7 @@ impl Ask {
                 None => Revision::read(&self.database).await,
             }
         };
-        let (as_of, revision) = tokio::try_join!(AsOf::read(&self.database, basis), revision)?;
+        let (as_of, revision) = tokio::try_join!(AsOf::read(&self.database, &basis), revision)?;
         let mut key = self.key;
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
@@ -195,6 +195,9 @@ impl Ask {
         for (partition, position) in &as_of.positions {
             key.extend_from_slice(&partition.to_le_bytes());
             key.extend_from_slice(&position.to_le_bytes());
+        }
+        if let Basis::Days(_, runs) = basis {
+            key.extend(runs.into_iter().flat_map(u64::to_le_bytes));
         }
         let etag = format!("\"{}\"", Uuid::new_v5(&Uuid::NAMESPACE_URL, &key).simple());
         let known = self.seen.as_ref().and_then(|seen| seen.to_str().ok());

@@ -1,12 +1,14 @@
--- Changes with every row that arrives out of turn (a healed one), changes or goes (an erased one). Mutations count by
--- their names, as several may be made in one second; finished ones are forgotten one day, which costs an answer.
--- Those that build projections change no row.
+-- Changes with every row that arrives out of turn (a healed one), changes or goes (an erased one), and with every repair
+-- of what is computed from them, which is when the epochs of use are withdrawn. Mutations count by their names, as
+-- several may be made in one second; finished ones are forgotten one day, which costs an answer. Those that build
+-- projections change no row, and those that drop old epochs none that counts.
 SELECT sum(rows) AS rows, sum(changed) AS changed
 FROM
 (
     SELECT count() AS rows, toUInt64(0) AS changed FROM ledger
     UNION ALL SELECT count(), 0 FROM events
     UNION ALL SELECT count(), 0 FROM rejections
+    UNION ALL SELECT 0, count() FROM usage_epochs WHERE empty(runs)
     UNION ALL SELECT 0, sum(cityHash64(table, mutation_id)) FROM system.mutations WHERE database = currentDatabase() AND is_done
-        AND NOT startsWith(command, '(MATERIALIZE PROJECTION')
+        AND table != 'usage_epochs' AND NOT startsWith(command, '(MATERIALIZE PROJECTION')
 )

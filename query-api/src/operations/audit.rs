@@ -237,7 +237,7 @@ pub async fn health(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, E
     let log = ask.app.log.clone();
     ask.always(Basis::Log, async |database, as_of| {
         let bounds = log.bounds().await;
-        let sequences = AsOf::read(database, Basis::Sequences).await?;
+        let sequences = AsOf::read(database, &Basis::Sequences).await?;
         let position = |of: &AsOf, partition: &u16| of.positions.get(partition).copied().unwrap_or(0);
         let mut known: Vec<u16> = bounds.keys().chain(as_of.positions.keys()).copied().collect();
         known.sort_unstable();

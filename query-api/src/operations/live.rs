@@ -90,7 +90,7 @@ impl Live {
             }
             let looked = async {
                 let database = app.database()?;
-                let as_of = AsOf::read(&database, Basis::Log).await?;
+                let as_of = AsOf::read(&database, &Basis::Log).await?;
                 let (news, left_out) = match &seen {
                     None => (Vec::new(), 0),
                     Some(seen) => news(&database, seen, &as_of).await?,

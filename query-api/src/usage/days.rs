@@ -53,7 +53,7 @@ impl Days {
     }
 
     pub(crate) fn basis(&self) -> Basis {
-        Basis::Days(self.as_of.clone())
+        Basis::Days(self.as_of.clone(), self.runs.clone())
     }
 
     /// `sql` goes on after days.sql; its rows count events of `kind`.
