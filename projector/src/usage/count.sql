@@ -98,8 +98,8 @@ GROUP BY for_app, kind_and_key, day, previous
 -- Where events change places, the first or the last one may be new though their number is not.
 HAVING counted != 0 OR earliest % 2 = 1 OR latest % 2 = 0
 SETTINGS
-    -- A session is finished before the next one begins. An event becomes some ten rows on the way, so few
-    -- sessions at a time.
+    -- A session is finished before the next one begins. An event becomes some ten rows on the way, and each part of
+    -- the table is grouped by itself before the parts meet, so few sessions at a time.
     optimize_aggregation_in_order = 1,
-    max_block_size = 8192,
+    max_block_size = 1024,
     max_threads = 1

@@ -1,9 +1,12 @@
 //! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
 
+use projector::usage::Counted;
 use serde_json::Value;
 
 use crate::demo;
 use crate::world::World;
+
+const PARTS: u64 = 80;
 
 async fn transitions(world: &World) -> Value {
     world.get("/v1/order/transitions?limit=10000").await["transitions"].clone()
@@ -65,6 +68,34 @@ async fn several_writers_loss_and_surplus() {
     world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
     projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
     assert_eq!(transitions(&world).await, right);
+}
+
+/// A long catching up leaves many parts, each of which is read by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_recomputed_in_bounded_memory_however_many_parts_there_are() {
+    let world = World::new().await;
+    let run = async |sql: &str| world.tables.query(sql).execute().await.unwrap();
+    run("ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1").await;
+    for part in 0..PARTS {
+        run(&format!(
+            "INSERT INTO events (session_id, timestamp, partition, offset, category, name, app) \
+             SELECT reinterpretAsUUID(toUInt128(cityHash64(number % 20000))), fromUnixTimestamp64Micro(1735689600000000 + number), 0, \
+                 number, 'c', toString(number % 50), repeat('web', 60) FROM numbers({}, 20000)",
+            part * 20_000
+        ))
+        .await;
+    }
+    let events = PARTS * 20_000;
+    run(&format!("INSERT INTO ledger (offset, verdict) VALUES ({}, 'accepted')", events - 1)).await;
+    let parts =
+        "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active";
+    assert_eq!(world.tables.query(parts).fetch_one::<u64>().await.unwrap(), PARTS);
+
+    projector::sequences::refresh(&world.tables, &[(0, events)].into()).await.unwrap();
+    assert_eq!(projector::usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
+    let usage = world.get("/v1/usage?interval=month&from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z").await;
+    assert_eq!(usage["series"][0]["events"], events);
+    assert_eq!(usage["series"][0]["sessions"], 20_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
