@@ -57,7 +57,8 @@ impl Database {
         let nearly_merged = apart.is_some_and(|rows| rows <= MOST_APART);
         let sql = conditional(sql, |condition| match condition {
             "nearly_merged" => Some(nearly_merged),
-            "filtered" => Some(!filter.is_empty()),
+            "ranged" => Some(filter.is_ranged()),
+            "picked" => Some(filter.picks()),
             _ => None,
         });
         Ok(filter.bind(self.query(&sql)).param("largest", largest))

@@ -121,10 +121,14 @@ impl Filter {
         (self.from, self.to)
     }
 
-    /// Whether every event passes.
-    pub fn is_empty(&self) -> bool {
-        let everywhere = self.app.is_empty() && self.category.is_empty() && self.name.is_empty();
-        everywhere && self.range() == (Time::MIN, Time::MAX)
+    /// Whether it leaves out any times.
+    pub fn is_ranged(&self) -> bool {
+        self.range() != (Time::MIN, Time::MAX)
+    }
+
+    /// Whether it leaves out any applications or features.
+    pub fn picks(&self) -> bool {
+        !(self.app.is_empty() && self.category.is_empty() && self.name.is_empty())
     }
 
     /// The same filters in another range.
