@@ -84,6 +84,9 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// No whole days, so that no table of days can help.
+const FILTERS: &str = "from=2026-01-01T00:00:01Z&app=web";
+
 /// Every question over the whole range: the hardest form of each.
 async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
     let features = asker.get("/v1/features?limit=12").await?;
@@ -99,6 +102,12 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
     let rare =
         format!("category={}&name={}", text(&rare["category"]), text(&rare["name"]).replace(' ', "%20"));
     let funnel = |steps: usize| json!({"steps": (0..steps).map(feature).collect::<Vec<_>>(), "window": "1d"});
+    let filtered = |mut body: Value| {
+        for (name, value) in FILTERS.split('&').filter_map(|filter| filter.split_once('=')) {
+            body[name] = value.into();
+        }
+        body
+    };
     let get = |name: &'static str, path: String| Question { name, path, body: None, peer: None, runs: 200 };
     let heavy = |name: &'static str, path: &str, body: Option<Value>, peer: Option<&'static str>| Question {
         name,
@@ -130,5 +139,10 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
         heavy("funnel_of_20", "/v1/order/funnel", Some(funnel(20)), None),
         heavy("entries", "/v1/order/entries", None, None),
         heavy("retention", "/v1/retention?interval=week", None, None),
+        // Nearly all times, a third of the events: every filter has its work.
+        heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, None),
+        heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, None),
+        heavy("paths_filtered", "/v1/order/paths", Some(filtered(json!({"length": 3}))), None),
+        heavy("funnel_filtered", "/v1/order/funnel", Some(filtered(funnel(5))), None),
     ])
 }
