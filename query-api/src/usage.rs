@@ -72,16 +72,30 @@ pub struct Features {
 pub async fn features(mut ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     let days = Days::of(&mut ask, &filter).await?;
-    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
-        let features = read(database, days.as_ref(), &filter, params.order, params.by, limit).await?;
+    let basis = days.as_ref().map_or(Basis::Sequences, Days::basis);
+    let narrow = async |database: &Database| is_narrow(database, days.as_ref(), &filter).await;
+    ask.answer_with(basis, narrow, async |database, _, narrow| {
+        let features = read(database, days.as_ref(), narrow, &filter, params.order, params.by, limit).await?;
         Ok(Features { features })
     })
     .await
 }
 
+/// Whether the range is read sooner from `events`, if there are no days of it. It only decides which way the same
+/// answer is found.
+async fn is_narrow(database: &Database, days: Option<&Days>, filter: &Filter) -> Result<bool, Error> {
+    if days.is_some() || !filter.is_ranged() {
+        return Ok(false);
+    }
+    let (from, to) = filter.range();
+    let narrow = database.small(include_str!("usage/is_narrow.sql"));
+    Ok(narrow.param("first_day", from.day()).param("last_day", to.day()).fetch_one().await?)
+}
+
 pub(crate) async fn read(
     database: &Database,
     days: Option<&Days>,
+    narrow: bool,
     filter: &Filter,
     order: Order,
     by: By,
@@ -89,6 +103,7 @@ pub(crate) async fn read(
 ) -> Result<Vec<FeatureUse>, Error> {
     let query = match days {
         Some(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
+        None if narrow => filter.bind(database.query(include_str!("usage/features_rows.sql"))),
         None => database.sequences(selected_sql!("usage/features.sql"), filter).await?,
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
@@ -252,11 +267,16 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
         }
         _ => None,
     };
-    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
+    let basis = days.as_ref().map_or(Basis::Sequences, Days::basis);
+    let narrow = async |database: &Database| is_narrow(database, days.as_ref(), &filter).await;
+    ask.answer_with(basis, narrow, async |database, _, narrow| {
         let query = match &days {
             Some(days) => days
                 .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
                 .param("width", interval.width() / Interval::Day.width()),
+            None if narrow => filter
+                .bind(database.query(include_str!("usage/series_rows.sql")))
+                .param("width", interval.width()),
             None => database
                 .sequences(selected_sql!("usage/series.sql"), &filter)
                 .await?

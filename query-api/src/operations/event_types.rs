@@ -63,7 +63,7 @@ pub async fn event_types(mut ask: Ask, Params(_): Params<NoParams>) -> Result<Re
     let days = Days::of(&mut ask, &everything).await?;
     ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
         let (order, by, limit) = (usage::Order::Most, usage::By::Events, u32::from(u16::MAX));
-        let used = usage::read(database, days.as_ref(), &everything, order, by, limit).await?;
+        let used = usage::read(database, days.as_ref(), false, &everything, order, by, limit).await?;
         let mut used: BTreeMap<Feature, FeatureUse> = used
             .into_iter()
             .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))

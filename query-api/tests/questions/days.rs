@@ -101,3 +101,30 @@ async fn a_late_event_may_be_the_first_of_its_day() {
         assert!(seen("first_seen").contains(first) && seen("last_seen").contains(last), "{days}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrow_range_is_answered_from_its_events() {
+    let mut world = World::new().await;
+    world.append(&demo::events(), 2000).await;
+    world.refresh().await;
+    usage::withdraw(&world.tables).await.unwrap();
+    let ask = async || {
+        let mut answers = Vec::new();
+        for path in
+            ["/v1/features?by=sessions&order=least", "/v1/usage?interval=hour", "/v1/usage?interval=month"]
+        {
+            for filter in ["", "&app=shop", "&category=browse"] {
+                let (from, to) = ("2024-02-28T10:00:00Z", "2024-03-02T09:30:00.000001Z");
+                let mut answer =
+                    world.get(&format!("{path}{filter}&from={from}&to={to}").replacen("?&", "?", 1)).await;
+                answer.as_object_mut().unwrap().remove("as_of");
+                answers.push(answer);
+            }
+        }
+        answers
+    };
+    let sequences = ask().await;
+    usage::refresh(&world.tables).await.unwrap();
+    world.tables.query("TRUNCATE TABLE sequences").execute().await.unwrap();
+    assert_eq!(ask().await, sequences);
+}
