@@ -98,6 +98,7 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
     let newest = asker.get("/v1/events?limit=1").await?["events"][0].clone();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let session = text(&newest["session_id"]);
+    let last_day = text(&newest["timestamp"]).chars().take(10).collect::<String>();
     let rare = asker.get("/v1/features?order=least&limit=1").await?["features"][0].clone();
     let rare =
         format!("category={}&name={}", text(&rare["category"]), text(&rare["name"]).replace(' ', "%20"));
@@ -139,6 +140,7 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
         heavy("funnel_of_20", "/v1/order/funnel", Some(funnel(20)), None),
         heavy("entries", "/v1/order/entries", None, None),
         heavy("retention", "/v1/retention?interval=week", None, None),
+        get("features_of_last_day", format!("/v1/features?from={last_day}T00:00:01Z")),
         // Nearly all times, a third of the events: every filter has its work.
         heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, None),
         heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, None),
