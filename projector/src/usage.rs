@@ -135,8 +135,8 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
     Ok(if everything { Counted::Everything } else { Counted::Stretch(offsets) })
 }
 
-/// Withdraws every epoch: events below its positions came, changed or went, or `sequences` was repaired. Call it
-/// after they did: the query API also counts withdrawals to tell answers of before from answers of now.
+/// Withdraws every epoch: events below its positions came, changed or went. Call it after they did: the query API also
+/// counts withdrawals, to tell answers of before from answers of now.
 ///
 /// # Errors
 /// ClickHouse does not answer.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use clickhouse::Row;
+use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
 use time::{Date, Duration, OffsetDateTime, Time as Clock};
 use utoipa::ToSchema;
@@ -72,24 +73,31 @@ pub struct Features {
 pub async fn features(mut ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     let days = Days::of(&mut ask, &filter).await?;
-    let basis = days.as_ref().map_or(Basis::Sequences, Days::basis);
-    let narrow = async |database: &Database| is_narrow(database, days.as_ref(), &filter).await;
-    ask.answer_with(basis, narrow, async |database, _, narrow| {
+    let narrow = is_narrow(&ask.database, days.as_ref(), &filter).await?;
+    ask.answer(basis(days.as_ref(), narrow), async |database, _| {
         let features = read(database, days.as_ref(), narrow, &filter, params.order, params.by, limit).await?;
         Ok(Features { features })
     })
     .await
 }
 
-/// Whether the range is read sooner from `events`, if there are no days of it. It only decides which way the same
-/// answer is found.
+fn basis(days: Option<&Days>, narrow: bool) -> Basis {
+    match days {
+        Some(days) => days.basis(),
+        None if narrow => Basis::Log,
+        None => Basis::Sequences,
+    }
+}
+
+/// Whether the range is read sooner from `events`, if there are no days of it.
 async fn is_narrow(database: &Database, days: Option<&Days>, filter: &Filter) -> Result<bool, Error> {
     if days.is_some() || !filter.is_ranged() {
         return Ok(false);
     }
     let (from, to) = filter.range();
     let narrow = database.small(include_str!("usage/is_narrow.sql"));
-    Ok(narrow.param("first_day", from.day()).param("last_day", to.day()).fetch_one().await?)
+    let narrow = narrow.param("first_day", from.day()).param("last_day", to.day());
+    Ok(within(SMALL, narrow.fetch_one()).await?)
 }
 
 pub(crate) async fn read(
@@ -267,9 +275,8 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
         }
         _ => None,
     };
-    let basis = days.as_ref().map_or(Basis::Sequences, Days::basis);
-    let narrow = async |database: &Database| is_narrow(database, days.as_ref(), &filter).await;
-    ask.answer_with(basis, narrow, async |database, _, narrow| {
+    let narrow = is_narrow(&ask.database, days.as_ref(), &filter).await?;
+    ask.answer(basis(days.as_ref(), narrow), async |database, _| {
         let query = match &days {
             Some(days) => days
                 .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))

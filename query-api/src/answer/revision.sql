@@ -1,7 +1,7 @@
--- Changes with every row that arrives out of turn (a healed one), changes or goes (an erased one), and with every repair
--- of what is computed from them, which is when the epochs of use are withdrawn. Mutations count by their names, as
--- several may be made in one second; finished ones are forgotten one day, which costs an answer. Those that build
--- projections change no row, and those that drop old epochs none that counts.
+-- Changes with every row that arrives out of turn (a healed one), changes or goes (an erased one), and when what is
+-- computed from them is repaired: days of use are withdrawn then, sequences lose their positions by a mutation. Mutations
+-- count by their names, as several may be made in one second; finished ones are forgotten one day, which costs an
+-- answer. Those that build projections change no row, and those that drop old epochs none that counts.
 SELECT sum(rows) AS rows, sum(changed) AS changed
 FROM
 (

@@ -198,7 +198,9 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
     run("INSERT INTO sequences SELECT generateUUIDv4(), events, features, times, apps FROM kept LIMIT 3")
         .await;
     let wrong = ask(transitions).await;
+    let used = ask("/v1/features").await;
     projector::sequences::verify(&world.tables).await.unwrap();
+    assert_eq!(ask("/v1/features").await.2, used.2, "the days of use are not at fault");
     world.refresh().await;
     check(wrong, ask(transitions).await);
 

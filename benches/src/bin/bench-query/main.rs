@@ -141,7 +141,7 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
         heavy("entries", "/v1/order/entries", None, None),
         heavy("retention", "/v1/retention?interval=week", None, None),
         get("features_of_last_day", format!("/v1/features?from={last_day}T00:00:01Z")),
-        // Nearly all times, a third of the events: every filter has its work.
+        // Nearly all times, a third of the events: each event is looked at for its time and its application.
         heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, None),
         heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, None),
         heavy("paths_filtered", "/v1/order/paths", Some(filtered(json!({"length": 3}))), None),
