@@ -29,6 +29,8 @@ const UNREAD: Duration = Duration::from_secs(1);
 pub(crate) struct Admission {
     current: ArcSwap<Admitted>,
     path: Option<PathBuf>,
+    /// The file before it was loaded: what it becomes until the first look is a change, too.
+    before: Option<String>,
     metrics: Arc<Metrics>,
 }
 
@@ -55,6 +57,7 @@ impl Admission {
     /// # Errors
     /// The file can't be read or is no registry.
     pub(crate) fn load(path: Option<PathBuf>, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let before = path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let apps = match &path {
             Some(path) => Apps::load(path)?,
             None => {
@@ -64,14 +67,14 @@ impl Admission {
         };
         metrics.apps_loaded.set(1);
         let admitted = Admitted::new(apps, &[], &metrics);
-        Ok(Self { current: ArcSwap::from_pointee(admitted), path, metrics })
+        Ok(Self { current: ArcSwap::from_pointee(admitted), path, before, metrics })
     }
 
     /// Reads the file again when it changes and on SIGHUP, for ever. A file that is refused changes nothing.
     pub(crate) async fn watch(&self) {
         let Some(path) = &self.path else { return std::future::pending().await };
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-        let mut seen = tokio::fs::read_to_string(path).await.ok();
+        let mut seen = self.before.clone();
         loop {
             let told = tokio::select! {
                 _ = hangup.recv() => true,
@@ -264,6 +267,29 @@ mod tests {
             |origin| try_with(&admission, &[("authorization", "Bearer browser"), ("origin", origin)], None);
         assert_eq!(from("https://shop").unwrap(), "shop");
         assert_eq!(from("https://elsewhere"), Err(Error::Origin));
+    }
+
+    #[tokio::test]
+    async fn a_change_before_the_first_look_is_seen() {
+        let (admission, file) = admission("");
+        let registry = std::fs::read_to_string(&file).unwrap();
+        let key = sha256_hex(b"later");
+        std::fs::write(
+            &file,
+            format!("{registry}[[app]]\nname = \"later\"\nkeys = [{{ sha256 = \"{key}\" }}]\n"),
+        )
+        .unwrap();
+        let taken = async {
+            while try_with(&admission, &[("authorization", "Bearer later")], None).is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let patience = tokio::time::sleep(Duration::from_secs(60));
+        tokio::select! {
+            () = admission.watch() => unreachable!(),
+            () = taken => {}
+            () = patience => panic!("the change is never seen"),
+        }
     }
 
     #[test]
