@@ -73,46 +73,58 @@ pub struct Features {
 pub async fn features(mut ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     let days = Days::of(&mut ask, &filter).await?;
-    let narrow = is_narrow(&ask.database, days.as_ref(), &filter).await?;
-    ask.answer(basis(days.as_ref(), narrow), async |database, _| {
-        let features = read(database, days.as_ref(), narrow, &filter, params.order, params.by, limit).await?;
+    let source = Source::of(&ask, days, &filter).await?;
+    ask.answer(source.basis(), async |database, _| {
+        let features = read(database, &source, &filter, params.order, params.by, limit).await?;
         Ok(Features { features })
     })
     .await
 }
 
-fn basis(days: Option<&Days>, narrow: bool) -> Basis {
-    match days {
-        Some(days) => days.basis(),
-        None if narrow => Basis::Log,
-        None => Basis::Sequences,
-    }
+/// Where use is read: the same answer at different prices.
+pub(crate) enum Source {
+    Days(Days),
+    /// One by one, as the range is narrow.
+    Events,
+    Sequences,
 }
 
-/// Whether the range is read sooner from `events`, if there are no days of it.
-async fn is_narrow(database: &Database, days: Option<&Days>, filter: &Filter) -> Result<bool, Error> {
-    if days.is_some() || !filter.is_ranged() {
-        return Ok(false);
+impl Source {
+    /// `days` if there are any.
+    pub(crate) async fn of(ask: &Ask, days: Option<Days>, filter: &Filter) -> Result<Self, Error> {
+        if let Some(days) = days {
+            return Ok(Self::Days(days));
+        }
+        if !filter.is_ranged() {
+            return Ok(Self::Sequences);
+        }
+        let (from, to) = filter.range();
+        let narrow = ask.database.small(include_str!("usage/is_narrow.sql"));
+        let narrow = narrow.param("first_day", from.day()).param("last_day", to.day());
+        Ok(if within(SMALL, narrow.fetch_one()).await? { Self::Events } else { Self::Sequences })
     }
-    let (from, to) = filter.range();
-    let narrow = database.small(include_str!("usage/is_narrow.sql"));
-    let narrow = narrow.param("first_day", from.day()).param("last_day", to.day());
-    Ok(within(SMALL, narrow.fetch_one()).await?)
+
+    pub(crate) fn basis(&self) -> Basis {
+        match self {
+            Self::Days(days) => days.basis(),
+            Self::Events => Basis::Log,
+            Self::Sequences => Basis::Sequences,
+        }
+    }
 }
 
 pub(crate) async fn read(
     database: &Database,
-    days: Option<&Days>,
-    narrow: bool,
+    source: &Source,
     filter: &Filter,
     order: Order,
     by: By,
     limit: u32,
 ) -> Result<Vec<FeatureUse>, Error> {
-    let query = match days {
-        Some(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
-        None if narrow => filter.bind(database.query(include_str!("usage/features_rows.sql"))),
-        None => database.sequences(selected_sql!("usage/features.sql"), filter).await?,
+    let query = match source {
+        Source::Days(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
+        Source::Events => filter.bind(database.query(include_str!("usage/features_rows.sql"))),
+        Source::Sequences => database.sequences(selected_sql!("usage/features.sql"), filter).await?,
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
@@ -275,16 +287,16 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
         }
         _ => None,
     };
-    let narrow = is_narrow(&ask.database, days.as_ref(), &filter).await?;
-    ask.answer(basis(days.as_ref(), narrow), async |database, _| {
-        let query = match &days {
-            Some(days) => days
+    let source = Source::of(&ask, days, &filter).await?;
+    ask.answer(source.basis(), async |database, _| {
+        let query = match &source {
+            Source::Days(days) => days
                 .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
                 .param("width", interval.width() / Interval::Day.width()),
-            None if narrow => filter
+            Source::Events => filter
                 .bind(database.query(include_str!("usage/series_rows.sql")))
                 .param("width", interval.width()),
-            None => database
+            Source::Sequences => database
                 .sequences(selected_sql!("usage/series.sql"), &filter)
                 .await?
                 .param("width", interval.width()),

@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::answer::{Ask, Basis};
+use crate::answer::Ask;
 use crate::error::Error;
 use crate::events::NoParams;
 use crate::params::{Filter, Params};
-use crate::usage::{self, Days, FeatureUse};
+use crate::usage::{self, Days, FeatureUse, Source};
 use crate::values::{Feature, Json, Time};
 
 /// A declared event type.
@@ -61,9 +61,10 @@ pub async fn event_types(mut ask: Ask, Params(_): Params<NoParams>) -> Result<Re
     let registry = ask.app.registry.clone();
     let everything = Filter::new(None, None, None, None, None)?;
     let days = Days::of(&mut ask, &everything).await?;
-    ask.answer(days.as_ref().map_or(Basis::Sequences, Days::basis), async |database, _| {
+    let source = Source::of(&ask, days, &everything).await?;
+    ask.answer(source.basis(), async |database, _| {
         let (order, by, limit) = (usage::Order::Most, usage::By::Events, u32::from(u16::MAX));
-        let used = usage::read(database, days.as_ref(), false, &everything, order, by, limit).await?;
+        let used = usage::read(database, &source, &everything, order, by, limit).await?;
         let mut used: BTreeMap<Feature, FeatureUse> = used
             .into_iter()
             .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))
