@@ -6,8 +6,6 @@ use serde_json::Value;
 use crate::demo;
 use crate::world::World;
 
-const PARTS: u64 = 80;
-
 async fn transitions(world: &World) -> Value {
     world.get("/v1/order/transitions?limit=10000").await["transitions"].clone()
 }
@@ -73,6 +71,7 @@ async fn several_writers_loss_and_surplus() {
 /// A long catching up leaves many parts, each of which is read by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_recomputed_in_bounded_memory_however_many_parts_there_are() {
+    const PARTS: u64 = 80;
     let world = World::new().await;
     let run = async |sql: &str| world.tables.query(sql).execute().await.unwrap();
     run("ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1").await;
