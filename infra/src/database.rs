@@ -221,6 +221,9 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
 /// `work` on a ClickHouse that may hang, or be gone without a word, with its connections open: its own limits of time
 /// are no bound then. Keep `limit` above them.
 ///
+/// It also bounds what no server is to blame for: where a runtime has several threads, hyper (1.12, with tokio 1.54) may
+/// take a request for a connection that closes at that moment on another thread, and then never answers.
+///
 /// # Errors
 /// Those of `work`, and [`clickhouse::error::Error::TimedOut`].
 pub async fn within<T, E: From<clickhouse::error::Error>>(

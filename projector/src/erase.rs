@@ -15,7 +15,7 @@ use infra::database;
 
 use crate::error::{Error, Result};
 use crate::row::Verdict;
-use crate::tables::Tables;
+use crate::tables::{MUTATION, Tables};
 use crate::usage;
 use crate::work::Work;
 
@@ -122,7 +122,7 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
     let mut erased = 0;
     loop {
         others_at_work(tables).await?;
-        let places: Vec<(u16, u64, i8)> = tables.fetch_all(&pending).await?;
+        let places: Vec<(u16, u64, i8)> = tables.fetch_all(&pending, MUTATION).await?;
         if places.is_empty() {
             return Ok(erased);
         }
@@ -175,7 +175,8 @@ pub(crate) async fn forget(tables: &Tables, erasures: &str) -> Result<()> {
 
 /// The hashes of erased sessions that still have a sequence; not all, if there are very many.
 pub(crate) async fn sequences(tables: &Tables, erasures: &str) -> Result<Vec<String>> {
-    tables.fetch_all(&include_str!("erase/sequences.sql").replace("{erasures}", erasures)).await
+    let sql = include_str!("erase/sequences.sql").replace("{erasures}", erasures);
+    tables.fetch_all(&sql, MUTATION).await
 }
 
 /// The condition for the places whose verdict is wanted; `None` if there is none.

@@ -7,7 +7,11 @@ use projector::{audit, check_schemas, cli, erase, generations, propose_schema};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
+// One thread for all that waits for ClickHouse: hyper may take a request for a connection that closes at that moment on
+// another thread, and then never answers (tokio's mpsc keeps a value that is pushed while its receiver is dropped); a
+// partition would stand still until the limit of time. On one thread the two can't meet. Records are judged on the
+// loop's own thread, and what blocks has threads of its own.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<std::process::ExitCode> {
     // 1. The command line, logs and traces.
     let Cli { telemetry, command } = Cli::parse();

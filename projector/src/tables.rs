@@ -24,8 +24,8 @@ pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 /// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
-/// A mutation rewrites parts.
-const MUTATION: Duration = Duration::from_secs(600);
+/// A mutation rewrites parts; what looks for its rows reads whole tables.
+pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct Tables {
@@ -187,7 +187,7 @@ impl Tables {
     /// Of every partition that has one.
     pub(crate) async fn horizons(&self) -> Result<BTreeMap<i32, Horizon>> {
         let sql = "SELECT partition, max(h.kept_from), max(h.expired_to) FROM {database}.horizons AS h GROUP BY partition";
-        let found: Vec<(u16, u64, u64)> = self.fetch_all(sql).await?;
+        let found: Vec<(u16, u64, u64)> = self.fetch_all(sql, ANSWER).await?;
         let horizon =
             |(partition, kept_from, expired_to)| (i32::from(partition), Horizon { kept_from, expired_to });
         Ok(found.into_iter().map(horizon).collect())
@@ -239,16 +239,17 @@ impl Tables {
         struct Erasure {
             session: Hash,
         }
-        let found: Vec<Erasure> = self.fetch_all("SELECT DISTINCT session FROM {database}.erasures").await?;
+        let sql = "SELECT DISTINCT session FROM {database}.erasures";
+        let found: Vec<Erasure> = self.fetch_all(sql, ANSWER).await?;
         Ok(found.into_iter().map(|erasure| erasure.session).collect())
     }
 
-    pub(crate) async fn fetch_all<T>(&self, sql: &str) -> Result<Vec<T>>
+    pub(crate) async fn fetch_all<T>(&self, sql: &str, limit: Duration) -> Result<Vec<T>>
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
         let query = self.client.query(&sql.replace("{database}", &self.database));
-        Ok(within(MUTATION, query.fetch_all()).await?)
+        Ok(within(limit, query.fetch_all()).await?)
     }
 
     pub(crate) fn client(&self) -> &Client {
