@@ -24,6 +24,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::error::{Error, Result};
@@ -68,7 +69,8 @@ struct Slot {
 enum State {
     /// To be resumed, not before this moment.
     Waiting(Instant),
-    Resuming,
+    /// Dropped with the partition: others wait for its turn.
+    Resuming(#[expect(dead_code, reason = "ends the task")] AbortOnDropHandle<()>),
     Running(Box<Partition>),
 }
 
@@ -174,7 +176,7 @@ impl Loop {
                 },
             },
             State::Waiting(at) => Some(*at),
-            State::Resuming => None,
+            State::Resuming(_) => None,
         });
         next.min().map_or(LONGEST_POLL, |at| at.saturating_duration_since(now).min(LONGEST_POLL))
     }
@@ -218,7 +220,7 @@ impl Loop {
         let Report { partition: number, epoch, outcome } = report;
         let Some(slot) = self.slots.get_mut(&number).filter(|slot| slot.epoch == epoch) else { return };
         match (outcome, &mut slot.state) {
-            (Outcome::Resumed(Ok(resumed)), State::Resuming) => {
+            (Outcome::Resumed(Ok(resumed)), State::Resuming(_)) => {
                 let (plan, projection, log) = *resumed;
                 tracing::info!(partition = number, start = plan.start, verify_to = plan.verify_to, "running");
                 slot.attempts = 0;
@@ -228,7 +230,7 @@ impl Loop {
                 let partition = Partition::new(plan, projection, &self.work.config.chunks, log.start, now);
                 slot.state = State::Running(Box::new(partition));
             }
-            (Outcome::Resumed(Err(error)), State::Resuming) => {
+            (Outcome::Resumed(Err(error)), State::Resuming(_)) => {
                 slot.attempts += 1;
                 tracing::error!(partition = number, %error, "can't go on; trying again");
                 slot.state = State::Waiting(now + backoff(slot.attempts));
@@ -275,9 +277,8 @@ impl Loop {
                     continue;
                 }
             };
-            slot.state = State::Resuming;
             let (work, reports, epoch) = (Arc::clone(&self.work), self.reports.0.clone(), slot.epoch);
-            self.runtime.spawn(async move {
+            let resuming = self.runtime.spawn(async move {
                 let resumed = async {
                     // One after the other: each may read a day's ids.
                     let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
@@ -297,6 +298,7 @@ impl Loop {
                 let outcome = Outcome::Resumed(resumed.await);
                 let _ = reports.send(Report { partition: number, epoch, outcome });
             });
+            slot.state = State::Resuming(AbortOnDropHandle::new(resuming));
         }
     }
 
