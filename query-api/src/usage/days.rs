@@ -58,10 +58,13 @@ impl Days {
 
     /// `sql` goes on after days.sql; its rows count events of `kind`.
     pub(crate) fn query(&self, database: &Database, filter: &Filter, kind: u8, sql: &str) -> Query {
-        let choosing = filter.kind() != 0;
-        let days = conditional(include_str!("days.sql"), |name| (name == "choosing").then_some(choosing));
+        let sql = conditional(&format!("{}{sql}", include_str!("days.sql")), |name| match name {
+            "choosing" => Some(filter.kind() != 0),
+            "ranged" => Some(filter.is_ranged()),
+            _ => None,
+        });
         filter
-            .bind(database.query(&format!("{days}{sql}")))
+            .bind(database.query(&sql))
             .param("runs", &self.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)

@@ -3,7 +3,8 @@
     (
         SELECT
             key,
-            sumIf(days.events, day >= {first_day:UInt32} AND day <= {last_day:UInt32}) > 0 AS used,
+            sumIf(days.events, day >= {first_day:UInt32} AND day <= {last_day:UInt32}) > 0 AS used, -- IF ranged
+            true AS used, -- IF NOT ranged
             max(last) AS last_seen
         FROM days
         WHERE app = {app:String}
