@@ -395,7 +395,10 @@ impl Loop {
                 let id = work.tables.insert_id(number, &chunk.range());
                 let _timer = work.metrics.insert_seconds.start_timer();
                 match announced.check() {
-                    Ok(()) => work.tables.insert(&id, &id, chunk.bytes()).await.map(|()| Healed::default()),
+                    Ok(()) => {
+                        let inserted = work.tables.insert(&id, &id, chunk.block(&chunk.targets)).await;
+                        inserted.map(|()| Healed::default())
+                    }
                     Err(late) => Err(late),
                 }
             };

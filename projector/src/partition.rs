@@ -210,7 +210,7 @@ impl Partition {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.chunk.bytes() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.chunk.bytes().len())
+        self.chunk.bytes() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.chunk.bytes)
     }
 }
 

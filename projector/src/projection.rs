@@ -7,7 +7,7 @@ use schemas::{Judge, Judgement, ReasonCode, Record};
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
-use crate::row::{LEDGER, Place, Verdict};
+use crate::row::{LEDGER, Place, Row, Verdict};
 use crate::window::Window;
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
@@ -133,7 +133,8 @@ impl Projection {
         if let Some(session) = record.erases() {
             let hash = erasures::hash(session);
             self.see_time(&mut record);
-            chunk.erasure(self.place(), judge.derived_id(record.partition, record.offset), &hash);
+            let id = judge.derived_id(record.partition, record.offset);
+            chunk.push(&Row::erasure(self.place(), id, &hash));
             self.erasures.add(hash);
             self.next += 1;
             return self.tally.verdict(Verdict::Erasure);
@@ -142,18 +143,20 @@ impl Projection {
         let place = self.place();
         self.next += 1;
         if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
-            chunk.erased(place, &judgement, first.unwrap_or(place.offset));
+            chunk.push(&Row::erased(place, &judgement, first.unwrap_or(place.offset)));
             return self.tally.verdict(Verdict::Erased);
         }
         self.tally.count_type(judge, &judgement, first.is_some());
         if let Some(first) = first {
-            chunk.duplicate(place, &judgement, first);
+            chunk.push(&Row::duplicate(place, &judgement, first));
             return self.tally.verdict(Verdict::Duplicate);
         }
         for reason in &judgement.reasons {
             self.tally.reasons[reason.code as usize] += 1;
         }
-        let verdict = chunk.judged(place, &judgement, record.value.unwrap_or_default());
+        let row = Row::judged(place, &judgement, record.value.unwrap_or_default());
+        let verdict = row.verdict;
+        chunk.push(&row);
         if place.offset < self.kept_from {
             chunk.keep_last_for(LEDGER);
         }
@@ -162,7 +165,7 @@ impl Projection {
 
     /// The log holds no record at `self.next`.
     pub(crate) fn absent(&mut self, chunk: &mut Chunk) {
-        chunk.absent(self.place());
+        chunk.push(&Row::absent(self.place()));
         self.tally.verdict(Verdict::Absent);
         self.next += 1;
     }

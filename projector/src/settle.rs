@@ -106,9 +106,9 @@ pub(crate) async fn settle(
         // and gone: only the missing rows are inserted, under a token that names them.
         let inserted = if found.any_present || attempt > 0 {
             let token = format!("{id}:heal:{}:{attempt}", fingerprint(&missing));
-            tables.insert(&id, &token, chunk.masked(&missing).into()).await
+            tables.insert(&id, &token, chunk.block(&missing)).await
         } else {
-            tables.insert(&id, &id, chunk.bytes()).await
+            tables.insert(&id, &id, chunk.block(&chunk.targets)).await
         };
         match inserted {
             Ok(()) | Err(Error::Running) => {}
@@ -135,7 +135,7 @@ async fn wait_for_running(tables: &Tables, id: &str) -> Result<()> {
 
 async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Comparison> {
     let range = chunk.range();
-    let mut missing: Vec<u8> = (0..chunk.rows()).map(|index| chunk.targets(index)).collect();
+    let mut missing = chunk.targets.clone();
     let mut wrong = vec![0; chunk.rows()];
     let mut any_present = false;
     for (target, table) in TARGETS {
@@ -148,7 +148,7 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
             let [offset @ .., verdict] = *row;
             any_present = true;
             let index = (u64::from_le_bytes(offset) - range.start) as usize;
-            let same = target != LEDGER || verdict == chunk.verdict(index) as u8;
+            let same = target != LEDGER || verdict == chunk.verdicts[index] as u8;
             if missing[index] & target != 0 && same {
                 missing[index] &= !target;
             } else {
@@ -180,7 +180,7 @@ async fn remove_wrong(
         tracing::warn!(table, partition, from, to, "rows that are doubled or of another verdict: replaced");
         tables.delete(table, partition, &(from..to)).await?;
         for (index, mask) in missing.iter_mut().enumerate().take(last + 1).skip(first) {
-            *mask |= chunk.targets(index) & target;
+            *mask |= chunk.targets[index] & target;
         }
     }
     Ok(missing)

@@ -77,15 +77,20 @@ impl Tables {
         format!("{}:{}:{partition}:{}-{}", self.database, self.topic, range.start, range.end)
     }
 
-    /// Inserts rows of `landing`, in one statement and one block.
+    /// Inserts a block of `landing`, in the format Native, in one statement.
     ///
     /// # Errors
     /// [`Error::Running`] if a statement with this id is at work; after any other error it is unclear what
     /// was inserted.
-    pub(crate) async fn insert(&self, query_id: &str, token: &str, rows: Bytes) -> Result<()> {
+    pub(crate) async fn insert(
+        &self,
+        query_id: &str,
+        token: &str,
+        block: impl Iterator<Item = Bytes>,
+    ) -> Result<()> {
         let mut insert = self
             .client
-            .insert_formatted_with(format!("INSERT INTO {}.landing FORMAT RowBinary", self.database))
+            .insert_formatted_with(format!("INSERT INTO {}.landing FORMAT Native", self.database))
             .with_setting("query_id", query_id)
             .with_setting("insert_deduplication_token", token)
             .with_setting("insert_deduplicate", "1")
@@ -100,11 +105,10 @@ impl Tables {
             // The views only pick columns: the older analysis does the same in two thirds of the time.
             .with_setting("enable_analyzer", "0")
             .with_timeouts(Some(SEND), Some(ANSWER));
-        let sent = match insert.send(rows).await {
-            Ok(()) => insert.end().await,
-            Err(error) => Err(error),
-        };
-        sent.map_err(Error::from_insert)
+        for piece in block {
+            insert.send(piece).await.map_err(Error::from_insert)?;
+        }
+        insert.end().await.map_err(Error::from_insert)
     }
 
     /// Whether a statement with this id is at work. ClickHouse refuses a second one with its id, whatever it says.
