@@ -37,21 +37,25 @@ WITH
         )
         GROUP BY session_id
     ),
-    -- For all applications and for each, what counts now and, negative, what counted before.
+    -- For all applications together ('') and for each, what counts now and, negative, what counted before. In most
+    -- sessions there is but one application, and what counts for it counts for all.
     counted_for AS
     (
         SELECT
             events,
-            arrayJoin(arrayPushFront(arrayDistinct(events.4), '')) AS for_app,
+            arrayDistinct(events.4) AS apps,
+            length(apps) = 1 AS alone,
+            arrayJoin(if(alone, apps, arrayPushFront(apps, ''))) AS for_app,
             arrayJoin(if(has(events.5, 1), [1, -1], [1])) AS sign
         FROM sessions
     ),
     chosen AS
     (
         SELECT
+            alone,
             for_app,
             sign,
-            arrayFilter(event -> (for_app = '' OR event.4 = for_app) AND (sign = 1 OR event.5), events) AS events
+            arrayFilter(event -> (alone OR for_app = '' OR event.4 = for_app) AND (sign = 1 OR event.5), events) AS events
         FROM counted_for
     ),
     -- Kind and key in the high word, time in the low one: once sorted, the element before is the previous
@@ -59,12 +63,13 @@ WITH
     marked AS
     (
         SELECT
+            alone,
             for_app,
             sign,
             arraySort(arrayConcat(
                 arrayMap(event -> toUInt128(event.1), events),
-                arrayMap(event -> bitShiftLeft(toUInt128(event.3 + bitShiftLeft(toUInt64(1), 32)), 64) + event.1, events),
-                arrayMap(event -> bitShiftLeft(toUInt128(event.2 + bitShiftLeft(toUInt64(2), 32)), 64) + event.1, events)))
+                arrayMap(event -> bitShiftLeft(toUInt128(event.3 + 65536), 64) + event.1, events),
+                arrayMap(event -> bitShiftLeft(toUInt128(event.2 + 131072), 64) + event.1, events)))
                 AS marks
         FROM chosen
         WHERE notEmpty(events) AND NOT throwIf(has(events.2, 0), 'a feature without a number')
@@ -72,31 +77,45 @@ WITH
     placed AS
     (
         SELECT
+            alone,
             for_app,
             sign,
             toUInt64(bitShiftRight(mark, 64)) AS kind_and_key,
             toUInt64(bitAnd(mark, 18446744073709551615)) AS time,
-            toUInt32(intDiv(time, day_length)) + 1 AS day,
+            intDiv(time, day_length) + 1 AS day,
             if(toUInt64(bitShiftRight(before, 64)) = kind_and_key,
-                toUInt32(intDiv(toUInt64(bitAnd(before, 18446744073709551615)), day_length)) + 1, 0) AS previous
+                intDiv(toUInt64(bitAnd(before, 18446744073709551615)), day_length) + 1, 0) AS previous,
+            -- One number to group by takes half the time of four. A day takes 18 bits.
+            bitShiftLeft(toUInt64(alone), 54) + bitShiftLeft(kind_and_key, 36) + bitShiftLeft(day, 18) + previous AS place
         FROM marked
         ARRAY JOIN marks AS mark, arrayPushFront(arrayPopBack(marks), bitNot(toUInt128(0))) AS before
+    ),
+    -- The lowest bit of a time tells whether something was counted then before.
+    grouped AS
+    (
+        SELECT
+            for_app,
+            place,
+            sum(sign) AS change,
+            min(2 * time + (sign = 1)) AS earliest,
+            max(2 * time + (sign = -1)) AS latest
+        FROM placed
+        GROUP BY for_app, place
     )
 SELECT
     {run:UInt64},
-    for_app,
-    toUInt8(bitShiftRight(kind_and_key, 32)),
-    toUInt16(bitAnd(kind_and_key, 65535)),
-    day,
-    previous,
-    sum(sign) AS counted,
-    -- The lowest bit tells whether something was counted at that time before.
-    fromUnixTimestamp64Micro(toInt64(intDiv(min(2 * time + (sign = 1)) AS earliest, 2)) - since_1900, 'UTC'),
-    fromUnixTimestamp64Micro(toInt64(intDiv(max(2 * time + (sign = -1)) AS latest, 2)) - since_1900, 'UTC')
-FROM placed
-GROUP BY for_app, kind_and_key, day, previous
+    arrayJoin(if(bitTest(place, 54), ['', for_app], [for_app])) AS app,
+    toUInt8(bitAnd(bitShiftRight(place, 52), 3)) AS kind,
+    toUInt16(bitAnd(bitShiftRight(place, 36), 65535)) AS key,
+    toUInt32(bitAnd(bitShiftRight(place, 18), 262143)) AS day,
+    toUInt32(bitAnd(place, 262143)) AS previous,
+    sum(change) AS counted,
+    fromUnixTimestamp64Micro(toInt64(intDiv(min(grouped.earliest) AS first, 2)) - since_1900, 'UTC'),
+    fromUnixTimestamp64Micro(toInt64(intDiv(max(grouped.latest) AS last, 2)) - since_1900, 'UTC')
+FROM grouped
+GROUP BY app, kind, key, day, previous
 -- Where events change places, the first or the last one may be new though their number is not.
-HAVING counted != 0 OR earliest % 2 = 1 OR latest % 2 = 0
+HAVING counted != 0 OR first % 2 = 1 OR last % 2 = 0
 SETTINGS
     -- A session is finished before the next one begins. An event becomes some ten rows on the way, and each part of
     -- the table is grouped by itself before the parts meet, so few sessions at a time.
