@@ -124,10 +124,12 @@ impl Loop {
     fn read(&mut self) -> Result<()> {
         let judge = self.work.judge.load();
         let mut wait = self.longest_wait(Instant::now());
-        let mut bytes = 0;
+        let (mut bytes, mut came) = (0, None);
         for _ in 0..BATCH {
             let Some(polled) = self.consumer.poll(wait) else { break };
             wait = Duration::ZERO;
+            // One moment for all: only the first was waited for.
+            let now = *came.get_or_insert_with(Instant::now);
             match polled {
                 Ok(message) => {
                     let record = log::record(&message);
@@ -137,7 +139,7 @@ impl Loop {
                     else {
                         continue;
                     };
-                    partition.record(&judge, record, Instant::now());
+                    partition.record(&judge, record, now);
                     if partition.is_full() || bytes > BATCH_BYTES {
                         break;
                     }
@@ -146,7 +148,7 @@ impl Loop {
                     if let Some(Slot { state: State::Running(partition), .. }) =
                         self.slots.get_mut(&partition)
                     {
-                        partition.reached_end(Instant::now());
+                        partition.reached_end(now);
                     }
                 }
                 Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),

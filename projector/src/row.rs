@@ -280,10 +280,12 @@ impl Columns {
             if stream.len() < SMALL {
                 small.extend_from_slice(&stream);
             } else {
-                pieces.extend([std::mem::take(&mut small).into(), stream.into()]);
+                pieces.extend([std::mem::take(&mut small), stream]);
             }
         }
-        pieces.push(small.into());
+        pieces.push(small);
+        // An empty piece could be taken for the end of a body that is sent in chunks.
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
         (self.targets, self.verdicts, pieces)
     }
 }
