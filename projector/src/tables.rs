@@ -17,8 +17,8 @@ use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
 pub(crate) const TARGETS: [(u8, &str); 4] =
     [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
-/// ClickHouse cuts an insert into blocks of at most this many rows (and 256 MiB), and only one block is
-/// all or nothing. A chunk has to stay below.
+/// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of
+/// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
 pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 
 /// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
