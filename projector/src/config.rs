@@ -101,13 +101,13 @@ impl ProjectorConfig {
         let rows = self.chunks.chunk_rows;
         ensure!(
             (1..MAX_BLOCK_ROWS).contains(&rows),
-            "--chunk-rows is {rows}: give a number from 1 to {}, more would not be inserted as one block",
+            "--chunk-rows is {rows}: give a number from 1 to {}, more might not be inserted as one block",
             MAX_BLOCK_ROWS - 1
         );
         let bytes = self.chunks.chunk_bytes;
         ensure!(
             (1..=128 << 20).contains(&bytes),
-            "--chunk-bytes is {bytes}: give at most {}, more would not be inserted as one block",
+            "--chunk-bytes is {bytes}: give at most {}, more might not be inserted as one block",
             128 << 20
         );
         Ok(())

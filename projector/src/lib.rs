@@ -11,7 +11,7 @@
 //! - [`serve`](serve()): the service: which generation, the loop's thread, HTTP, reloads
 //! - `consume`: the loop: poll, close chunks, announce, insert; the fence
 //! - `partition`: one partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes
-//! - `projection`: log to rows, a pure function; `window`: event ids; `row`, `chunk`: rows as bytes
+//! - `projection`: log to rows, a pure function; `window`: event ids; `row`, `chunk`: rows, column by column
 //! - `resume`: where a partition goes on; `intent`: what is announced
 //! - `settle`: verify and heal a chunk; `tables`: the statements
 //! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks

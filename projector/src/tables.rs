@@ -21,7 +21,8 @@ pub(crate) const TARGETS: [(u8, &str); 4] =
 /// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
 pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 
-/// A sender that hangs must not hold up a partition for longer; what became of its insert is then unclear.
+/// A piece of a chunk that is not taken for so long, and all of them for `ANSWER`, must not hold up a partition for
+/// longer; what became of the insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
 /// A mutation rewrites parts; what looks for its rows reads whole tables.
@@ -105,10 +106,19 @@ impl Tables {
             // The views only pick columns: the older analysis does the same in two thirds of the time.
             .with_setting("enable_analyzer", "0")
             .with_timeouts(Some(SEND), Some(ANSWER));
-        for piece in block {
-            insert.send(piece).await.map_err(Error::from_insert)?;
-        }
-        insert.end().await.map_err(Error::from_insert)
+        let sending = async {
+            for piece in block {
+                insert.send(piece).await?;
+            }
+            Ok(())
+        };
+        let sent = match within(ANSWER, sending).await {
+            Ok(()) => insert.end().await,
+            // Who takes no more has answered already, or was never reached: that says why.
+            Err(closed @ clickhouse::error::Error::Network(_)) => insert.end().await.and(Err(closed)),
+            Err(error) => Err(error),
+        };
+        sent.map_err(Error::from_insert)
     }
 
     /// Whether a statement with this id is at work. ClickHouse refuses a second one with its id, whatever it says.
@@ -269,6 +279,22 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_insert_that_reaches_nobody_says_so() {
+        let config = ClickHouseConfig {
+            url: "http://127.0.0.1:1".into(),
+            user: "default".into(),
+            password: String::new(),
+            database: "eye".into(),
+            cluster: None,
+        };
+        let pieces = ["one", "two", "three"].map(|piece| Bytes::from(piece.repeat(100_000)));
+        let error =
+            Tables::new(&config, 1, "log").insert("id", "token", pieces.into_iter()).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        assert!(error.contains("Connect"), "{error}");
+    }
 
     #[test]
     fn an_extent_is_contiguous_only_if_nothing_is_missing_or_doubled() {

@@ -258,7 +258,9 @@ async fn a_block_of_native_is_inserted_whole_where_rows_are_cut() {
             "SELECT number FROM numbers(200000) FORMAT {format} SETTINGS max_block_size = 200000, max_threads = 1"
         );
         let rows = server.post(&[], select).send().await.unwrap().bytes().await.unwrap();
-        server.sql(&format!("CREATE TABLE {format} (number UInt64) ENGINE = MergeTree ORDER BY number")).await;
+        server
+            .sql(&format!("CREATE TABLE {format} (number UInt64) ENGINE = MergeTree ORDER BY number"))
+            .await;
         let insert = format!("INSERT INTO {format} FORMAT {format}");
         let small = [
             ("query", insert.as_str()),
@@ -269,8 +271,9 @@ async fn a_block_of_native_is_inserted_whole_where_rows_are_cut() {
         let answer = server.post(&small, rows).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(server.sql(&format!("SELECT count() FROM {format}")).await, "200000");
-        let blocks =
-            server.sql(&format!("SELECT max(max_block_number) FROM system.parts WHERE table = '{format}'")).await;
+        let blocks = server
+            .sql(&format!("SELECT max(max_block_number) FROM system.parts WHERE table = '{format}'"))
+            .await;
         assert_eq!(blocks == "1", is_whole, "{format}: {blocks} blocks");
     }
 }
