@@ -114,8 +114,6 @@ impl Tables {
         };
         let sent = match within(ANSWER, sending).await {
             Ok(()) => insert.end().await,
-            // Who takes no more has answered already, or was never reached: that says why.
-            Err(closed @ clickhouse::error::Error::Network(_)) => insert.end().await.and(Err(closed)),
             Err(error) => Err(error),
         };
         sent.map_err(Error::from_insert)
@@ -278,22 +276,49 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
-    #[tokio::test]
-    async fn an_insert_that_reaches_nobody_says_so() {
+    fn tables(address: &str) -> Tables {
         let config = ClickHouseConfig {
-            url: "http://127.0.0.1:1".into(),
+            url: format!("http://{address}"),
             user: "default".into(),
             password: String::new(),
             database: "eye".into(),
             cluster: None,
         };
+        Tables::new(&config, 1, "log")
+    }
+
+    #[tokio::test]
+    async fn an_insert_that_reaches_nobody_says_so() {
         let pieces = ["one", "two", "three"].map(|piece| Bytes::from(piece.repeat(100_000)));
-        let error =
-            Tables::new(&config, 1, "log").insert("id", "token", pieces.into_iter()).await.unwrap_err();
+        let error = tables("127.0.0.1:1").insert("id", "token", pieces.into_iter()).await.unwrap_err();
         let error = format!("{:#}", anyhow::Error::from(error));
         assert!(error.contains("Connect"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_the_last_piece_says_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 100]).await.unwrap();
+            let text = "Code: 216. DB::Exception: a statement with this id runs";
+            let head =
+                format!("HTTP/1.1 500 Error\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", text.len());
+            stream.write_all(format!("{head}{text}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            // Not closed: what is left unread would reset it, and the answer could be lost.
+            stream
+        });
+        let pieces = std::iter::repeat_n(Bytes::from(vec![0; 1 << 20]), 64);
+        let answer = tables(&address).insert("id", "token", pieces).await;
+        assert!(matches!(answer, Err(Error::Running)), "{answer:?}");
+        drop(server.await);
     }
 
     #[test]
