@@ -7,8 +7,8 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::params::Filter;
 
-/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: they are grouped in memory.
-const MOST_APART: i64 = 500_000;
+/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: what groups them takes 150 MiB.
+const MOST_APART: i64 = 1_000_000;
 
 /// One generation. Statements name its tables without a database.
 #[derive(Debug, Clone)]

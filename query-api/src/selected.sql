@@ -8,8 +8,8 @@
 -- nearly all of them are in one part (`nearly_merged`), it costs a quarter to look up what sessions the other parts hold,
 -- and to leave out all but the newest of their rows (more, if the `largest` part was merged meanwhile). A row is known by
 -- its place (hash of its part's name, plus its offset there); events and place are put into one number, which groups and
--- sorts in half the time of a tuple; and sessions are looked up by a hash of four bytes first, in half the time of sixteen:
--- who is found by mistake is alone in its group.
+-- sorts in half the time of a tuple; and sessions that may have several rows are looked for by a hash of four bytes, in
+-- half the time of sixteen: who is found by mistake is alone in its group.
 WITH
     {from:DateTime64(6, 'UTC')} AS since, -- IF ranged
     {to:DateTime64(6, 'UTC')} AS until, -- IF ranged
@@ -25,7 +25,12 @@ WITH
             bitShiftLeft(toUInt128(events), 64) + (cityHash64(_part) + _part_offset)))))) -- IF nearly_merged
         FROM sequences -- IF nearly_merged
         PREWHERE toUInt32(cityHash64(session_id)) IN -- IF nearly_merged
-            (SELECT toUInt32(cityHash64(session_id)) FROM sequences WHERE _part != {largest:String}) -- IF nearly_merged
+        ( -- IF nearly_merged
+            SELECT toUInt32(cityHash64(session_id)) AS session FROM sequences -- IF nearly_merged
+            PREWHERE session IN -- IF nearly_merged
+                (SELECT toUInt32(cityHash64(session_id)) FROM sequences WHERE _part != {largest:String}) -- IF nearly_merged
+            GROUP BY session HAVING count() > 1 -- IF nearly_merged
+        ) -- IF nearly_merged
         GROUP BY session_id -- IF nearly_merged
     ), -- IF nearly_merged
     sessions AS
