@@ -268,9 +268,10 @@ impl Tables {
         &self.client
     }
 
-    /// A client whose statements name tables without a database.
+    /// A client whose statements name tables without a database, and go behind the inserts: they have time. (ClickHouse
+    /// does nothing about it without the right to set priorities.)
     pub(crate) fn bound(&self) -> Client {
-        self.client.clone().with_database(&self.database)
+        self.client.clone().with_database(&self.database).with_setting("os_thread_priority", "10")
     }
 }
 
