@@ -30,6 +30,7 @@ use tracing::Instrument;
 use crate::error::{Error, Result};
 use crate::intent;
 use crate::log::{self, Change, LogConsumer};
+use crate::pace::Gaps;
 use crate::partition::{Partition, Stage};
 use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
@@ -57,6 +58,7 @@ pub(crate) struct Loop {
     /// Counts assignments: a task's report counts only if its slot is still the one that started it.
     epoch: u64,
     reports: (Sender<Report>, Receiver<Report>),
+    gaps: Gaps,
 }
 
 /// An owned partition.
@@ -87,7 +89,15 @@ enum Outcome {
 
 impl Loop {
     pub(crate) fn new(work: Arc<Work>, runtime: Handle, consumer: LogConsumer) -> Self {
-        Self { work, runtime, consumer, slots: BTreeMap::new(), epoch: 0, reports: channel() }
+        Self {
+            work,
+            runtime,
+            consumer,
+            slots: BTreeMap::new(),
+            epoch: 0,
+            reports: channel(),
+            gaps: Gaps::of_all_partitions(),
+        }
     }
 
     /// Runs until `stop` is set, then inserts what was read and leaves the group.
@@ -345,14 +355,14 @@ impl Loop {
     /// Moves one partition on: closes its chunk, announces it, pauses or goes on reading.
     fn advance(&mut self, number: i32, now: Instant, crowded: bool, draining: bool) {
         let log_end = self.work.log_end(number);
-        let Some(partition) = self.running(number) else { return };
+        let Some(Slot { state: State::Running(partition), .. }) = self.slots.get_mut(&number) else { return };
         if !draining && let Some(log_end) = log_end {
             partition.look_behind_end(log_end);
         }
         partition.fill_gap(now);
         let due = partition.due(now).is_some_and(|due| due <= now || crowded || draining);
         if partition.in_flight.is_none() && due {
-            partition.close(now);
+            partition.close(now, &mut self.gaps);
             partition.fill_gap(now);
         }
         match &partition.in_flight {

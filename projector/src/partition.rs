@@ -8,7 +8,7 @@ use schemas::{Judge, Record};
 
 use crate::chunk::{Chunk, ClosedChunk};
 use crate::config::ChunkConfig;
-use crate::pace::Pace;
+use crate::pace::{Gaps, Pace};
 use crate::projection::Projection;
 use crate::resume::Plan;
 use crate::row::Verdict;
@@ -191,10 +191,10 @@ impl Partition {
     }
 
     /// Closes the open chunk and opens the next one.
-    pub(crate) fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self, now: Instant, gaps: &mut Gaps) {
         let end = self.chunk.end();
         let chunk = std::mem::replace(&mut self.chunk, Chunk::new(end));
-        self.pace.closed(chunk.opened.unwrap_or(now), now);
+        self.pace.closed(chunk.opened.unwrap_or(now), now, self.is_catching_up(now), gaps);
         let verify = chunk.start < self.verify_to;
         self.in_flight = Some(InFlight {
             chunk: Arc::new(chunk.close()),
@@ -232,7 +232,7 @@ mod tests {
         let mut chunks = Vec::new();
         while partition.projection.next < gap_to {
             partition.fill_gap(now);
-            partition.close(now);
+            partition.close(now, &mut Gaps::of_all_partitions());
             let in_flight = partition.in_flight.take().unwrap();
             chunks.push((in_flight.chunk.range(), in_flight.verify));
         }
