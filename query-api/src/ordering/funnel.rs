@@ -248,8 +248,17 @@ mod tests {
                 let sql = Form { steps, walking, choosing, shortest }.sql(|step| step == 2);
                 assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
                 // The analyzer is slow with these: see funnel.sql.
-                let own = sql.split(", {steps:").nth(1).unwrap().lines().filter(|line| !line.trim().starts_with("--"));
-                assert_eq!(own.filter(|line| line.contains(" AND ") || line.contains(" OR ")).count(), 0, "{sql}");
+                let own = sql
+                    .split(", {steps:")
+                    .nth(1)
+                    .unwrap()
+                    .lines()
+                    .filter(|line| !line.trim().starts_with("--"));
+                assert_eq!(
+                    own.filter(|line| line.contains(" AND ") || line.contains(" OR ")).count(),
+                    0,
+                    "{sql}"
+                );
                 assert_eq!(sql.matches(" AS latest_").count(), if walking { steps } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");
                 assert_eq!(sql.matches(" AS broken").count(), usize::from(walking && choosing), "{sql}");
