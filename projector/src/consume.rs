@@ -58,6 +58,7 @@ pub(crate) struct Loop {
     /// Counts assignments: a task's report counts only if its slot is still the one that started it.
     epoch: u64,
     reports: (Sender<Report>, Receiver<Report>),
+    /// Of all partitions that it owns.
     gaps: Gaps,
 }
 
@@ -96,7 +97,7 @@ impl Loop {
             slots: BTreeMap::new(),
             epoch: 0,
             reports: channel(),
-            gaps: Gaps::of_all_partitions(),
+            gaps: Gaps::of(1),
         }
     }
 
@@ -224,6 +225,7 @@ impl Loop {
                 }
             }
             tracing::info!(?change, "rebalance");
+            self.gaps.partitions = self.slots.len().max(1);
             self.work.set_owned(self.slots.keys().copied().collect());
         }
     }

@@ -232,7 +232,7 @@ mod tests {
         let mut chunks = Vec::new();
         while partition.projection.next < gap_to {
             partition.fill_gap(now);
-            partition.close(now, &mut Gaps::of_all_partitions());
+            partition.close(now, &mut Gaps::of(1));
             let in_flight = partition.in_flight.take().unwrap();
             chunks.push((in_flight.chunk.range(), in_flight.verify));
         }
