@@ -9,7 +9,7 @@ mod cluster;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use clickhouse::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -266,23 +266,38 @@ pub async fn generations(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> 
 /// Refuses a generation whose tables are not those that this program was built for.
 ///
 /// # Errors
-/// Missing, older or newer tables; the sentence says what to run.
+/// [`OtherVersion`] for missing, older or newer tables; anything else is ClickHouse's, and may pass.
 pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     let database = config.generation(generation);
-    let found = applied_version(&config.client(), &database).await.unwrap_or(0);
+    let client = config.client();
+    let asked = async {
+        let known: u64 = client
+            .query("SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'migrations'")
+            .param("database", &database)
+            .fetch_one()
+            .await?;
+        if known == 0 { Ok(0) } else { applied_version(&client, &database).await }
+    };
+    let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?;
     let wanted = latest_version();
-    match found {
-        _ if found == wanted => Ok(()),
-        0 => bail!("{database} has no tables yet: run `projector migrate`"),
+    let what = match found {
+        _ if found == wanted => return Ok(()),
+        0 => format!("{database} has no tables yet: run `projector migrate`"),
         _ if found < wanted => {
-            bail!("{database} is at version {found}, {wanted} is needed: run `projector migrate`")
+            format!("{database} is at version {found}, {wanted} is needed: run `projector migrate`")
         }
-        _ => bail!("{database} is at version {found}, this program knows {wanted}: upgrade it"),
-    }
+        _ => format!("{database} is at version {found}, this program knows {wanted}: upgrade it"),
+    };
+    Err(OtherVersion(what).into())
 }
 
-async fn applied_version(client: &Client, database: &str) -> anyhow::Result<u32> {
-    Ok(client.query(&format!("SELECT max(version) FROM {database}.migrations")).fetch_one().await?)
+/// Why a program does not work with the tables that it found, and what to run.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OtherVersion(String);
+
+async fn applied_version(client: &Client, database: &str) -> clickhouse::error::Result<u32> {
+    client.query(&format!("SELECT max(version) FROM {database}.migrations")).fetch_one().await
 }
 
 /// The version of the tables that this program was built for.

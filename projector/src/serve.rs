@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
-use infra::database;
+use infra::database::{self, OtherVersion};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,14 +82,19 @@ pub async fn serve(
 /// The generation to project, once ClickHouse answers.
 async fn serving(config: &ProjectorConfig) -> anyhow::Result<u32> {
     loop {
-        match database::serving(&config.clickhouse).await {
-            Ok(Some(generation)) => {
+        let found = async {
+            let generation = database::serving(&config.clickhouse).await?;
+            if let Some(generation) = generation {
                 database::check_version(&config.clickhouse, generation).await?;
-                return Ok(generation);
             }
+            anyhow::Ok(generation)
+        };
+        match found.await {
+            Ok(Some(generation)) => return Ok(generation),
             Ok(None) => {
                 return Err(anyhow!("no generation serves yet: run `projector migrate`"));
             }
+            Err(error) if error.is::<OtherVersion>() => return Err(error),
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse");
                 sleep(Duration::from_secs(1)).await;

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use infra::database::{self, within};
+use infra::database::{self, OtherVersion, within};
 use infra::http::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -88,7 +88,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Loads the event types and looks for tables. Tables may still be missing: `/readyz` says so.
+    /// Loads the event types and looks for tables. Tables, or ClickHouse, may still be missing: `/readyz` says so.
     ///
     /// # Errors
     /// Event types that can't be read; tables of another version.
@@ -111,7 +111,11 @@ impl Service {
             serving,
             room,
         }));
-        app.look().await?;
+        match app.look().await {
+            Err(error) if error.is::<OtherVersion>() => return Err(error),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse"),
+            Ok(()) => {}
+        }
         Ok(Self { app })
     }
 

@@ -7,6 +7,8 @@ use local_stack::{START, Stack, StackOptions};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::bed::{Bed, eventually};
 
@@ -265,4 +267,34 @@ async fn an_intent_whose_insert_never_came() {
     bed.settled(30).await;
     running.stop().await;
     assert_eq!(bed.counts().await, [(30, 30), (30, 30), (0, 0)]);
+}
+
+/// The network between a projector that starts and ClickHouse: each third of the first connections is cut: after
+/// the serving generation is known, before its version is.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_do_not_end_a_projector_that_starts() {
+    let bed = Bed::new(&[]).await;
+    let offset = bed.send(b"not an event").await;
+    let clickhouse = bed.stack.clickhouse.address();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = bed.config.clone();
+    config.clickhouse.url = format!("http://{}", listener.local_addr().unwrap());
+    let network = tokio::spawn(async move {
+        for number in 0.. {
+            let (mut ours, _) = listener.accept().await.unwrap();
+            if number % 3 == 2 && number < 9 {
+                // Only once there is a request, or hyper sends it again by itself.
+                let _ = ours.readable().await;
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut theirs = TcpStream::connect(clickhouse).await.unwrap();
+                let _ = copy_bidirectional(&mut ours, &mut theirs).await;
+            });
+        }
+    });
+    let projector = bed.projector_with(config).await;
+    bed.verdicts(offset + 1).await;
+    projector.stop().await;
+    network.abort();
 }

@@ -1,8 +1,8 @@
 //! Tables of an earlier version, with large parts, become those of today.
 
 use clap::Parser;
-use infra::database;
-use query_api::Config;
+use infra::database::{self, OtherVersion};
+use query_api::{Config, Service};
 use uuid::Uuid;
 
 use crate::world::engine;
@@ -57,4 +57,28 @@ async fn large_parts_of_the_first_version_are_migrated() {
     execute("ALTER TABLE ledger UPDATE verdict = 'erased' WHERE offset = 7 SETTINGS mutations_sync = 1")
         .await;
     assert_eq!(number("SELECT count() FROM ledger WHERE verdict = 'erased'").await, 1);
+}
+
+/// Only what no waiting mends ends a service: tables that it was not built for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_clickhouse_and_ends_at_other_tables() {
+    let name = format!("q{}", Uuid::new_v4().simple());
+    let config = |url: &str| {
+        Config::parse_from(["query-api", "--clickhouse-url", url, "--clickhouse-database", &name])
+    };
+    let engine = config(&engine().await.url());
+    let nobody = config("http://127.0.0.1:1");
+    Service::connect(nobody.clone()).await.unwrap();
+    let silent = database::check_version(&nobody.clickhouse, 1).await.unwrap_err();
+    assert!(!silent.is::<OtherVersion>(), "{silent:#}");
+
+    let missing = database::check_version(&engine.clickhouse, 1).await.unwrap_err();
+    assert!(missing.is::<OtherVersion>() && missing.to_string().contains("no tables yet"), "{missing:#}");
+    Service::connect(engine.clone()).await.unwrap();
+
+    let before = database::latest_version() - 1;
+    database::migrate_to(&engine.clickhouse, 1, before).await.unwrap();
+    database::serve(&engine.clickhouse, 1).await.unwrap();
+    let old = Service::connect(engine).await.unwrap_err();
+    assert!(old.is::<OtherVersion>() && old.to_string().contains(&format!("is at version {before}")), "{old:#}");
 }
