@@ -428,16 +428,22 @@ fn describe(status: std::io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
-/// The last lines of a log.
+/// The last lines of a log, without stack backtraces, which say little and would push out why it died.
 fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(64 << 10)))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
+        let mut in_backtrace = false;
+        let telling = text.lines().filter(|line| {
+            in_backtrace = line.eq_ignore_ascii_case("stack backtrace:")
+                || (in_backtrace && line.starts_with(char::is_whitespace));
+            !in_backtrace
+        });
+        let lines: Vec<&str> = telling.collect();
         Ok(lines[lines.len().saturating_sub(20)..].join("\n"))
     };
     read().unwrap_or_else(|error| error.to_string())

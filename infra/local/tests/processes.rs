@@ -58,6 +58,18 @@ async fn what_may_not_come_back_stays_down_and_its_last_words_are_told() {
     assert!(error.contains("exit status: 3") && error.contains("these are the last words"), "{error}");
 }
 
+/// A backtrace is longer than what is told of a log.
+#[tokio::test]
+async fn why_it_died_is_told_and_not_its_backtrace() {
+    let script = "echo 'Error: why it died'; echo; echo 'Caused by:'; echo '    0: a cause'; echo; \
+                  echo 'Stack backtrace:'; for n in $(seq 200); do echo \"  $n: frame\"; echo '    at file.rs'; done; exit 1";
+    let (it, events, _dir) = spawn(script, Restart::Never);
+    eventually("it ends", || async { events.lock().unwrap().iter().any(|line| line.contains("died")) }).await;
+    let error = format!("{:#}", it.ready(PATIENCE).await.unwrap_err());
+    assert!(error.contains("why it died") && error.contains("0: a cause"), "{error}");
+    assert!(!error.contains("frame"), "{error}");
+}
+
 #[tokio::test]
 async fn what_ignores_sigterm_is_killed() {
     let (it, _, _dir) = spawn("trap '' TERM; while true; do sleep 0.1; done", Restart::Never);
