@@ -80,5 +80,8 @@ async fn a_start_waits_for_clickhouse_and_ends_at_other_tables() {
     database::migrate_to(&engine.clickhouse, 1, before).await.unwrap();
     database::serve(&engine.clickhouse, 1).await.unwrap();
     let old = Service::connect(engine).await.unwrap_err();
-    assert!(old.is::<OtherVersion>() && old.to_string().contains(&format!("is at version {before}")), "{old:#}");
+    assert!(
+        old.is::<OtherVersion>() && old.to_string().contains(&format!("is at version {before}")),
+        "{old:#}"
+    );
 }
