@@ -2,31 +2,31 @@
 
 use clickhouse::Client;
 use clickhouse::query::Query;
+use infra::database::ClickHouseConfig;
 
 use crate::config::Limits;
-use crate::error::Error;
 use crate::params::Filter;
-
-/// Rows of `sequences` outside its largest part up to which `nearly_merged` holds: what groups them takes 150 MiB.
-const MOST_APART: i64 = 1_000_000;
 
 /// One generation. Statements name its tables without a database.
 #[derive(Debug, Clone)]
 pub struct Database {
     client: Client,
     name: String,
+    /// Over a cluster.
+    spread: bool,
 }
 
 impl Database {
-    pub(crate) fn new(client: &Client, name: String, limits: &Limits) -> Self {
+    pub(crate) fn new(clickhouse: &ClickHouseConfig, generation: u32, limits: &Limits) -> Self {
+        let name = clickhouse.generation(generation);
         let bytes = limits.memory_mib * 1024 * 1024;
-        let client = client
-            .clone()
+        let client = clickhouse
+            .client()
             .with_database(&name)
             .with_setting("max_execution_time", limits.time.as_secs().to_string())
             // Dates before 1970 and after 2106 have hours, days and months, too.
             .with_setting("enable_extended_results_for_datetime_functions", "1")
-            // What a statement learns of a part's rows, it uses on the same parts, though they be merged meanwhile.
+            // What a statement learns of rows by their places, it uses on the same parts, though they be merged meanwhile.
             .with_setting("enable_shared_storage_snapshot_in_query", "1")
             .with_setting("max_memory_usage", bytes.to_string())
             // Large groupings go to disk well before the limit: slower, but they end.
@@ -34,7 +34,7 @@ impl Database {
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
             .with_setting("max_bytes_ratio_before_external_sort", "0");
-        Self { client, name }
+        Self { client, name, spread: clickhouse.cluster.is_some() }
     }
 
     pub fn name(&self) -> &str {
@@ -47,21 +47,14 @@ impl Database {
     }
 
     /// [`Self::query`] for a text that begins with `selected.sql`, with the filter's values.
-    pub(crate) async fn sequences(&self, sql: &str, filter: &Filter) -> Result<Query, Error> {
-        // Nothing on a cluster, where the table of this name has no parts.
-        let parts = self.small(
-            "SELECT nullIf(sum(rows), 0) - max(rows), argMax(name, rows) FROM system.parts \
-             WHERE database = currentDatabase() AND table = 'sequences' AND active",
-        );
-        let (apart, largest): (Option<i64>, String) = parts.fetch_one().await?;
-        let nearly_merged = apart.is_some_and(|rows| rows <= MOST_APART);
+    pub(crate) fn sequences(&self, sql: &str, filter: &Filter) -> Query {
         let sql = conditional(sql, |condition| match condition {
-            "nearly_merged" => Some(nearly_merged),
+            "spread" => Some(self.spread),
             "ranged" => Some(filter.is_ranged()),
             "picked" => Some(filter.picks()),
             _ => None,
         });
-        Ok(filter.bind(self.query(&sql)).param("largest", largest))
+        filter.bind(self.query(&sql))
     }
 
     /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.

@@ -90,12 +90,12 @@ pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) ->
             /// Its number, if the median is longer than the statement could tell; else 0.
             far_pair: u32,
         }
-        let query = database.sequences(selected_sql!("ordering/transitions.sql"), &filter).await?;
+        let query = database.sequences(selected_sql!("ordering/transitions.sql"), &filter);
         let found: Vec<Found> = query.param("limit", limit).fetch_all().await?;
         let far: Vec<u32> = found.iter().map(|found| found.far_pair).filter(|pair| *pair != 0).collect();
         let mut medians = HashMap::new();
         if !far.is_empty() {
-            let query = database.sequences(selected_sql!("ordering/transitions_far.sql"), &filter).await?;
+            let query = database.sequences(selected_sql!("ordering/transitions_far.sql"), &filter);
             let rows: Vec<(u32, f64)> = query.param("pairs", far).fetch_all().await?;
             medians.extend(rows);
         }
@@ -139,7 +139,7 @@ pub struct Precedence {
 pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = database.sequences(selected_sql!("ordering/precedence.sql"), &filter).await?;
+        let query = database.sequences(selected_sql!("ordering/precedence.sql"), &filter);
         Ok(Precedence { pairs: query.param("limit", limit).fetch_all().await? })
     })
     .await
@@ -196,7 +196,7 @@ async fn ends<T: Serialize>(
         step => return Err(Error::parameter("step", format!("`step` is {step}, but must be 1 to 1000"))),
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = database.sequences(selected_sql!("ordering/ends.sql"), &filter).await?;
+        let query = database.sequences(selected_sql!("ordering/ends.sql"), &filter);
         Ok(answer(query.param("place", place).param("limit", limit).fetch_all().await?))
     })
     .await
@@ -246,7 +246,7 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         CohortInterval::Week => 7,
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = database.sequences(selected_sql!("ordering/retention.sql"), &filter).await?;
+        let query = database.sequences(selected_sql!("ordering/retention.sql"), &filter);
         let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
         let mut cohorts: Vec<Cohort> = Vec::new();
         for row in rows {

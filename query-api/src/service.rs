@@ -76,7 +76,7 @@ impl App {
         }
         database::check_version(clickhouse, generation).await?;
         tracing::info!(database = name, "answers from");
-        self.serving.store(Some(Arc::new(Database::new(&clickhouse.client(), name, &self.config.limits))));
+        self.serving.store(Some(Arc::new(Database::new(clickhouse, generation, &self.config.limits))));
         Ok(())
     }
 }

@@ -124,7 +124,7 @@ pub(crate) async fn read(
     let query = match source {
         Source::Days(days) => days.query(database, filter, FEATURE, include_str!("usage/features_days.sql")),
         Source::Events => filter.bind(database.query(include_str!("usage/features_rows.sql"))),
-        Source::Sequences => database.sequences(selected_sql!("usage/features.sql"), filter).await?,
+        Source::Sequences => database.sequences(selected_sql!("usage/features.sql"), filter),
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }
@@ -298,7 +298,6 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
                 .param("width", interval.width()),
             Source::Sequences => database
                 .sequences(selected_sql!("usage/series.sql"), &filter)
-                .await?
                 .param("width", interval.width()),
         };
         let found: Vec<Bucket> = query.fetch_all().await?;

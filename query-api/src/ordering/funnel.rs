@@ -127,7 +127,6 @@ pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> 
             let shifted = |step: usize| step == 2 || steps[step - 1] == steps[step - 2];
             let reached: Reached = database
                 .sequences(&form.sql(shifted), &filter)
-                .await?
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)

@@ -85,7 +85,6 @@ pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Re
             };
             let query = database
                 .sequences(&sql, &filter)
-                .await?
                 .param("length", length)
                 .param("bits", bits)
                 .param("start", start.unwrap_or(0))
