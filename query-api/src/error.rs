@@ -71,7 +71,7 @@ impl Error {
             Self::NotReady => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_ready",
-                "there are no tables to read yet: run `projector migrate` and start the projector",
+                "there are no tables to read yet: start ClickHouse if it is down, else run `projector migrate` and the projector",
             )
             .retry_after(2),
             Self::Database(clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut) => {
