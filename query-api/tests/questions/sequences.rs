@@ -1,5 +1,7 @@
 //! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use projector::usage::Counted;
 use serde_json::Value;
 
@@ -126,13 +128,14 @@ async fn a_session_counts_once_while_its_rows_come_again_and_are_merged() {
             }
         }
     };
-    let mut answers = 0;
-    let ask = async {
+    let answers = AtomicUsize::new(0);
+    let ask = async || {
         loop {
-            assert!(transitions(&world).await == right, "after {answers} right answers");
-            answers += 1;
+            assert!(transitions(&world).await == right, "after {answers:?} right answers");
+            answers.fetch_add(1, Ordering::Relaxed);
         }
     };
-    tokio::select! { () = write => {}, () = ask => {} }
+    tokio::select! { () = write => {}, _ = async { tokio::join!(ask(), ask(), ask(), ask()) } => {} }
+    let answers = answers.into_inner();
     assert!(answers > 20, "{answers} answers");
 }
