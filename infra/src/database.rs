@@ -212,14 +212,7 @@ pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Stri
 pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
     let client = config.client();
     let asked = async {
-        let known: u64 = client
-            .query(
-                "SELECT count() FROM system.tables WHERE database = {views:String} AND name = 'generation'",
-            )
-            .param("views", &config.database)
-            .fetch_one()
-            .await?;
-        if known == 0 {
+        if !has_table(&client, &config.database, "generation").await? {
             return Ok(None);
         }
         client
@@ -271,12 +264,10 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
     let database = config.generation(generation);
     let client = config.client();
     let asked = async {
-        let known: u64 = client
-            .query("SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'migrations'")
-            .param("database", &database)
-            .fetch_one()
-            .await?;
-        if known == 0 { Ok(0) } else { applied_version(&client, &database).await }
+        match has_table(&client, &database, "migrations").await? {
+            true => applied_version(&client, &database).await,
+            false => Ok(0),
+        }
     };
     let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?;
     let wanted = latest_version();
@@ -295,6 +286,18 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OtherVersion(String);
+
+async fn has_table(client: &Client, database: &str, name: &str) -> clickhouse::error::Result<bool> {
+    let known: u64 = client
+        .query(
+            "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+        )
+        .param("database", database)
+        .param("name", name)
+        .fetch_one()
+        .await?;
+    Ok(known > 0)
+}
 
 async fn applied_version(client: &Client, database: &str) -> clickhouse::error::Result<u32> {
     client.query(&format!("SELECT max(version) FROM {database}.migrations")).fetch_one().await
