@@ -269,8 +269,7 @@ async fn an_intent_whose_insert_never_came() {
     assert_eq!(bed.counts().await, [(30, 30), (30, 30), (0, 0)]);
 }
 
-/// The network between a projector that starts and ClickHouse: each third of the first connections is cut: after
-/// the serving generation is known, before its version is.
+/// Each third of the first connections to ClickHouse is cut: once the serving generation is known, before its version is.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_do_not_end_a_projector_that_starts() {
     let bed = Bed::new(&[]).await;

@@ -1,4 +1,4 @@
-//! Tables of an earlier version, with large parts, become those of today.
+//! Tables of an earlier version, with large parts, become those of today; before that nothing reads them.
 
 use clap::Parser;
 use infra::database::{self, OtherVersion};
