@@ -1,6 +1,7 @@
 //! Parameters, pages, streams, caching, limits and keys.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use local_stack::{ClickHouseAlone, StackOptions};
@@ -507,6 +508,44 @@ async fn only_the_first_start_counts_if_asked_for_also_with_the_shortest_times()
         let found = [&last["sessions"], &last["median_time_ms"], &last["median_shortest_ms"]];
         assert_eq!(found, [&json!(sessions), &median, &median], "within {window}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_right_while_parts_come_and_are_merged() {
+    let mut world = World::new().await;
+    let events: Vec<Sent> = (0..3000).map(|n| event(1 + n as u128 % 7, n)).collect();
+    world.append(&events, 500).await;
+    // Events of later years, in parts that are merged, and get their projections, while pages are read.
+    let write = async {
+        for round in 0..60 {
+            let rows = format!(
+                "INSERT INTO events SELECT * REPLACE (timestamp + INTERVAL 10 YEAR AS timestamp) FROM events \
+                 WHERE timestamp < '2030-01-01' AND offset % 10 = {}",
+                round % 10,
+            );
+            world.tables.query(&rows).execute().await.unwrap();
+            if round % 20 == 19 {
+                world.tables.query("OPTIMIZE TABLE events FINAL").execute().await.unwrap();
+            }
+        }
+    };
+    let last: Vec<i64> = (2900..3000).rev().collect();
+    let homes: Vec<i64> = (0..100).map(|nth| 2997 - 3 * nth).collect();
+    let answers = AtomicUsize::new(0);
+    let ask = async |query: &str, right: &[i64]| {
+        loop {
+            let page = world.get(&format!("/v1/events?to=2030-01-01&limit=100{query}")).await;
+            assert_eq!(numbers(page["events"].as_array().unwrap()), right, "after {answers:?} right answers");
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let home = "&category=browse&name=home";
+    tokio::select! {
+        () = write => {}
+        _ = async { tokio::join!(ask("", &last), ask(home, &homes), ask("", &last), ask(home, &homes)) } => {}
+    }
+    let answers = answers.into_inner();
+    assert!(answers > 20, "{answers} answers");
 }
 
 #[tokio::test(flavor = "multi_thread")]
