@@ -12,9 +12,12 @@ pub(crate) struct Question {
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
     /// The same question to `peer_events`.
-    pub(crate) peer: Option<&'static str>,
+    pub(crate) peers: &'static [Peer],
     pub(crate) runs: usize,
 }
+
+/// What its figures are called, and the statement.
+pub(crate) type Peer = (&'static str, &'static str);
 
 pub(crate) struct Asker {
     url: String,
@@ -24,7 +27,10 @@ pub(crate) struct Asker {
 }
 
 /// What a peer's statement may take before it counts as one that does not finish.
-const PATIENCE: u64 = 120;
+const PATIENCE: &str = "120";
+const MEMORY: &str = "4000000000";
+/// From here on it sorts and groups on disk, where ClickHouse can.
+const SPILL: &str = "1000000000";
 
 impl Asker {
     pub(crate) fn new(url: String, tables: Client, server: u32) -> Self {
@@ -77,26 +83,29 @@ impl Asker {
         Ok(Some(at(0.5)))
     }
 
-    /// Prints the figures of the peer's statement for a question that took `ours`.
-    pub(crate) async fn measure_peer(&self, name: &str, peer: &str, ours: Duration) {
+    /// Prints the figures of a peer's statement for a question that took `ours`.
+    pub(crate) async fn measure_peer(&self, name: &str, (peer, sql): Peer, ours: Duration) {
         let began = Instant::now();
         let statement = self
             .tables
-            .query_raw(peer)
-            .with_setting("max_execution_time", PATIENCE.to_string())
-            .with_setting("max_memory_usage", "4000000000");
+            .query_raw(sql)
+            .with_setting("max_execution_time", PATIENCE)
+            .with_setting("max_memory_usage", MEMORY)
+            .with_setting("max_bytes_before_external_sort", SPILL)
+            .with_setting("max_bytes_before_external_group_by", SPILL);
         let asked = async { statement.fetch_bytes("JSONEachRow")?.collect().await };
-        match asked.await {
+        let answer = asked.await;
+        let took = began.elapsed().as_secs_f64();
+        let ratio = took / ours.as_secs_f64();
+        match answer {
             Ok(_) => {
-                let took = began.elapsed();
-                println!("figure query.{name}.peer_ms {:.0} ms", took.as_secs_f64() * 1000.0);
-                println!("figure query.{name}.peer_ratio {:.1} x", took.as_secs_f64() / ours.as_secs_f64());
+                println!("figure query.{name}.{peer}_ms {:.0} ms", took * 1000.0);
+                println!("figure query.{name}.{peer}_ratio {ratio:.1} x");
             }
             Err(error) => {
                 let error: String = error.to_string().chars().take(160).collect();
-                println!("{name}: the peer's statement does not finish: {error}");
-                let at_least = began.elapsed().as_secs_f64() / ours.as_secs_f64();
-                println!("figure query.{name}.peer_ratio_at_least {at_least:.1} x");
+                println!("{name}: the statement of {peer} does not finish: {error}");
+                println!("figure query.{name}.{peer}_ratio_at_least {ratio:.1} x");
             }
         }
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 const PARTITIONS: u128 = 16;
 const BATCH: usize = 200_000;
 /// The last part of the log is included in small passes, as it is while events arrive.
-const TAIL: u64 = 50_000;
+const TAIL: u64 = 200_000;
 const PASS: u64 = 2_000;
 const QUIET: Duration = Duration::from_secs(5);
 const LONGEST_SETTLING: Duration = Duration::from_secs(600);

@@ -22,7 +22,14 @@ use query_api::{Config, Service};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use ask::{Asker, Question};
+use ask::{Asker, Peer, Question};
+
+/// The only peer of a question.
+macro_rules! peer {
+    ($question:literal) => {
+        ("peer", include_str!(concat!("peer/", $question, ".sql")))
+    };
+}
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -75,7 +82,9 @@ async fn main() -> anyhow::Result<()> {
     let mut peers = Vec::new();
     for question in questions.iter().filter(|question| question.name.contains(&cli.only)) {
         let ours = asker.measure(question).await?;
-        peers.extend(ours.zip(question.peer).map(|(ours, peer)| (question.name, peer, ours)));
+        peers.extend(
+            ours.iter().flat_map(|ours| question.peers.iter().map(|peer| (question.name, *peer, *ours))),
+        );
     }
     // Afterwards, as the server keeps some of the memory that they take.
     for (name, peer, ours) in peers.into_iter().filter(|_| !cli.no_peers) {
@@ -83,6 +92,9 @@ async fn main() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// The question as PostHog asks it, with times; and as OpenPanel does, who only counts the sessions.
+const FUNNELS: &[Peer] = &[peer!("funnel"), ("window_funnel", include_str!("peer/window_funnel.sql"))];
 
 /// No whole days, so that no table of days can help.
 const FILTERS: &str = "from=2026-01-01T00:00:01Z&app=web";
@@ -109,43 +121,37 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
         }
         body
     };
-    let get = |name: &'static str, path: String| Question { name, path, body: None, peer: None, runs: 200 };
-    let heavy = |name: &'static str, path: &str, body: Option<Value>, peer: Option<&'static str>| Question {
+    let get = |name: &'static str, path: String| Question { name, path, body: None, peers: &[], runs: 200 };
+    let heavy = |name: &'static str, path: &str, body: Option<Value>, peers: &'static [Peer]| Question {
         name,
         path: path.into(),
         body,
-        peer,
+        peers,
         runs: 5,
     };
     Ok(vec![
-        Question { peer: Some(include_str!("peer/features.sql")), ..get("features", "/v1/features".into()) },
-        Question {
-            peer: Some(include_str!("peer/usage.sql")),
-            ..get("usage", "/v1/usage?interval=day".into())
-        },
-        Question {
-            peer: Some(include_str!("peer/timeline.sql")),
-            ..get("timeline", format!("/v1/sessions/{session}"))
-        },
+        Question { peers: &[peer!("features")], ..get("features", "/v1/features".into()) },
+        Question { peers: &[peer!("usage")], ..get("usage", "/v1/usage?interval=day".into()) },
+        Question { peers: &[peer!("timeline")], ..get("timeline", format!("/v1/sessions/{session}")) },
         get("events_newest", "/v1/events?limit=100".into()),
         get("events_in_range", "/v1/events?limit=100&to=2026-01-20".into()),
         get("events_of_rare_feature", format!("/v1/events?limit=100&{rare}")),
         get("event_by_id", format!("/v1/events/{}", text(&newest["event_id"]))),
-        heavy("transitions", "/v1/order/transitions", None, Some(include_str!("peer/transitions.sql"))),
-        heavy("precedence", "/v1/order/precedence", None, Some(include_str!("peer/precedence.sql"))),
-        heavy("paths", "/v1/order/paths", Some(json!({"length": 3})), Some(include_str!("peer/paths.sql"))),
-        heavy("paths_of_5", "/v1/order/paths", Some(json!({"length": 5})), None),
-        heavy("funnel", "/v1/order/funnel", Some(funnel(5)), Some(include_str!("peer/funnel.sql"))),
-        heavy("funnel_of_20", "/v1/order/funnel", Some(funnel(20)), None),
-        heavy("entries", "/v1/order/entries", None, None),
-        heavy("retention", "/v1/retention?interval=week", None, None),
+        heavy("transitions", "/v1/order/transitions", None, &[peer!("transitions")]),
+        heavy("precedence", "/v1/order/precedence", None, &[peer!("precedence")]),
+        heavy("paths", "/v1/order/paths", Some(json!({"length": 3})), &[peer!("paths")]),
+        heavy("paths_of_5", "/v1/order/paths", Some(json!({"length": 5})), &[]),
+        heavy("funnel", "/v1/order/funnel", Some(funnel(5)), FUNNELS),
+        heavy("funnel_of_20", "/v1/order/funnel", Some(funnel(20)), &[]),
+        heavy("entries", "/v1/order/entries", None, &[]),
+        heavy("retention", "/v1/retention?interval=week", None, &[]),
         get("features_of_last_day", format!("/v1/features?from={last_day}T00:00:01Z")),
         // Nearly all times, a third of the events: each event is looked at for its time and its application.
-        heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, None),
-        heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, None),
-        heavy("paths_filtered", "/v1/order/paths", Some(filtered(json!({"length": 3}))), None),
-        heavy("funnel_filtered", "/v1/order/funnel", Some(filtered(funnel(5))), None),
+        heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, &[]),
+        heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, &[]),
+        heavy("paths_filtered", "/v1/order/paths", Some(filtered(json!({"length": 3}))), &[]),
+        heavy("funnel_filtered", "/v1/order/funnel", Some(filtered(funnel(5))), &[]),
         // Last, as the server keeps some of the memory that it takes.
-        heavy("paths_of_10", "/v1/order/paths", Some(json!({"length": 10})), None),
+        heavy("paths_of_10", "/v1/order/paths", Some(json!({"length": 10})), &[]),
     ])
 }
