@@ -117,7 +117,7 @@ GROUP BY app, kind, key, day, previous
 -- Where events change places, the first or the last one may be new though their number is not.
 HAVING counted != 0 OR first % 2 = 1 OR last % 2 = 0
 SETTINGS
-    -- A session is finished before the next one begins. An event becomes some ten rows on the way, and each part of
+    -- A session is finished before the next one begins. An event becomes three to six rows on the way, and each part of
     -- the table is grouped by itself before the parts meet, so few sessions at a time.
     optimize_aggregation_in_order = 1,
     max_block_size = 1024,
