@@ -1,7 +1,5 @@
 //! Does it all add up: the log, the ledger and the tables against each other.
 
-use std::collections::BTreeMap;
-
 use axum::response::Response;
 use clickhouse::Row;
 use infra::database::within;
@@ -9,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Ask, Basis};
-use crate::database::Database;
+use crate::database::{Database, conditional};
 use crate::error::Error;
 use crate::events::NoParams;
 use crate::params::Params;
@@ -79,6 +77,18 @@ struct VerdictCount {
     sum: u64,
 }
 
+/// What the ledger and the tables hold.
+struct Held {
+    verdicts: Vec<VerdictCount>,
+    /// Partition, then rows of events, rejections and erasures.
+    tables: Vec<(u16, u64, u64, u64)>,
+    /// Where retention is on: partition, first offset that is kept, events and rejections that are due.
+    due: Vec<(u16, u64, u64, u64)>,
+}
+
+/// Looks at a partition that does not add up, each at a certain part of the log.
+const LOOKS: u32 = 3;
+
 /// Every offset of the log has exactly one verdict, and every verdict its row: yes or no, and where not.
 /// `projector audit --heal` puts right what this finds.
 #[utoipa::path(get, path = "/v1/audit", tag = "Operations", responses((status = 200, body = Audit)))]
@@ -89,34 +99,28 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
     ask.always(Basis::Log, async |database, _| {
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
-        let counts: Vec<VerdictCount> =
-            within(patience, database.query(include_str!("verdicts.sql")).fetch_all()).await?;
-        let rows: Vec<(u16, u64, u64, u64)> =
-            within(patience, database.query(include_str!("tables.sql")).fetch_all()).await?;
-        let due: Vec<(u16, u64, u64, u64)> =
-            within(patience, database.query(include_str!("due.sql")).fetch_all()).await?;
-        let mut partitions: BTreeMap<u16, PartitionAudit> = BTreeMap::new();
-        for partition in bounds
-            .keys()
-            .chain(counts.iter().map(|count| &count.partition))
-            .chain(rows.iter().map(|row| &row.0))
-        {
-            partitions
-                .entry(*partition)
-                .or_insert_with(|| PartitionAudit { partition: *partition, ..Default::default() });
-        }
-        for (partition, audit) in &mut partitions {
-            let counts: Vec<&VerdictCount> =
-                counts.iter().filter(|count| count.partition == *partition).collect();
-            let (_, events, rejections, erasures) =
-                rows.iter().find(|row| row.0 == *partition).copied().unwrap_or_default();
-            (audit.events, audit.rejections, audit.erasures) = (events, rejections, erasures);
-            let due = due.iter().find(|row| row.0 == *partition).copied();
-            let bounds = bounds.get(partition).copied();
-            within(patience, account(database, audit, &counts, due, bounds)).await?;
+        let held = within(patience, Held::read(database, None)).await?;
+        let mut known: Vec<u16> = bounds.keys().copied().collect();
+        known.extend(held.verdicts.iter().map(|count| count.partition));
+        known.extend(held.tables.iter().map(|row| row.0));
+        known.sort_unstable();
+        known.dedup();
+        let mut partitions = Vec::new();
+        for partition in known {
+            let bounds = bounds.get(&partition).copied();
+            let (mut account, _) = held.account(partition, bounds);
+            // One statement after another sees a log that goes on. So what does not add up is looked at again, each
+            // statement below the same offset; and once more, as the tables get an insert one after another, too.
+            for _ in 0..LOOKS {
+                if account.adds_up {
+                    break;
+                }
+                account = within(patience, account_below(database, partition, bounds)).await?;
+            }
+            partitions.push(account);
         }
         let mut verdicts = Verdicts::default();
-        for partition in partitions.values() {
+        for partition in &partitions {
             verdicts.accepted += partition.verdicts.accepted;
             verdicts.rejected += partition.verdicts.rejected;
             verdicts.duplicate += partition.verdicts.duplicate;
@@ -124,77 +128,100 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
             verdicts.erased += partition.verdicts.erased;
             verdicts.erasure += partition.verdicts.erasure;
         }
-        let partitions: Vec<PartitionAudit> = partitions.into_values().collect();
         let adds_up = partitions.iter().all(|partition| partition.adds_up);
         Ok(Audit { adds_up, log_compared: !bounds.is_empty(), verdicts, partitions })
     })
     .await
 }
 
-async fn account(
+/// The account of what a partition has by now.
+async fn account_below(
     database: &Database,
-    audit: &mut PartitionAudit,
-    counts: &[&VerdictCount],
-    due: Option<(u16, u64, u64, u64)>,
+    partition: u16,
     bounds: Option<(u64, u64)>,
-) -> Result<(), Error> {
-    for count in counts {
-        match count.verdict.as_str() {
-            "accepted" => audit.verdicts.accepted = count.records,
-            "rejected" => audit.verdicts.rejected = count.records,
-            "duplicate" => audit.verdicts.duplicate = count.records,
-            "erased" => audit.verdicts.erased = count.records,
-            "erasure" => audit.verdicts.erasure = count.records,
-            _ => audit.verdicts.absent = count.records,
-        }
+) -> Result<PartitionAudit, Error> {
+    let end: u64 = database.query(include_str!("end.sql")).param("partition", partition).fetch_one().await?;
+    let held = Held::read(database, Some((partition, end))).await?;
+    let (mut account, is_whole) = held.account(partition, bounds);
+    if !is_whole {
+        let below = |sql: &str| database.query(sql).param("partition", partition).param("end", end);
+        account.gaps = below(include_str!("gaps.sql")).fetch_all().await?;
+        account.overlaps = below(include_str!("overlaps.sql")).fetch_one().await?;
+        let found = format!("{} gaps and {} overlaps in the ledger", account.gaps.len(), account.overlaps);
+        account.problems.insert(0, found);
     }
-    let records: u64 = counts.iter().map(|count| count.records).sum();
-    let first = counts.iter().map(|count| count.first).min();
-    let last = counts.iter().map(|count| count.last).max();
-    let mut problems = Vec::new();
-    if let (Some(first), Some(last)) = (first, last) {
-        (audit.ledger_start, audit.ledger_end) = (first, last + 1);
-        let sum = counts.iter().fold(0u64, |sum, count| sum.wrapping_add(count.sum));
-        let offsets = u128::from(last - first) + 1;
-        let expected = (u128::from(first) + u128::from(last)) * offsets / 2;
-        // As many as there are offsets, adding up to what offsets add up to: no gap, no overlap.
-        if u128::from(records) != offsets || sum != expected as u64 {
-            audit.gaps = database
-                .query(include_str!("gaps.sql"))
-                .param("partition", audit.partition)
-                .fetch_all()
-                .await?;
-            let distinct: u64 = database
-                .query("SELECT uniqExact(offset) FROM ledger WHERE partition = {partition:UInt16}")
-                .param("partition", audit.partition)
-                .fetch_one()
-                .await?;
-            audit.overlaps = records - distinct;
-            problems.push(format!("{} gaps and {} overlaps in the ledger", audit.gaps.len(), audit.overlaps));
-        }
+    Ok(account)
+}
+
+impl Held {
+    /// Of all partitions, or of one below an offset.
+    async fn read(database: &Database, below: Option<(u16, u64)>) -> Result<Self, Error> {
+        let query = |sql: &str| {
+            let (partition, end) = below.unwrap_or_default();
+            database
+                .query(&conditional(sql, |condition| (condition == "below").then_some(below.is_some())))
+                .param("partition", partition)
+                .param("end", end)
+        };
+        Ok(Self {
+            verdicts: query(include_str!("verdicts.sql")).fetch_all().await?,
+            tables: query(include_str!("tables.sql")).fetch_all().await?,
+            due: query(include_str!("due.sql")).fetch_all().await?,
+        })
     }
-    let (_, kept_from, accepted, rejected) =
-        due.unwrap_or((audit.partition, 0, audit.verdicts.accepted, audit.verdicts.rejected));
-    audit.kept_from = kept_from;
-    for (what, rows, verdicts) in [
-        ("events", audit.events, accepted),
-        ("rejections", audit.rejections, rejected),
-        ("erasures", audit.erasures, audit.verdicts.erasure),
-    ] {
-        if rows != verdicts {
-            problems.push(format!("{rows} rows in {what} for {verdicts} verdicts"));
+
+    /// A partition's account, and whether its ledger has each offset once.
+    fn account(&self, partition: u16, bounds: Option<(u64, u64)>) -> (PartitionAudit, bool) {
+        let mut account = PartitionAudit { partition, ..Default::default() };
+        let counts: Vec<&VerdictCount> =
+            self.verdicts.iter().filter(|count| count.partition == partition).collect();
+        for count in &counts {
+            match count.verdict.as_str() {
+                "accepted" => account.verdicts.accepted = count.records,
+                "rejected" => account.verdicts.rejected = count.records,
+                "duplicate" => account.verdicts.duplicate = count.records,
+                "erased" => account.verdicts.erased = count.records,
+                "erasure" => account.verdicts.erasure = count.records,
+                _ => account.verdicts.absent = count.records,
+            }
         }
-    }
-    if let Some((start, end)) = bounds {
-        (audit.log_start, audit.log_end) = (Some(start), Some(end));
-        audit.lag = Some(end.saturating_sub(audit.ledger_end.max(start)));
-        if records > 0 && audit.ledger_start > start {
-            problems.push(format!("the ledger begins at {}, the log at {start}", audit.ledger_start));
+        let records: u64 = counts.iter().map(|count| count.records).sum();
+        let first = counts.iter().map(|count| count.first).min();
+        let last = counts.iter().map(|count| count.last).max();
+        let mut is_whole = true;
+        if let (Some(first), Some(last)) = (first, last) {
+            (account.ledger_start, account.ledger_end) = (first, last + 1);
+            let sum = counts.iter().fold(0u64, |sum, count| sum.wrapping_add(count.sum));
+            let offsets = u128::from(last - first) + 1;
+            let expected = (u128::from(first) + u128::from(last)) * offsets / 2;
+            // As many as there are offsets, adding up to what offsets add up to: no gap, no overlap.
+            is_whole = u128::from(records) == offsets && sum == expected as u64;
         }
+        let of = |rows: &[(u16, u64, u64, u64)]| rows.iter().find(|row| row.0 == partition).copied();
+        (_, account.events, account.rejections, account.erasures) = of(&self.tables).unwrap_or_default();
+        let Verdicts { accepted, rejected, .. } = account.verdicts;
+        let (_, kept_from, accepted, rejected) = of(&self.due).unwrap_or((partition, 0, accepted, rejected));
+        account.kept_from = kept_from;
+        for (what, rows, verdicts) in [
+            ("events", account.events, accepted),
+            ("rejections", account.rejections, rejected),
+            ("erasures", account.erasures, account.verdicts.erasure),
+        ] {
+            if rows != verdicts {
+                account.problems.push(format!("{rows} rows in {what} for {verdicts} verdicts"));
+            }
+        }
+        if let Some((start, end)) = bounds {
+            (account.log_start, account.log_end) = (Some(start), Some(end));
+            account.lag = Some(end.saturating_sub(account.ledger_end.max(start)));
+            if records > 0 && account.ledger_start > start {
+                let begins = account.ledger_start;
+                account.problems.push(format!("the ledger begins at {begins}, the log at {start}"));
+            }
+        }
+        account.adds_up = is_whole && account.problems.is_empty();
+        (account, is_whole)
     }
-    audit.adds_up = problems.is_empty();
-    audit.problems = problems;
-    Ok(())
 }
 
 /// How a partition keeps up.

@@ -10,5 +10,6 @@ LEFT JOIN
     FROM ledger
     INNER JOIN horizon USING (partition)
     WHERE partition IN (SELECT partition FROM horizons) AND offset >= first_kept AND offset >= kept_from
+        AND partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
     GROUP BY partition
 ) AS due USING (partition)

@@ -1,10 +1,19 @@
 SELECT partition, sum(events) AS events, sum(rejections) AS rejections, sum(erasures) AS erasures
 FROM
 (
-    SELECT partition, count() AS events, 0 AS rejections, 0 AS erasures FROM events GROUP BY partition
+    SELECT partition, count() AS events, 0 AS rejections, 0 AS erasures
+    FROM events
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    GROUP BY partition
     UNION ALL
-    SELECT partition, 0 AS events, count() AS rejections, 0 AS erasures FROM rejections GROUP BY partition
+    SELECT partition, 0 AS events, count() AS rejections, 0 AS erasures
+    FROM rejections
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    GROUP BY partition
     UNION ALL
-    SELECT partition, 0 AS events, 0 AS rejections, count() AS erasures FROM erasures GROUP BY partition
+    SELECT partition, 0 AS events, 0 AS rejections, count() AS erasures
+    FROM erasures
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    GROUP BY partition
 )
 GROUP BY partition

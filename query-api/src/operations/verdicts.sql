@@ -7,5 +7,6 @@ SELECT
     max(offset) AS last,
     sum(offset) AS sum
 FROM ledger
+WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
 GROUP BY partition, ledger.verdict
 ORDER BY partition, ledger.verdict

@@ -362,6 +362,43 @@ async fn the_fate_of_an_event_and_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_adds_up_while_events_arrive() {
+    let world = World::new().await;
+    let rows = "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, timestamp, log_time) \
+        SELECT if(number % 5 = 0, 5, 3), {partition:UInt16}, number, if(number % 5 = 0, 'rejected', 'accepted'), \
+        generateUUIDv4(1), generateUUIDv4(2), now64(6), now64(3) FROM numbers({from:UInt64}, 50)";
+    let write = async {
+        for chunk in 0..60 {
+            for partition in 0..4 {
+                let insert = world.tables.query(rows).param("partition", partition).param("from", chunk * 50);
+                insert.execute().await.unwrap();
+            }
+        }
+    };
+    let answers = AtomicUsize::new(0);
+    let ask = async || {
+        loop {
+            let audit = world.get("/v1/audit").await;
+            assert_eq!(audit["adds_up"], true, "after {answers:?} right answers: {audit}");
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    tokio::select! { () = write => {} _ = async { tokio::join!(ask(), ask(), ask(), ask(), ask(), ask()) } => {} }
+    let answers = answers.into_inner();
+    assert!(answers > 5, "{answers} answers");
+    assert_eq!(world.get("/v1/audit").await["verdicts"]["accepted"], 9600);
+    // What is wrong is found all the same, also while nothing arrives, and at the end of a partition.
+    let lose = "ALTER TABLE ledger DELETE WHERE partition = 2 AND offset >= 2990 SETTINGS mutations_sync = 1";
+    world.tables.query(lose).execute().await.unwrap();
+    let again = "INSERT INTO ledger SELECT * FROM ledger WHERE partition = 1 AND offset IN (7, 8)";
+    world.tables.query(again).execute().await.unwrap();
+    let audit = world.get("/v1/audit").await;
+    assert_eq!(audit["partitions"][1]["problems"][0], "0 gaps and 2 overlaps in the ledger", "{audit}");
+    assert_eq!(audit["partitions"][2]["problems"][0], "2400 rows in events for 2392 verdicts", "{audit}");
+    assert_eq!(audit["partitions"][3]["adds_up"], true, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_question_over_its_limit_says_how_to_narrow_it() {
     let mut world = World::with(|config| config.limits.memory_mib = 4).await;
     fill(
