@@ -326,11 +326,13 @@ pub async fn fate(
                 event_id.0
             )));
         };
+        // Of others, what could not be read, or is erased, is empty in the ledger.
+        let is_known = matches!(place.verdict.as_str(), "accepted" | "duplicate");
         let mut fate = Fate {
             event_id,
             verdict: place.verdict.clone(),
-            session_id: Some(place.session_id).filter(|id| !id.0.is_nil()),
-            timestamp: Some(place.timestamp).filter(|time| time.micros() != 0),
+            session_id: Some(place.session_id).filter(|id| is_known || !id.0.is_nil()),
+            timestamp: Some(place.timestamp).filter(|time| is_known || time.micros() != 0),
             received_at: place.received_at,
             log_time: Time::from_micros(place.log_time * 1000),
             partition: place.partition,
