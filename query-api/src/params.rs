@@ -49,14 +49,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|error| Error::parameter("body", format!("the body can't be read: {error}")))?;
-        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes))
-            .map_err(|error| {
-                let field = error.path().to_string();
-                Error::parameter(
-                    field.clone(),
-                    format!("the JSON body, at `{field}`: {}", error.into_inner()),
-                )
-            })?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = error.path().to_string();
+            Error::parameter(field.clone(), format!("the JSON body, at `{field}`: {}", error.into_inner()))
+        })?;
+        json.end()
+            .map_err(|error| Error::parameter("body", format!("the body goes on after its JSON: {error}")))?;
         Ok(Self { value, bytes })
     }
 }

@@ -9,7 +9,8 @@ use super::{FeatureName, Numbers};
 use crate::answer::{Ask, Basis};
 use crate::database::{conditional, selected_sql};
 use crate::error::Error;
-use crate::params::{Body, Filter};
+use crate::events::NoParams;
+use crate::params::{Body, Filter, Params};
 use crate::values::{Time, word};
 
 const MAX_STEPS: usize = 20;
@@ -70,7 +71,11 @@ pub struct Funnel {
 
 /// How many sessions go through the steps in this order.
 #[utoipa::path(post, path = "/v1/order/funnel", tag = "Order", request_body = FunnelBody, responses((status = 200, body = Funnel)))]
-pub async fn funnel(ask: Ask, Body { value: body, bytes }: Body<FunnelBody>) -> Result<Response, Error> {
+pub async fn funnel(
+    ask: Ask,
+    Params(_): Params<NoParams>,
+    Body { value: body, bytes }: Body<FunnelBody>,
+) -> Result<Response, Error> {
     /// An item for each step.
     #[derive(Row, Deserialize)]
     struct Reached {

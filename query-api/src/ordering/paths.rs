@@ -9,7 +9,8 @@ use super::{FeatureName, Numbers};
 use crate::answer::{Ask, Basis};
 use crate::database::selected_sql;
 use crate::error::Error;
-use crate::params::{Body, Filter, limit};
+use crate::events::NoParams;
+use crate::params::{Body, Filter, Params, limit};
 use crate::values::{Feature, Time};
 
 /// The longest window.
@@ -54,7 +55,11 @@ pub struct Paths {
 
 /// The most frequent paths; ties in the order of their steps (category, then name, by code points).
 #[utoipa::path(post, path = "/v1/order/paths", tag = "Order", request_body = PathsBody, responses((status = 200, body = Paths)))]
-pub async fn paths(ask: Ask, Body { value: body, bytes }: Body<PathsBody>) -> Result<Response, Error> {
+pub async fn paths(
+    ask: Ask,
+    Params(_): Params<NoParams>,
+    Body { value: body, bytes }: Body<PathsBody>,
+) -> Result<Response, Error> {
     let filter =
         Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
     let limit = limit(body.limit, 100, 10_000)?;
