@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::error::Error;
-use crate::service::App;
+use crate::service::{App, Room};
 use crate::values::Time;
 
 /// What part of the log an answer includes, at least.
@@ -90,6 +90,8 @@ pub struct Ask {
     pub database: Database,
     /// If it was read already.
     pub(crate) revision: Option<Revision>,
+    /// Held until the answer is there; by what streams it, until its end.
+    pub(crate) room: Option<Room>,
     /// Everything that tells this question from another one.
     key: Vec<u8>,
     seen: Option<HeaderValue>,
@@ -108,6 +110,7 @@ impl FromRequestParts<App> for Ask {
             database: app.database()?,
             app,
             revision: None,
+            room: parts.extensions.remove::<Room>(),
             key,
             seen: parts.headers.get(header::IF_NONE_MATCH).cloned(),
         })
@@ -143,11 +146,12 @@ impl Ask {
     /// The same for a question that a hint makes quicker. The hint is read beside `as_of`, so it may know less: no
     /// answer may rest on it.
     pub async fn answer_with<H, T: Serialize>(
-        self,
+        mut self,
         basis: Basis,
         hint: impl AsyncFnOnce(&Database) -> Result<H, Error>,
         question: impl AsyncFnOnce(&Database, &AsOf, H) -> Result<T, Error>,
     ) -> Result<Response, Error> {
+        let _room = self.room.take();
         let patience = self.app.config.limits.patience();
         let database = self.database.clone();
         let hint = within(patience, hint(&database));
@@ -188,6 +192,8 @@ impl Ask {
         };
         let (as_of, revision) = tokio::try_join!(AsOf::read(&self.database, &basis), revision)?;
         let mut key = self.key;
+        // Another version may answer otherwise.
+        key.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
         key.extend_from_slice(self.database.name().as_bytes());
         key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
         key.extend_from_slice(&revision.rows.to_le_bytes());

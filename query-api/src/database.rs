@@ -7,6 +7,9 @@ use infra::database::ClickHouseConfig;
 use crate::config::Limits;
 use crate::params::Filter;
 
+/// Bytes of an answer that is no stream.
+const MAX_RESULT: u64 = 32 << 20;
+
 /// One generation. Statements name its tables without a database.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -29,6 +32,8 @@ impl Database {
             // What a statement learns of rows by their places, it uses on the same parts, though they be merged meanwhile.
             .with_setting("enable_shared_storage_snapshot_in_query", "1")
             .with_setting("max_memory_usage", bytes.to_string())
+            // A page is held as a whole, as rows and as JSON: a thousand of the largest events would be 1 GB.
+            .with_setting("max_result_bytes", MAX_RESULT.to_string())
             // Large groupings go to disk well before the limit: slower, but they end.
             .with_setting("max_bytes_before_external_group_by", (bytes / 3 * 2).to_string())
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())

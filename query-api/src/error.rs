@@ -19,6 +19,9 @@ pub enum Error {
     /// 429: this key asked too often; seconds to wait.
     #[error("this key asks too often")]
     TooMany(u64),
+    /// 408: the body of a question does not come in.
+    #[error("the body came too slowly")]
+    BodyTooSlow,
     /// 503: no room for another question now.
     #[error("too many questions are under way")]
     Busy,
@@ -55,6 +58,11 @@ impl Error {
                 format!("this key asks too often: wait {seconds} s, or ask the operator for a higher rate"),
             )
             .retry_after(*seconds),
+            Self::BodyTooSlow => Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                "the body did not come in within 10 s: send it again as a whole",
+            ),
             Self::Busy => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",
@@ -99,7 +107,7 @@ impl From<clickhouse::error::Error> for Error {
         match exception_code(text) {
             Some(159 | 160) => Self::TooLarge("time"),
             Some(241) => Self::TooLarge("memory"),
-            Some(396) => Self::TooLarge("result rows"),
+            Some(396) => Self::TooLarge("result"),
             Some(202) => Self::Busy,
             Some(60 | 81) => Self::NotReady,
             _ => Self::Database(error),

@@ -7,27 +7,33 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use infra::database::{self, OtherVersion, within};
 use infra::http::Problem;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 use tower_http::compression::CompressionLayer;
 
 use crate::config::Config;
 use crate::database::Database;
 use crate::error::Error;
-use crate::metrics::Metrics;
+use crate::metrics::{InFlight, Metrics};
 use crate::operations::{Live, Log};
 use crate::readers::Readers;
 use crate::{console, docs};
 
 /// Who asks whether we are ready does not wait for long.
 const READY: Duration = Duration::from_secs(2);
+/// A question's body: twenty steps and twenty exclusions of the longest names fit in several times.
+const MAX_BODY: usize = 1 << 20;
+/// It comes in so long, or it is given up.
+const BODY: Duration = Duration::from_secs(10);
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -42,7 +48,7 @@ pub struct Parts {
     /// The serving generation; none before the first `migrate`.
     serving: ArcSwapOption<Database>,
     /// Room for questions.
-    room: Semaphore,
+    room: Arc<Semaphore>,
     readers: Readers,
     pub(crate) log: Log,
     pub(crate) live: Live,
@@ -94,7 +100,7 @@ impl Service {
     /// Event types that can't be read; tables of another version.
     pub async fn connect(config: Config) -> anyhow::Result<Self> {
         let registry = Arc::new(schemas::Registry::load(&config.event_types).context("event types")?);
-        let room = Semaphore::new(config.limits.concurrency);
+        let room = Arc::new(Semaphore::new(config.limits.concurrency));
         let serving = ArcSwapOption::empty();
         let apps = match &config.apps {
             Some(path) => schemas::apps::Apps::load(path)?,
@@ -178,21 +184,43 @@ fn router(app: App) -> Router {
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(app): State<App>| infra::http::metrics(&app.metrics.registry)))
+        .method_not_allowed_fallback(async || {
+            let detail = "this path does not take that method; /docs describes what it takes";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
         .with_state(app);
     infra::http::with_request_ids(router)
 }
 
+/// A question's place among those under way, free again once it is dropped: by the handler, or by the stream that
+/// it answers with.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] Arc<(OwnedSemaphorePermit, InFlight)>);
+
 /// Key, room, time and count of every question.
 async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let _in_flight = app.metrics.in_flight();
-    let response = match (app.readers.admit(request.headers()), app.room.try_acquire()) {
-        (Ok(()), Ok(_room)) => next.run(request).await,
-        (Err(refused), _) => refused.into_response(),
-        (_, Err(_)) => Error::Busy.into_response(),
+    let admitted = async {
+        app.readers.admit(request.headers())?;
+        // First the whole body: who sends it slowly takes no room.
+        let mut request = if request.method() == Method::POST { received(request).await? } else { request };
+        let permit = app.room.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        request.extensions_mut().insert(Room(Arc::new((permit, app.metrics.in_flight()))));
+        Ok::<_, Error>(request)
+    };
+    let response = match admitted.await {
+        Ok(request) => next.run(request).await,
+        Err(refused) => refused.into_response(),
     };
     app.metrics.answered(route.as_str(), response.status().as_u16(), began.elapsed());
     response
+}
+
+async fn received(request: Request) -> Result<Request, Error> {
+    let (parts, body) = request.into_parts();
+    let body = timeout(BODY, axum::body::to_bytes(body, MAX_BODY)).await.map_err(|_| Error::BodyTooSlow)?;
+    let body = body.map_err(|error| Error::parameter("body", format!("the body can't be read: {error}")))?;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// Whether questions can be answered now.

@@ -36,23 +36,33 @@ pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
     let Some(accept) = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()) else {
         return Ok(None);
     };
-    let mut wanted = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    let found = wanted.find_map(|range| match range {
-        "application/json" | "application/*" | "*/*" | "text/html" => Some(None),
-        "application/parquet" | "application/x-parquet" => Some(Some(FORMATS[2])),
-        _ => FORMATS.into_iter().find(|format| format.media_type == range).map(Some),
-    });
+    // Of those we have, the one that is wanted most, the first of equals (RFC 9110, 12.4.2).
+    let (mut found, mut most) = (None, 0.0);
+    for range in accept.split(',') {
+        let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let known = match media_type.trim() {
+            "application/json" | "application/*" | "*/*" | "text/html" => Some(None),
+            "application/parquet" | "application/x-parquet" => Some(Some(FORMATS[2])),
+            other => FORMATS.into_iter().find(|format| format.media_type == other).map(Some),
+        };
+        let weight = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
+        let weight = weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(1.0));
+        if known.is_some() && weight > most {
+            (found, most) = (known, weight);
+        }
+    }
     found.ok_or_else(|| {
         Error::parameter("Accept", "ask for application/json (a page), application/x-ndjson, text/csv or application/vnd.apache.parquet (all of it)")
     })
 }
 
 pub(super) async fn stream(
-    ask: Ask,
+    mut ask: Ask,
     filter: Filter,
     session_id: String,
     format: Format,
 ) -> Result<Response, Error> {
+    let room = ask.room.take();
     let fresh = match ask.fresh(Basis::Log).await? {
         Ok(fresh) => fresh,
         Err(unchanged) => return Ok(unchanged),
@@ -62,13 +72,14 @@ pub(super) async fn stream(
         .param("session_id", session_id)
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")
+        .with_setting("max_result_bytes", "0")
         // The reader sets the pace: only a page of a list must be quick.
         .with_setting("max_execution_time", LONGEST.as_secs().to_string());
     let mut cursor = query.fetch_bytes(format.format)?;
     // The first piece before the status line, so that what fails at once is still a problem.
     let first = piece(&mut cursor).await?;
-    let rest = stream::try_unfold(cursor, |mut cursor| async move {
-        Ok::<_, Error>(piece(&mut cursor).await?.map(|bytes| (bytes, cursor)))
+    let rest = stream::try_unfold((cursor, room), |(mut cursor, room)| async move {
+        Ok::<_, Error>(piece(&mut cursor).await?.map(|bytes| (bytes, (cursor, room))))
     });
     let body = Body::from_stream(futures::StreamExt::chain(stream::iter(first.map(Ok)), rest));
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{}\"", format.file_name));

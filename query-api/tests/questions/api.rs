@@ -16,7 +16,7 @@ const SECOND: i64 = 1_000_000;
 /// 2025-01-01.
 const START: i64 = 1_735_689_600 * SECOND;
 
-fn event(session: u128, number: i64) -> Sent {
+pub fn event(session: u128, number: i64) -> Sent {
     Sent {
         event_id: Uuid::from_u128((session << 64) | number as u128),
         session_id: Uuid::from_u128(session),
@@ -126,6 +126,15 @@ async fn streams_have_every_row() {
     assert_eq!((&parquet[..4], &parquet[parquet.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
     let refused = world.request("/v1/events?limit=5").header("accept", "text/csv");
     assert_eq!(world.problem(refused).await, (400, "invalid_parameter".into(), "limit".into()));
+    // What is wanted most, and never what is not wanted.
+    for (accept, found) in [
+        ("application/json;q=0.5, text/csv", "text/csv"),
+        ("text/csv;q=0, application/json", "application/json"),
+        ("image/png, application/json;q=0.1", "application/json"),
+    ] {
+        let response = world.request("/v1/events").header("accept", accept).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], found, "{accept}");
+    }
     let refused = world.request("/v1/events").header("accept", "image/png");
     assert_eq!(world.problem(refused).await.0, 400);
 }
@@ -269,133 +278,19 @@ async fn what_is_not_understood_is_refused() {
         assert_eq!((status, code.as_str()), (400, "invalid_parameter"), "{body}");
         assert!(field == "?" || found == field, "{body}: {found}");
     }
+    // What stands in the URL of a question with a body, or behind its JSON, is not ignored either.
+    for (query, body, field) in
+        [("?app=web", "{}", "app"), ("", "{} {}", "body"), ("", "{\"length\": 3}]", "body")]
+    {
+        let problem = world.problem(world.post_request(&format!("/v1/order/paths{query}"), body)).await;
+        assert_eq!(problem, (400, "invalid_parameter".into(), field.into()), "{query} {body}");
+    }
+    assert_eq!(world.problem(world.request("/v1/order/paths")).await.0, 405);
     // A funnel of features that nobody used yet is empty, not wrong.
     let steps = json!({"steps": [{"category": "no", "name": "such"}, {"category": "no", "name": "such"}]});
     let funnel = world.post("/v1/order/funnel", &steps).await;
     assert_eq!(funnel["steps"][1]["sessions"], 0);
     assert_eq!(funnel["steps"][1]["median_time_ms"], Value::Null);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_bytes_of_a_rejected_record_can_be_got_back_whatever_they_are() {
-    let mut world = World::new().await;
-    // A run of bytes that are no UTF-8 is one U+FFFD in the text; NUL and U+FFFD itself are text.
-    world.reject(&event(1, 0), "invalid_json", "", *b"{\x00\xff\xfe\xed\xa0\x80\xef\xbf\xbd}").await;
-    // Cut at 64 KiB, in the middle of a character.
-    world.reject(&event(1, 1), "invalid_json", "", format!("{}é!", "x".repeat(65_535))).await;
-    let (text, exact) = (json!("{\0\u{fffd}\u{fffd}}"), json!("ewD//u2ggO+/vX0="));
-    let fate = async |n: i64| world.get(&format!("/v1/events/{}", event(1, n).event_id)).await;
-    let first = fate(0).await;
-    assert_eq!((&first["raw"], &first["raw_base64"]), (&text, &exact));
-    let second = fate(1).await;
-    assert!(second["raw"].as_str().unwrap().ends_with("xé!"));
-    assert_eq!(second["raw_base64"], Value::Null);
-
-    let list = world.get("/v1/rejections").await;
-    let (cut, whole) = (&list["rejections"][0], &list["rejections"][1]);
-    assert_eq!((&whole["raw"], &whole["raw_base64"]), (&text, &exact));
-    assert_eq!(cut["raw_bytes"], 65_538);
-    assert!(cut["raw"].as_str().unwrap().ends_with("x\u{fffd}"));
-    assert!(cut["raw_base64"].as_str().unwrap().ends_with("eHh4ww=="), "three x, and half of é");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_fate_of_an_event_and_the_audit() {
-    let mut world = World::new().await;
-    world.append(&[event(1, 0), event(1, 1), event(1, 0)], 3).await;
-    world.reject(&event(1, 2), "data_invalid", "/data/n", "{\"n\": \"é").await;
-    let fate = async |n: i64| world.get(&format!("/v1/events/{}", event(1, n).event_id)).await;
-    let accepted = fate(0).await;
-    assert_eq!(
-        (&accepted["verdict"], &accepted["offset"], &accepted["app"]),
-        (&json!("accepted"), &json!(0), &json!("web"))
-    );
-    assert_eq!(accepted["others"][0]["verdict"], "duplicate");
-    assert_eq!(accepted["data"]["n"], 0);
-    let rejected = fate(2).await;
-    assert_eq!((&rejected["verdict"], &rejected["raw"]), (&json!("rejected"), &json!("{\"n\": \"é")));
-    assert_eq!(rejected["raw_base64"], Value::Null, "the text is exact");
-    assert_eq!(
-        rejected["reasons"][0],
-        json!({"code": "data_invalid", "pointer": "/data/n", "keyword": "type", "message": "says why"})
-    );
-    assert_eq!(world.problem(world.request(&format!("/v1/events/{}", Uuid::nil()))).await.0, 404);
-    assert_eq!(world.problem(world.request(&format!("/v1/sessions/{}", Uuid::nil()))).await.0, 404);
-
-    let found = world.get("/v1/rejections?reason=data_invalid&app=web").await;
-    assert_eq!(found["rejections"].as_array().unwrap().len(), 1);
-    assert_eq!(world.get("/v1/rejections?reason=invalid_json").await["rejections"], json!([]));
-    let summary = world.get("/v1/rejections/summary").await;
-    assert_eq!(
-        (&summary["summary"][0]["reason"], &summary["summary"][0]["records"]),
-        (&json!("data_invalid"), &json!(1))
-    );
-
-    let audit = world.get("/v1/audit").await;
-    assert_eq!(
-        audit["verdicts"],
-        json!({"accepted": 2, "rejected": 1, "duplicate": 1, "absent": 0, "erased": 0, "erasure": 0})
-    );
-    assert_eq!((&audit["adds_up"], &audit["log_compared"]), (&json!(true), &json!(false)), "{audit}");
-    // Where retention is on, what is older is not missed.
-    let partition = audit["partitions"][0]["partition"].as_u64().unwrap();
-    let horizon = "INSERT INTO horizons VALUES ({partition:UInt16}, 1, 1)";
-    world.tables.query(horizon).param("partition", partition).execute().await.unwrap();
-    assert_eq!(world.get("/v1/audit").await["adds_up"], false);
-    let expire = "ALTER TABLE events DELETE WHERE offset < 1 SETTINGS mutations_sync = 1";
-    world.tables.query(expire).execute().await.unwrap();
-    let audit = world.get("/v1/audit").await;
-    assert_eq!(
-        (&audit["adds_up"], &audit["partitions"][0]["kept_from"]),
-        (&json!(true), &json!(1)),
-        "{audit}"
-    );
-    // A verdict gone, its event still there: no longer.
-    let lose = "ALTER TABLE ledger DELETE WHERE offset = 1 SETTINGS mutations_sync = 1";
-    world.tables.query(lose).execute().await.unwrap();
-    let audit = world.get("/v1/audit").await;
-    assert_eq!(
-        (&audit["adds_up"], &audit["partitions"][0]["gaps"]),
-        (&json!(false), &json!([[1, 2]])),
-        "{audit}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_audit_adds_up_while_events_arrive() {
-    let world = World::new().await;
-    let rows = "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, timestamp, log_time) \
-        SELECT if(number % 5 = 0, 5, 3), {partition:UInt16}, number, if(number % 5 = 0, 'rejected', 'accepted'), \
-        generateUUIDv4(1), generateUUIDv4(2), now64(6), now64(3) FROM numbers({from:UInt64}, 50)";
-    let write = async {
-        for chunk in 0..60 {
-            for partition in 0..4 {
-                let insert = world.tables.query(rows).param("partition", partition).param("from", chunk * 50);
-                insert.execute().await.unwrap();
-            }
-        }
-    };
-    let answers = AtomicUsize::new(0);
-    let ask = async || {
-        loop {
-            let audit = world.get("/v1/audit").await;
-            assert_eq!(audit["adds_up"], true, "after {answers:?} right answers: {audit}");
-            answers.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    tokio::select! { () = write => {} _ = async { tokio::join!(ask(), ask(), ask(), ask(), ask(), ask()) } => {} }
-    let answers = answers.into_inner();
-    assert!(answers > 5, "{answers} answers");
-    assert_eq!(world.get("/v1/audit").await["verdicts"]["accepted"], 9600);
-    // What is wrong is found all the same, also while nothing arrives, and at the end of a partition.
-    let lose = "ALTER TABLE ledger DELETE WHERE partition = 2 AND offset >= 2990 SETTINGS mutations_sync = 1";
-    world.tables.query(lose).execute().await.unwrap();
-    let again = "INSERT INTO ledger SELECT * FROM ledger WHERE partition = 1 AND offset IN (7, 8)";
-    world.tables.query(again).execute().await.unwrap();
-    let audit = world.get("/v1/audit").await;
-    assert_eq!(audit["partitions"][1]["problems"][0], "0 gaps and 2 overlaps in the ledger", "{audit}");
-    assert_eq!(audit["partitions"][2]["problems"][0], "2400 rows in events for 2392 verdicts", "{audit}");
-    assert_eq!(audit["partitions"][3]["adds_up"], true, "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,9 +12,11 @@
 #![allow(unreachable_pub, reason = "a test binary: its modules speak to each other only")]
 
 mod api;
+mod bounds;
 mod days;
 mod demo;
 mod model;
+mod operations;
 mod random;
 mod reference;
 mod sequences;
