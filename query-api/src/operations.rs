@@ -59,7 +59,7 @@ pub struct Rejection {
     pub raw: String,
     /// The same bytes exactly, in base64, where they are not UTF-8 as a whole; else null.
     pub raw_base64: Option<String>,
-    /// How many bytes the record has.
+    /// How many bytes of the record are kept: all, unless it was `record_too_large`.
     pub raw_bytes: u64,
     /// W3C trace context of the request that brought it, if it had one.
     pub traceparent: Option<String>,

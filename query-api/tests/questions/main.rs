@@ -4,6 +4,8 @@
 //! - `demo`, `reference`: the demo data gives the reference answers, however it arrives
 //! - `model`, `random`: small random logs give the answers of a plain implementation
 //! - `api`: parameters, cursors, streams, caching, limits, keys
+//! - `bounds`: what one asker can take
+//! - `operations`: what became of an event, and whether it all adds up
 //! - `days`: use by day, whatever happened to it
 //! - `upgrade`: tables of an earlier version become those of today
 //! - `views`: what docs/sql.md says
