@@ -1,5 +1,5 @@
 -- The projection `listed` knows where the rows of the page are. A place is the number of a row in the list of parts, which is
--- the same for all of a statement (`enable_shared_storage_snapshot_in_query`): as one number it is found in a fifth of the
+-- the same for all of a statement (`enable_shared_storage_snapshot_in_query`): as one number it is found in a third of the
 -- time that part and row take.
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
     schema_version, nullIf(traceparent, '') AS traceparent
