@@ -52,7 +52,7 @@ impl Bodies {
             (Encoding::Identity, Some(length)) => length,
             _ => limit,
         };
-        let permit = self.room_for(announced)?;
+        let mut permit = self.room_for(announced)?;
         let collected = timeout(self.limits.read, Limited::new(body, limit).collect()).await;
         let sent = match collected {
             Err(_) => return Err(Error::BodyTooSlow(self.limits.read.as_secs())),
@@ -62,7 +62,10 @@ impl Bodies {
             Ok(Err(_)) => return Err(Error::Incomplete),
             Ok(Ok(sent)) => sent.to_bytes(),
         };
-        Ok((inflate(encoding, sent, limit)?, permit))
+        let bytes = inflate(encoding, sent, limit)?;
+        // It is mostly far smaller, and the room is held until the brokers have answered.
+        drop(permit.split(permit.num_permits().saturating_sub(bytes.len().div_ceil(1024))));
+        Ok((bytes, permit))
     }
 
     /// Room for more bytes of a request.
