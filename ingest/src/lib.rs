@@ -10,7 +10,7 @@
 //! come back.
 //!
 //! # Layout
-//! - [`server`]: connections, routes, start and end
+//! - [`server`], [`prompt`]: connections, routes, start and end
 //! - [`intake`]: `POST /events`
 //! - [`admit`]: applications, keys, rates
 //! - [`body`], [`slice`], [`json`]: from bytes to events
@@ -33,6 +33,7 @@ pub mod json;
 pub mod keys;
 mod metrics;
 mod personal;
+mod prompt;
 mod receipts;
 mod server;
 pub mod slice;

@@ -27,6 +27,7 @@ use crate::body::Bodies;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::personal::Personal;
+use crate::prompt::Prompt;
 use crate::{docs, intake, tls};
 
 /// So long requests under way may take at the end.
@@ -159,7 +160,8 @@ where
         .keep_alive_timeout(read)
         .max_concurrent_streams(200)
         .max_header_list_size(32 << 10);
-    let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let connection = watcher
+        .watch(builder.serve_connection(TokioIo::new(Prompt::new(stream, read)), service).into_owned());
     if let Err(error) = connection.await {
         tracing::debug!(%peer, %error, "connection");
     }
