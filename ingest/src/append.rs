@@ -52,8 +52,21 @@ pub(crate) enum Failure {
     Full,
     /// The brokers did not answer within the bound: it may be in the log, or still get there.
     Slow,
+    /// The brokers take no record of this size, now or later.
+    TooLarge,
     /// The brokers (or librdkafka) refused it.
     Refused(RDKafkaErrorCode),
+}
+
+impl Failure {
+    fn by(code: RDKafkaErrorCode) -> Self {
+        match code {
+            // It may have been written before the answer got lost.
+            RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::RequestTimedOut => Self::Slow,
+            RDKafkaErrorCode::MessageSizeTooLarge => Self::TooLarge,
+            _ => Self::Refused(code),
+        }
+    }
 }
 
 pub(crate) type Outcome = Result<Place, Failure>;
@@ -186,7 +199,7 @@ impl Log {
             if let Err((error, record)) = self.producer.send(record) {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 self.producer.context().failed(code);
-                record.delivery_opaque.answered(Err(Failure::Refused(code)));
+                record.delivery_opaque.answered(Err(Failure::by(code)));
             }
         }
         Some(request)
@@ -277,11 +290,7 @@ impl ProducerContext for Deliveries {
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 self.failed(code);
-                Err(match code {
-                    // It may have been written before the answer got lost.
-                    RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::RequestTimedOut => Failure::Slow,
-                    _ => Failure::Refused(code),
-                })
+                Err(Failure::by(code))
             }
         };
         pending.answered(outcome);

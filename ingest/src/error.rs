@@ -30,8 +30,8 @@ pub(crate) enum Error {
     #[error("the body has more than {0} bytes (also inflated); send fewer events a request")]
     BodyTooLarge(usize),
     /// 413
-    #[error("the body has {0} events, {1} is the most; send fewer a request")]
-    TooManyEvents(usize, usize),
+    #[error("the body has more than {0} events, which is the most; send fewer a request")]
+    TooManyEvents(usize),
     /// 415
     #[error("Content-Type must be application/json, application/x-ndjson or text/plain")]
     MediaType,
@@ -47,6 +47,9 @@ pub(crate) enum Error {
     /// 400
     #[error("the body ended before it was complete")]
     Incomplete,
+    /// 400
+    #[error("there is no parameter `{0}` here: only `key`, for what can't set a header")]
+    UnknownParameter(String),
     /// 408
     #[error("the body did not arrive within {0} s")]
     BodyTooSlow(u64),
@@ -86,6 +89,7 @@ impl Error {
             Self::Inflate(_) => (S::BAD_REQUEST, "bad_encoding"),
             Self::NoEvents => (S::BAD_REQUEST, "no_events"),
             Self::Incomplete => (S::BAD_REQUEST, "incomplete_body"),
+            Self::UnknownParameter(_) => (S::BAD_REQUEST, "invalid_parameter"),
             Self::BodyTooSlow(_) => (S::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Rate(_) => (S::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Full(_) => (S::SERVICE_UNAVAILABLE, "queue_full"),
@@ -101,6 +105,7 @@ impl Error {
             Self::Encoding | Self::Inflate(_) => problem.field("Content-Encoding"),
             Self::NoKey | Self::UnknownKey => problem.field("Authorization"),
             Self::KeyInUrl => problem.field("key"),
+            Self::UnknownParameter(name) => problem.field(name),
             Self::Origin => problem.field("Origin"),
             _ => problem,
         }

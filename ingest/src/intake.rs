@@ -27,6 +27,10 @@ use crate::{json, personal};
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
+/// Bytes of a record's key: one that is no session's need not be whole, and beside its value it takes memory, and
+/// the room that the brokers have for a record.
+const MAX_KEY: usize = 256;
+
 /// Takes the events of a request.
 ///
 /// # Errors
@@ -37,20 +41,23 @@ pub(crate) async fn take(
     parts: &Parts,
     body: &mut Body,
 ) -> Result<Response, Error> {
-    let deadline = Instant::now() + gateway.config.log.wait;
+    only_a_key(parts.uri.query())?;
     let beside = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
     beside.may_send()?;
     let form = body::form(&parts.headers)?;
     let (body, _room) = gateway.bodies.read(&parts.headers, body).await?;
+    // From here on: how long the sender took with the body is not the brokers' time.
+    let deadline = Instant::now() + gateway.config.log.wait;
     gateway.metrics.body_bytes.inc_by(body.len() as u64);
 
-    let items = slice(&body, form);
     let limits = &gateway.config.limits;
+    // An item takes much more memory than the shortest event: no more of them than are taken, and one to tell.
+    let items = slice(&body, form, limits.max_events + 1);
     if items.is_empty() {
         return Err(Error::NoEvents);
     }
     if items.len() > limits.max_events {
-        return Err(Error::TooManyEvents(items.len(), limits.max_events));
+        return Err(Error::TooManyEvents(limits.max_events));
     }
     // One pass for all events; only in a body that is not UTF-8 it is asked for each.
     let is_utf8 = std::str::from_utf8(&body).is_ok();
@@ -88,9 +95,12 @@ pub(crate) async fn take(
     let common = Common { app: &beside.name, received_at: &received_at, traceparent };
     let outcomes = gateway.log.append(&common, &events, deadline).await;
     count(&beside, &outcomes);
-    if outcomes.iter().all(Result::is_err) {
+    let is_too_large = |outcome: &Outcome| *outcome == Err(Failure::TooLarge);
+    if outcomes.iter().all(Result::is_err) && !outcomes.iter().all(is_too_large) {
         return Err(failure(&outcomes, gateway.log.retry_after()));
     }
+    let status =
+        if outcomes.iter().any(Result::is_ok) { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
     let mut outcomes = outcomes.into_iter();
     let receipts = prepared.into_iter().map(|prepared| match prepared {
         Err(fault) => Receipt::Fault(fault),
@@ -100,7 +110,14 @@ pub(crate) async fn take(
             None => Receipt::Fault(Fault::failed(Failure::Slow, prepared.event_id)),
         },
     });
-    Ok(answer(StatusCode::ACCEPTED, receipts))
+    Ok(answer(status, receipts))
+}
+
+/// `key` is all that the query string may say.
+fn only_a_key(query: Option<&str>) -> Result<(), Error> {
+    let names = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty());
+    let unknown = names.map(|pair| pair.split('=').next().unwrap_or_default()).find(|name| *name != "key");
+    unknown.map_or(Ok(()), |name| Err(Error::UnknownParameter(name.chars().take(100).collect())))
 }
 
 /// An event as it goes into the log.
@@ -146,6 +163,7 @@ fn prepare<'a>(
     // UUID is the projector's to reject, like anything else that is wrong with an event.
     let key = match Uuid::try_parse(&session) {
         Ok(session) => Cow::Owned(session.hyphenated().to_string()),
+        Err(_) if session.len() > MAX_KEY => Cow::Owned(session.chars().take(MAX_KEY / 4).collect()),
         Err(_) => session,
     };
     let given = scanned.event_id.and_then(json::text).and_then(|text| Uuid::try_parse(&text).ok());

@@ -32,6 +32,36 @@ pub struct Fault {
     pub why: &'static str,
 }
 
+const TOO_DEEP: &str = "nested more than 127 deep";
+
+impl Fault {
+    /// Whether it may be JSON, but is too deep for us.
+    pub fn is_depth(&self) -> bool {
+        self.why == TOO_DEEP
+    }
+}
+
+/// Where the object or array at `at` ends, however deep it is: by its brackets alone.
+pub fn past(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut scanner = Scanner { bytes, at };
+    let mut depth = 0_u64;
+    loop {
+        match bytes.get(scanner.at)? {
+            b'"' => {
+                scanner.string().ok()?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        scanner.at += 1;
+        if depth == 0 {
+            return Some(scanner.at);
+        }
+    }
+}
+
 /// What stands where: enough to know what may come next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
@@ -67,7 +97,7 @@ pub fn scan(bytes: &[u8], at: usize) -> Result<(Scanned<'_>, usize), Fault> {
         match (expect, byte) {
             (Expect::Value | Expect::ValueOrEnd, b'{' | b'[') => {
                 if depth == MAX_DEPTH {
-                    return Err(scanner.fault("nested more than 127 deep"));
+                    return Err(scanner.fault(TOO_DEEP));
                 }
                 let is_object = byte == b'{';
                 objects = objects & !(1 << depth) | u128::from(is_object) << depth;

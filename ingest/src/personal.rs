@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn masked(personal: &Personal, event: &str) -> Result<String, Fault> {
-        let scanned = slice(event.as_bytes(), Form::Json).remove(0).unwrap();
+        let scanned = slice(event.as_bytes(), Form::Json, 1).remove(0).unwrap();
         mask(&personal.masking(), &scanned).map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
     }
 

@@ -66,6 +66,7 @@ impl Fault {
             Failure::Slow => {
                 ("brokers_slow", "not acknowledged in time; send it again with the same event_id".into())
             }
+            Failure::TooLarge => ("event_too_large", "the brokers take no record of its size".into()),
             Failure::Refused(code) => ("brokers_refused", format!("the brokers refused it: {code:?}")),
         };
         Self { event_id: Some(event_id), ..Self::new(code, message, None) }

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::json::{Fault, Scanned, scan, skip_white_space};
+use crate::json::{Fault, Scanned, past, scan, skip_white_space};
 
 /// How events follow one another in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +16,16 @@ pub enum Form {
 /// An event of a body, or what stands in its place.
 pub type Item<'a> = Result<Scanned<'a>, Fault>;
 
-/// Cuts a body into events, in order. In [`Form::Lines`] a bad line harms no other. In an array what follows
-/// a syntax error can't be told apart any more: the items before it stand, the rest is one error.
-pub fn slice(body: &[u8], form: Form) -> Vec<Item<'_>> {
+/// Cuts a body into events, in order, `most` of them. In [`Form::Lines`] a bad line harms no other. In an array what
+/// follows a syntax error can't be told apart any more: the items before it stand, the rest is one error. What is
+/// only nested too deep is an error by itself.
+pub fn slice(body: &[u8], form: Form, most: usize) -> Vec<Item<'_>> {
     match form {
-        Form::Lines => lines(body),
+        Form::Lines => lines(body, most),
         Form::Json => {
             let start = skip_white_space(body, 0);
             match body.get(start) {
-                Some(b'[') => array(body, start + 1),
+                Some(b'[') => array(body, start + 1, most),
                 _ => vec![single(body, start)],
             }
         }
@@ -40,10 +41,10 @@ fn single(body: &[u8], at: usize) -> Item<'_> {
     }
 }
 
-fn lines(body: &[u8]) -> Vec<Item<'_>> {
-    let mut items = Vec::with_capacity(body.len() / 256 + 1);
+fn lines(body: &[u8], most: usize) -> Vec<Item<'_>> {
+    let mut items = Vec::with_capacity((body.len() / 256 + 1).min(most));
     let mut start = 0;
-    while start < body.len() {
+    while start < body.len() && items.len() < most {
         let end = memchr(b'\n', &body[start..]).map_or(body.len(), |length| start + length);
         let line = &body[start..end];
         if skip_white_space(line, 0) < line.len() {
@@ -54,9 +55,12 @@ fn lines(body: &[u8]) -> Vec<Item<'_>> {
     items
 }
 
-fn array(body: &[u8], mut at: usize) -> Vec<Item<'_>> {
-    let mut items = Vec::with_capacity(body.len() / 256 + 1);
+fn array(body: &[u8], mut at: usize, most: usize) -> Vec<Item<'_>> {
+    let mut items = Vec::with_capacity((body.len() / 256 + 1).min(most));
     let end = loop {
+        if items.len() == most {
+            return items;
+        }
         let next = skip_white_space(body, at);
         if items.is_empty() && body.get(next) == Some(&b']') {
             break next + 1;
@@ -67,8 +71,10 @@ fn array(body: &[u8], mut at: usize) -> Vec<Item<'_>> {
                 at = skip_white_space(body, end);
             }
             Err(fault) => {
+                let end = fault.is_depth().then(|| past(body, next)).flatten();
                 items.push(Err(fault));
-                return items;
+                let Some(end) = end else { return items };
+                at = skip_white_space(body, end);
             }
         }
         match body.get(at) {
@@ -99,7 +105,7 @@ mod tests {
             Ok(scanned) => String::from_utf8(scanned.bytes.to_vec()).unwrap(),
             Err(fault) => format!("!{}", fault.why),
         };
-        slice(body.as_bytes(), form).into_iter().map(show).collect()
+        slice(body.as_bytes(), form, usize::MAX).into_iter().map(show).collect()
     }
 
     #[test]
@@ -124,6 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_deep_harms_no_other() {
+        let deep = format!("{{\"a\":{}\"]\\\"\"{}}}", "[".repeat(200), "]".repeat(200));
+        let why = "!nested more than 127 deep";
+        assert_eq!(cut(&format!("[1,{deep} ,{{\"b\":2}},{deep}]"), Form::Json), ["1", why, "{\"b\":2}", why]);
+        assert_eq!(cut(&format!("[{}", "[".repeat(200)), Form::Json), [why]);
+    }
+
+    #[test]
+    fn no_more_than_asked_for() {
+        for (body, form) in [("1\n2\n3\n", Form::Lines), ("[1,2,3]", Form::Json)] {
+            let all = |most| slice(body.as_bytes(), form, most).len();
+            assert_eq!((all(2), all(3), all(4)), (2, 3, 3), "{form:?}");
+        }
+    }
+
+    #[test]
     fn a_bad_line_harms_no_other() {
         let form = Form::Lines;
         assert_eq!(
@@ -142,7 +164,7 @@ mod tests {
         #[test]
         fn any_bytes_are_cut_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             for form in [Form::Json, Form::Lines] {
-                for scanned in slice(&body, form).into_iter().flatten() {
+                for scanned in slice(&body, form, usize::MAX).into_iter().flatten() {
                     let start = scanned.bytes.as_ptr() as usize - body.as_ptr() as usize;
                     prop_assert_eq!(&body[start..start + scanned.bytes.len()], scanned.bytes);
                 }

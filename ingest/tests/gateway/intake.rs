@@ -85,6 +85,30 @@ async fn receipts_are_in_input_order_and_a_bad_event_harms_no_neighbour() {
     assert_eq!(log[&place(&answer["receipts"][5])].key, SESSION.as_bytes());
 }
 
+/// What a broker never takes is not to be sent again; the same for what is too deep for us.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_the_brokers_or_too_deep_is_an_error_of_its_own() {
+    let arguments = vec!["--kafka", "message.max.bytes=2000"];
+    let gateway = Gateway::start(Options { arguments, ..Options::default() }).await;
+    let large = event(&format!(r#", "x": "{}""#, "x".repeat(3000)));
+    let (status, answer) = gateway.answer(gateway.post("application/json", large.clone())).await;
+    assert_eq!(
+        (status, &answer["receipts"][0]["error"]["code"]),
+        (400, &json!("event_too_large")),
+        "{answer}"
+    );
+    let deep = event(&format!(r#", "x": {}{}"#, "[".repeat(130), "]".repeat(130)));
+    // A key that is no session's id is cut: the record would not fit with all of it.
+    let long_key = format!(r#"{{"session_id": "{}"}}"#, "ä".repeat(800));
+    let body = format!("[{},{large},{deep},{long_key}]", event(""));
+    let (status, answer) = gateway.answer(gateway.post("application/json", body)).await;
+    let codes: Vec<&Value> = (0..4).map(|place| &answer["receipts"][place]["error"]["code"]).collect();
+    let expected = [&Value::Null, &json!("event_too_large"), &json!("invalid_json"), &Value::Null];
+    assert_eq!((status, &codes[..]), (202, &expected[..]), "{answer}");
+    let logged = &gateway.log()[&place(&answer["receipts"][3])];
+    assert!(logged.key.len() <= 256 && logged.value == long_key.as_bytes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_taken_at_all_is_a_problem_that_says_what_to_do() {
     let gateway = Gateway::start(Options {
@@ -107,6 +131,11 @@ async fn what_can_not_be_taken_at_all_is_a_problem_that_says_what_to_do() {
         (post(&event("")).header("origin", "https://elsewhere"), 403, "origin_not_allowed"),
         (post(""), 400, ""),
         (post("[]"), 400, "no_events"),
+        (
+            gateway.http.post(format!("{url}?app=shop")).bearer_auth("key").body(event("")),
+            400,
+            "invalid_parameter",
+        ),
         (post("{}"), 400, ""),
         (post(&"x".repeat(10_001)), 413, "body_too_large"),
         (post(&format!("[{}1]", "1,".repeat(50))), 413, "too_many_events"),

@@ -189,6 +189,43 @@ async fn a_slow_sender_is_cut_off() {
     let mut answer = vec![0; 12];
     body.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 408");
+    // Who says nothing, or only how HTTP/2 begins, has no connection for ever.
+    for said in ["", "P", "PRI * HTTP/2.0\r\n"] {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(said.as_bytes()).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), silent.read(&mut [0; 100])).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{said:?}: {ended:?}");
+    }
+}
+
+/// Answers that a sender does not read are not kept for it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_cut_off() {
+    let gateway = Gateway::start(Options { arguments: vec!["--read", "1"], ..Options::default() }).await;
+    let mut sender = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let body = "{}\n".repeat(10_000);
+    let head = "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
+    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    // Each answer has over a megabyte. At some time the gateway takes no further request, and then no connection.
+    let cut_off = async { while sender.write_all(request.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(60), cut_off).await.expect("cut off");
+}
+
+/// The brokers' time begins when the body is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_take_longer_than_the_brokers() {
+    let gateway = Gateway::start(Options { arguments: vec!["--wait", "1"], ..Options::default() }).await;
+    let mut sender = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let (_, body) = events(2);
+    let head = "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
+    let (first, rest) = body.split_at(body.len() / 2);
+    let first = format!("{head}Content-Length: {}\r\n\r\n{first}", body.len());
+    sender.write_all(first.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    sender.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    sender.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 202");
 }
 
 #[tokio::test(flavor = "multi_thread")]
