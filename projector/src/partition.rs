@@ -165,6 +165,12 @@ impl Partition {
         if start < self.verify_to { limit.min(self.verify_to) } else { limit }
     }
 
+    /// Whether the last commit announces a chunk that was not made again yet: some of its rows may be in the tables,
+    /// or get there, and without the announcement nobody would look.
+    pub(crate) fn keeps_intent(&self) -> bool {
+        self.announced.as_ref().is_some_and(|announced| announced.end > self.projection.next)
+    }
+
     fn is_announced(&self) -> bool {
         self.announced.as_ref().is_some_and(|announced| announced.start == self.chunk.start)
     }
@@ -245,6 +251,15 @@ mod tests {
         let expected =
             [(0..10, true), (10..20, true), (20..25, true), (25..55, true), (55..60, true), (60..70, false)];
         assert_eq!(chunks(partition(plan, 10), 70), expected);
+    }
+
+    #[test]
+    fn an_announcement_is_kept_until_its_chunk_is_made_again() {
+        let mut partition = partition(Plan { start: 25, verify_to: 60, announced: Some(25..55) }, 10);
+        assert!(partition.is_settled() && partition.keeps_intent());
+        partition.gap_to = 55;
+        partition.fill_gap(Instant::now());
+        assert!(!partition.keeps_intent());
     }
 
     #[test]
