@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use infra::database;
+use infra::database::{self, OtherVersion};
 
 use crate::error::{Error, Result};
 use crate::row::Verdict;
@@ -107,9 +107,18 @@ async fn others(work: &Work) -> Result<()> {
             forget(&tables, &work.tables.database).await?;
             anyhow::Ok(())
         };
-        if let Err(error) = erased.await {
-            let error = format!("{error:#}");
-            tracing::warn!(generation, error, "an erased session may be left in an old generation: drop it");
+        match erased.await {
+            Err(error) if error.is::<OtherVersion>() => {
+                let error = format!("{error:#}");
+                tracing::warn!(
+                    generation,
+                    error,
+                    "an erased session may be left in an old generation: drop it"
+                );
+            }
+            // It passes, and the round begins anew.
+            Err(error) => return Err(unclear(error)),
+            Ok(()) => {}
         }
     }
     Ok(())
