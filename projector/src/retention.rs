@@ -27,7 +27,9 @@ fn oldest(days: u32) -> Option<i64> {
 /// only to be deleted.
 pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     let Some(oldest) = oldest(work.config.retention_days) else { return Ok(()) };
-    let kept_from = work.first_at(partition, oldest).await?;
+    // If all is older: not beyond an end that was asked before, as what is appended meanwhile is new.
+    let end = work.bounds(partition).await?.end;
+    let kept_from = work.first_at(partition, oldest).await?.min(end);
     let before = work.tables.horizon(partition).await?;
     if kept_from > before.kept_from {
         // Of an empty generation there is nothing to delete.
