@@ -57,6 +57,8 @@ pub async fn run(
     let mut verified: Option<Instant> = None;
     loop {
         let positions = confirmed();
+        // Also to verify: in its turn another deletes events before the sequences of their sessions.
+        let mine = turn.lock().await;
         // One of several projectors is enough, and partition 0 is one projector's.
         if positions.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
             match verify(&client).await {
@@ -64,7 +66,6 @@ pub async fn run(
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
             }
         }
-        let mine = turn.lock().await;
         let began = Instant::now();
         let pass = refresh(&client, &positions).await;
         drop(mine);
