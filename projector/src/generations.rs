@@ -73,6 +73,12 @@ pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>)
     let next = if newest > old { newest } else { newest + 1 };
     database::migrate(&config.clickhouse, next).await?;
     println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
+    if next == newest {
+        println!(
+            "Generation {next} was begun before and is gone on with: what is judged already stays as it was judged \
+             then. To judge all of it anew, stop, drop it (`projector generations --drop {next}`) and start again."
+        );
+    }
 
     let current = Arc::new(ArcSwapOption::<Work>::empty());
     let metrics = Metrics::new()?;

@@ -24,7 +24,7 @@ pub(crate) struct Metrics {
     pub lag: IntGaugeVec,
     /// Offset below which everything is inserted, by partition: does not change when a partition is stuck.
     pub position: IntGaugeVec,
-    /// Age of the oldest record that is not inserted yet, in milliseconds, by partition; 0 at the end of the log.
+    /// Age of what was inserted last, in milliseconds, by partition; 0 at the end of the log.
     pub lag_ms: IntGaugeVec,
     /// From the broker's time of a chunk's oldest record to the end of its insert.
     pub freshness: Histogram,
@@ -97,7 +97,7 @@ impl Metrics {
             )?,
             lag_ms: gauges(
                 "lag_milliseconds",
-                "Age of the oldest record that is not in the tables yet",
+                "Age of what was inserted last, when it was; 0 at the end of the log",
                 &["partition"],
             )?,
             disk_free: gauges(
@@ -153,7 +153,7 @@ impl Metrics {
         for reason in ReasonCode::ALL {
             metrics.reasons.with_label_values(&[reason.as_str()]);
         }
-        for kind in ["missing", "wrong"] {
+        for kind in ["missing", "wrong", "audit"] {
             metrics.healed.with_label_values(&[kind]);
         }
         metrics.audit_faults.set(-1);
