@@ -329,7 +329,9 @@ export class Eye {
         if (!key?.startsWith(PREFIX)) continue;
         const json = spool.getItem(key) ?? "";
         try {
-          found.push([JSON.parse(json).timestamp, { id: key.slice(PREFIX.length), json }]);
+          const { event_id: id, timestamp } = JSON.parse(json);
+          // Another program's storage may begin so, too.
+          if (key === PREFIX + id) found.push([timestamp, { id, json }]);
         } catch {
           // Not one of ours.
         }

@@ -250,6 +250,8 @@ for (const [kind, Eye] of [
       const spool = new MemoryStorage();
       spool.setItem("other", "untouched");
       spool.setItem("eye:torn", '{"event_id":');
+      spool.setItem("eye:volume", "5");
+      spool.setItem("eye:settings", '{"event_id":"theirs"}');
       const first = client({ url: UNREACHABLE, spool });
       const ids = track(first, 5);
       await first.close(20);
@@ -261,7 +263,7 @@ for (const [kind, Eye] of [
       assert.deepEqual(gateway.ids.toSorted(), ids.toSorted());
       assert.equal(second.stats().recovered, 5);
       assert.equal(second.stats().delivered, 5);
-      assert.equal(spool.length, 2);
+      assert.equal(spool.length, 4);
     });
 
     test("a storage that is full or forbidden loses nothing", async () => {
