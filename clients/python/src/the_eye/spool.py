@@ -60,10 +60,15 @@ class Spool:
         self._max_bytes = max_bytes
         self._batch_events = batch_events
         self._batch_bytes = batch_bytes
-        self._owner = uuid.uuid4().hex
-        self._lock_path = self._directory / f"{self._owner}.lock"
-        self._lock_fd = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        while True:
+            self._owner = uuid.uuid4().hex
+            self._lock_path = self._directory / f"{self._owner}.lock"
+            self._lock_fd = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            if os.fstat(self._lock_fd).st_nlink:
+                break
+            # Between our open and our lock another process took the file for a dead one's, and removed it.
+            os.close(self._lock_fd)
         self._number = 0
         self._full: deque[Segment] = deque()
         self._open: Segment | None = None
@@ -190,7 +195,8 @@ class Spool:
 def _try_lock(path: Path) -> int | None:
     try:
         fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except OSError:
+        # It is gone; or another user's, which is not ours to send.
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

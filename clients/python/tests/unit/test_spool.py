@@ -46,6 +46,20 @@ def test_what_could_not_be_sent_is_sent_by_the_next_process(gateway: Gateway, tm
     assert left(tmp_path) == []
 
 
+def test_what_cannot_be_opened_keeps_no_other_from_being_sent(gateway: Gateway, tmp_path: Path) -> None:
+    with client_for(UNREACHABLE, tmp_path, close_timeout=0.1) as first:
+        ids = [first.track(new_session(), "test", "event", {}) for _ in range(3)]
+    # As another user's would be, whatever they are called: some are looked at before and some after ours.
+    others = [f"{letter * 32}.lock" for letter in "0f"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    with client_for(gateway.url, tmp_path) as second:
+        pass
+    assert gateway.ids == ids
+    assert second.stats().delivered == 3
+    assert left(tmp_path) == others
+
+
 KILLED = """
     import os, sys, uuid
     from the_eye import Client
