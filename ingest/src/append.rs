@@ -14,11 +14,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
+
+/// Between two looks whether the producer can go on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// An event to append.
 #[derive(Debug, Clone, Copy)]
@@ -203,6 +206,17 @@ impl Log {
             }
         }
         Some(request)
+    }
+
+    /// Waits until the producer can't go on, and says why: once librdkafka can't keep records in order and each but
+    /// once, it refuses all for ever. Its callbacks tell that from no other error.
+    pub(crate) async fn fatal(&self) -> String {
+        loop {
+            if let Some((_, why)) = self.producer.client().fatal_error() {
+                return why;
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// How many seconds a refused sender should wait: as long as the brokers have been silent, so that

@@ -52,7 +52,8 @@ struct Peer(IpAddr);
 /// Takes events until `shutdown`, then lets requests under way end and the log have what was queued.
 ///
 /// # Errors
-/// A registry, event type, key, certificate or Kafka option that can't be used.
+/// A registry, event type, key, certificate or Kafka option that can't be used. A producer that can't go on, which is
+/// rare: whoever supervises this process starts another.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -72,8 +73,18 @@ pub async fn serve(
         let gateway = Arc::clone(&gateway);
         async move { tokio::join!(gateway.admission.watch(), gateway.personal.watch()) }
     });
-    accept(&gateway, listener, tls, shutdown).await;
+    let mut fatal = None;
+    let ended = async {
+        tokio::select! {
+            () = shutdown => {}
+            why = gateway.log.fatal() => fatal = Some(why),
+        }
+    };
+    accept(&gateway, listener, tls, ended).await;
     watching.abort();
+    if let Some(why) = fatal {
+        anyhow::bail!("the Kafka producer takes no more records, start the gateway again: {why}");
+    }
     // What was acknowledged is in the log already; this is for senders that have given up waiting.
     let last = tokio::task::spawn_blocking(move || gateway.log.flush(DRAIN)).await?;
     last.map_err(|error| anyhow::anyhow!("some events were still unacknowledged at the end: {error}"))

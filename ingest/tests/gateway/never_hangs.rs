@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::Parser;
+use ingest::config::Cli;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use crate::gateway::broker;
@@ -196,6 +200,30 @@ async fn a_slow_sender_is_cut_off() {
         let ended = tokio::time::timeout(Duration::from_secs(30), silent.read(&mut [0; 100])).await;
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{said:?}: {ended:?}");
     }
+}
+
+/// An idempotent producer that lost count refuses everything for ever: the gateway ends, so that another one starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_can_not_go_on_ends_the_gateway() {
+    let brokers = MockCluster::new(1).unwrap();
+    brokers.create_topic("log", 1, 1).unwrap();
+    let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    brokers.request_errors(RDKafkaApiKey::Produce, &[lost]);
+    let address = brokers.bootstrap_servers();
+    let apps = tempfile::NamedTempFile::new().unwrap();
+    let key = schemas::apps::sha256_hex(b"key");
+    std::fs::write(&apps, format!("[[app]]\nname = \"shop\"\nkeys = [{{ sha256 = \"{key}\" }}]\n")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/events", listener.local_addr().unwrap());
+    let registry = apps.path().to_str().unwrap();
+    let arguments = ["ingest", "--kafka-brokers", &address, "--topic", "log", "--apps", registry];
+    let config = Cli::try_parse_from(arguments).unwrap().config;
+    let served = tokio::spawn(ingest::serve(config, listener, std::future::pending()));
+    let answer = reqwest::Client::new().post(url).bearer_auth("key").body(events(1).1).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let ended = tokio::time::timeout(Duration::from_secs(60), served).await.expect("it ends");
+    let error = ended.unwrap().unwrap_err().to_string();
+    assert!(error.contains("takes no more records"), "{error}");
 }
 
 /// Answers that a sender does not read are not kept for it for ever.
