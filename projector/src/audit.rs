@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use crate::config::ProjectorConfig;
 use crate::erase;
 use crate::erasures::Erasures;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::heal::heal;
 use crate::log;
 use crate::tables::{Extent, Tables};
@@ -161,15 +161,20 @@ async fn audit_range(
             if now.total() > 0 {
                 tracing::warn!(partition, ?step, ?now, "healing");
             }
-            if now.not_erased > 0 {
+            let erased_again = async |now: Faults| {
+                if now.not_erased == 0 {
+                    return Ok::<_, Error>(now);
+                }
                 erase::apply(tables, &tables.database).await?;
                 erase::forget(tables, &tables.database).await?;
-                now = faults(tables, partition, &step).await?;
-            }
+                faults(tables, partition, &step).await
+            };
+            now = erased_again(now).await?;
             if now.total() > 0 {
                 let healed = heal(config, tables, judge, erasures, partition, step.clone()).await?;
                 tracing::info!(partition, ?step, ?healed, "healed");
-                now = faults(tables, partition, &step).await?;
+                // Of a session that was erased meanwhile, rows that were judged before may have come back.
+                now = erased_again(faults(tables, partition, &step).await?).await?;
             }
             remaining.add(now);
         } else {

@@ -47,6 +47,8 @@ pub(crate) async fn heal(
     };
     let mut healed = Healed::default();
     while reading.projection.next < range.end {
+        // Healing takes long: what was erased meanwhile must not come back.
+        erasures.refresh(tables).await?;
         let chunk;
         (reading, chunk) = tokio::task::spawn_blocking(move || {
             let chunk = reading.chunk();
