@@ -184,7 +184,8 @@ fn failure(outcomes: &[Outcome], retry_after: u64) -> Error {
     if failures().any(|failure| *failure == Failure::Slow) {
         return Error::Slow(retry_after);
     }
-    match failures().next() {
+    // What the brokers never take says nothing about the others.
+    match failures().find(|failure| **failure != Failure::TooLarge) {
         Some(Failure::Refused(code)) => Error::Refused(retry_after, format!("{code:?}")),
         _ => Error::Full(retry_after),
     }
@@ -193,4 +194,21 @@ fn failure(outcomes: &[Outcome], retry_after: u64) -> Error {
 fn answer(status: StatusCode, receipts: impl Iterator<Item = Receipt>) -> Response {
     let body = Receipts::write(receipts);
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode;
+
+    use super::{Error, Failure, failure};
+
+    #[test]
+    fn what_is_too_large_hides_no_other_failure() {
+        let refused = Failure::Refused(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let said = |failures: &[Failure]| {
+            failure(&failures.iter().map(|failure| Err(*failure)).collect::<Vec<_>>(), 1)
+        };
+        assert_eq!(said(&[Failure::TooLarge, refused]), Error::Refused(1, "TopicAuthorizationFailed".into()));
+        assert_eq!(said(&[Failure::TooLarge, Failure::Slow]), Error::Slow(1));
+    }
 }
