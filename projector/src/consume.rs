@@ -119,11 +119,7 @@ impl Loop {
             self.read()?;
             self.tend(Instant::now(), true);
             self.slots.retain(|_, slot| match &slot.state {
-                State::Running(partition) => {
-                    !partition.is_settled()
-                        || (partition.committed_to != Some(partition.projection.next)
-                            && !partition.keeps_intent())
-                }
+                State::Running(partition) => !partition.is_settled() || partition.owes_commit(),
                 _ => false,
             });
         }
@@ -428,11 +424,7 @@ impl Loop {
         let Some(Slot { state: State::Running(partition), .. }) = self.slots.get_mut(&number) else { return };
         let next = partition.projection.next;
         let idle = draining || now.duration_since(partition.last_record) > IDLE;
-        if !idle
-            || !partition.is_settled()
-            || partition.committed_to == Some(next)
-            || partition.keeps_intent()
-        {
+        if !idle || !partition.is_settled() || !partition.owes_commit() {
             return;
         }
         match commit(&self.consumer, &self.work, number, next, "") {

@@ -165,10 +165,13 @@ impl Partition {
         if start < self.verify_to { limit.min(self.verify_to) } else { limit }
     }
 
-    /// Whether the last commit announces a chunk that was not made again yet: some of its rows may be in the tables,
-    /// or get there, and without the announcement nobody would look.
-    pub(crate) fn keeps_intent(&self) -> bool {
-        self.announced.as_ref().is_some_and(|announced| announced.end > self.projection.next)
+    /// Whether a settled partition is to be committed as such. It is not while the last commit announces a chunk that
+    /// was not made again yet: some of its rows may be in the tables, or get there, and without the announcement
+    /// nobody would look.
+    pub(crate) fn owes_commit(&self) -> bool {
+        let next = self.projection.next;
+        let keeps_intent = self.announced.as_ref().is_some_and(|announced| announced.end > next);
+        self.committed_to != Some(next) && !keeps_intent
     }
 
     fn is_announced(&self) -> bool {
@@ -256,10 +259,10 @@ mod tests {
     #[test]
     fn an_announcement_is_kept_until_its_chunk_is_made_again() {
         let mut partition = partition(Plan { start: 25, verify_to: 60, announced: Some(25..55) }, 10);
-        assert!(partition.is_settled() && partition.keeps_intent());
+        assert!(partition.is_settled() && !partition.owes_commit());
         partition.gap_to = 55;
         partition.fill_gap(Instant::now());
-        assert!(!partition.keeps_intent());
+        assert!(partition.owes_commit());
     }
 
     #[test]
