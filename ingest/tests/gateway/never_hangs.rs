@@ -16,6 +16,10 @@ use uuid::Uuid;
 use crate::gateway::broker;
 use crate::{Gateway, Options};
 
+/// Of a request that is written by hand, up to its length.
+const HEAD: &str =
+    "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
+
 fn events(count: usize) -> (Vec<Uuid>, String) {
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
     let lines = ids
@@ -232,8 +236,7 @@ async fn who_does_not_read_is_cut_off() {
     let gateway = Gateway::start(Options { arguments: vec!["--read", "1"], ..Options::default() }).await;
     let mut sender = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap();
     let body = "{}\n".repeat(10_000);
-    let head = "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
-    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len());
     // Each answer has over a megabyte. At some time the gateway takes no further request, and then no connection.
     let cut_off = async { while sender.write_all(request.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(60), cut_off).await.expect("cut off");
@@ -245,9 +248,8 @@ async fn a_body_may_take_longer_than_the_brokers() {
     let gateway = Gateway::start(Options { arguments: vec!["--wait", "1"], ..Options::default() }).await;
     let mut sender = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap();
     let (_, body) = events(2);
-    let head = "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
     let (first, rest) = body.split_at(body.len() / 2);
-    let first = format!("{head}Content-Length: {}\r\n\r\n{first}", body.len());
+    let first = format!("{HEAD}Content-Length: {}\r\n\r\n{first}", body.len());
     sender.write_all(first.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     sender.write_all(rest.as_bytes()).await.unwrap();

@@ -1,12 +1,10 @@
 //! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use projector::usage::Counted;
 use serde_json::Value;
 
 use crate::demo;
-use crate::world::World;
+use crate::world::{World, ask_during};
 
 async fn transitions(world: &World) -> Value {
     world.get("/v1/order/transitions?limit=10000").await["transitions"].clone()
@@ -128,14 +126,6 @@ async fn a_session_counts_once_while_its_rows_come_again_and_are_merged() {
             }
         }
     };
-    let answers = AtomicUsize::new(0);
-    let ask = async || {
-        loop {
-            assert!(transitions(&world).await == right, "after {answers:?} right answers");
-            answers.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    tokio::select! { () = write => {}, _ = async { tokio::join!(ask(), ask(), ask(), ask()) } => {} }
-    let answers = answers.into_inner();
+    let answers = ask_during(write, 4, async || assert!(transitions(&world).await == right)).await;
     assert!(answers > 20, "{answers} answers");
 }

@@ -2,6 +2,7 @@
 //! the real engine that the binary shares.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clickhouse::{Client, Row};
 use infra::database::{self, ClickHouseConfig};
@@ -248,6 +249,20 @@ impl World {
             .header("content-type", "application/json")
             .body(body.to_owned())
     }
+}
+
+/// Asks again and again, `askers` at once, until `write` is done; how many answers came. `ask` says what is right.
+pub async fn ask_during(write: impl Future<Output = ()>, askers: usize, ask: impl AsyncFn()) -> usize {
+    let answers = AtomicUsize::new(0);
+    let asker = async || {
+        loop {
+            ask().await;
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let all = futures::future::join_all((0..askers).map(|_| asker()));
+    tokio::select! { () = write => {} _ = all => {} }
+    answers.into_inner()
 }
 
 async fn json(response: Response, path: &str) -> Value {
