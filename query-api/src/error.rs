@@ -41,6 +41,10 @@ impl Error {
         Self::Parameter { field: field.into(), detail: detail.into() }
     }
 
+    pub(crate) fn unreadable_body(error: impl std::fmt::Display) -> Self {
+        Self::parameter("body", format!("the body can't be read: {error}"))
+    }
+
     fn problem(&self) -> Problem {
         match self {
             Self::Parameter { field, detail } => {

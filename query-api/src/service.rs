@@ -219,8 +219,7 @@ async fn guard(State(app): State<App>, route: MatchedPath, request: Request, nex
 async fn received(request: Request) -> Result<Request, Error> {
     let (parts, body) = request.into_parts();
     let body = timeout(BODY, axum::body::to_bytes(body, MAX_BODY)).await.map_err(|_| Error::BodyTooSlow)?;
-    let body = body.map_err(|error| Error::parameter("body", format!("the body can't be read: {error}")))?;
-    Ok(Request::from_parts(parts, Body::from(body)))
+    Ok(Request::from_parts(parts, Body::from(body.map_err(Error::unreadable_body)?)))
 }
 
 /// Whether questions can be answered now.

@@ -1,5 +1,7 @@
 //! Does it all add up: the log, the ledger and the tables against each other.
 
+use std::collections::BTreeSet;
+
 use axum::response::Response;
 use clickhouse::Row;
 use infra::database::within;
@@ -100,11 +102,9 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
         let held = within(patience, Held::read(database, None)).await?;
-        let mut known: Vec<u16> = bounds.keys().copied().collect();
-        known.extend(held.verdicts.iter().map(|count| count.partition));
-        known.extend(held.tables.iter().map(|row| row.0));
-        known.sort_unstable();
-        known.dedup();
+        let with_rows =
+            held.verdicts.iter().map(|count| count.partition).chain(held.tables.iter().map(|row| row.0));
+        let known: BTreeSet<u16> = bounds.keys().copied().chain(with_rows).collect();
         let mut partitions = Vec::new();
         for partition in known {
             let bounds = bounds.get(&partition).copied();
@@ -266,9 +266,7 @@ pub async fn health(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, E
         let bounds = log.bounds().await;
         let sequences = AsOf::read(database, &Basis::Sequences).await?;
         let position = |of: &AsOf, partition: &u16| of.positions.get(partition).copied().unwrap_or(0);
-        let mut known: Vec<u16> = bounds.keys().chain(as_of.positions.keys()).copied().collect();
-        known.sort_unstable();
-        known.dedup();
+        let known: BTreeSet<u16> = bounds.keys().chain(as_of.positions.keys()).copied().collect();
         let partitions: Vec<PartitionHealth> = known
             .into_iter()
             .map(|partition| {

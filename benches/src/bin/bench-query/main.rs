@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 
 use ask::{Asker, Peer, Question};
 
-/// The only peer of a question.
+/// The peer of the same name as the question.
 macro_rules! peer {
     ($question:literal) => {
         ("peer", include_str!(concat!("peer/", $question, ".sql")))
