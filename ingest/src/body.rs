@@ -117,12 +117,16 @@ fn inflate(encoding: Encoding, sent: Bytes, limit: usize) -> Result<Bytes, Error
         Encoding::Identity => return Ok(sent),
         Encoding::Gzip => take(flate2::read::MultiGzDecoder::new(&*sent), limit),
         Encoding::Zstd => zstd::Decoder::new(&*sent).and_then(|decoder| take(decoder, limit)),
-        Encoding::Brotli => take(brotli::Decompressor::new(&*sent, 4096), limit),
+        Encoding::Brotli => brotli_stream(&sent, limit),
         // HTTP's deflate is zlib's format, but some senders leave its header out.
         Encoding::Deflate if sent.first().is_some_and(|byte| byte & 0x0f == 8) => {
-            take(flate2::read::ZlibDecoder::new(&*sent), limit)
+            let mut decoder = flate2::bufread::ZlibDecoder::new(&*sent);
+            take(&mut decoder, limit).and_then(|bytes| ends_here(bytes, decoder.into_inner()))
         }
-        Encoding::Deflate => take(flate2::read::DeflateDecoder::new(&*sent), limit),
+        Encoding::Deflate => {
+            let mut decoder = flate2::bufread::DeflateDecoder::new(&*sent);
+            take(&mut decoder, limit).and_then(|bytes| ends_here(bytes, decoder.into_inner()))
+        }
     };
     match inflated {
         Ok(Some(bytes)) => Ok(bytes.into()),
@@ -136,6 +140,47 @@ fn take(reader: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     reader.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() <= limit).then_some(bytes))
+}
+
+/// gzip and zstd define what joined streams are: the joined content. The other formats do not, and a decoder that stops
+/// at the first end would lose the events behind it, so their senders are told.
+fn ends_here(bytes: Option<Vec<u8>>, rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    match bytes {
+        Some(_) if !rest.is_empty() => {
+            let said = format!("{} bytes follow the end of the packed stream: send one stream", rest.len());
+            Err(io::Error::new(io::ErrorKind::InvalidData, said))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+/// As [`take`], of one brotli stream that must end where the body does. Not by `brotli::Decompressor`: it does not say
+/// where its stream ended.
+fn brotli_stream(sent: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    use brotli::enc::StandardAlloc as Alloc;
+    use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
+    let mut state =
+        BrotliState::new(Alloc::default(), Alloc::default(), Alloc::default());
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
+    let (mut left, mut at, mut total) = (sent.len(), 0, 0);
+    loop {
+        let (mut room, mut filled) = (piece.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut left, &mut at, sent, &mut room, &mut filled, &mut piece, &mut total, &mut state,
+        );
+        bytes.extend_from_slice(piece.get(..filled).unwrap_or_default());
+        if bytes.len() > limit {
+            return Ok(None);
+        }
+        match result {
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::ResultSuccess => return ends_here(Some(bytes), sent.get(at..).unwrap_or_default()),
+            BrotliResult::NeedsMoreInput => return Err(io::ErrorKind::UnexpectedEof.into()),
+            BrotliResult::ResultFailure => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "not a brotli stream"));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +220,29 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         for (encoding, bytes) in packed(&vec![b' '; 10_000_000]).into_iter().skip(1) {
             assert_eq!(inflate(encoding, bytes.into(), 1000), Err(Error::BodyTooLarge(1000)), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn joined_streams_are_taken_whole_or_refused() {
+        let (first, second) = (packed(b"{\"a\":1}\n"), packed(b"{\"b\":2}\n"));
+        for ((encoding, mut joined), (_, second)) in first.into_iter().zip(second) {
+            joined.extend(second);
+            let whole = Ok(Bytes::from_static(b"{\"a\":1}\n{\"b\":2}\n"));
+            let inflated = inflate(encoding, joined.into(), 100);
+            let is_refused = matches!(&inflated, Err(Error::Inflate(why)) if why.contains("send one stream"));
+            let takes_joined = matches!(encoding, Encoding::Identity | Encoding::Gzip | Encoding::Zstd);
+            assert!(if takes_joined { inflated == whole } else { is_refused }, "{encoding:?}: {inflated:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_its_end_is_refused() {
+        let text: Vec<u8> = (0..2000u32).flat_map(|n| n.to_le_bytes()).collect();
+        for (encoding, bytes) in packed(&text).into_iter().skip(1) {
+            let cut = Bytes::from(bytes[..bytes.len() - 5].to_vec());
+            let inflated = inflate(encoding, cut, 100_000);
+            assert!(matches!(inflated, Err(Error::Inflate(_))), "{encoding:?}: {:?}", inflated.map(|b| b.len()));
         }
     }
 
