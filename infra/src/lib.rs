@@ -6,6 +6,7 @@
 //! # Layout
 //! - [`kafka`]: brokers, topic, client options that pass through; the topic as `migrate` makes it
 //! - [`database`]: the ClickHouse client, generations, DDL files, the version check at start
+//! - [`follow`]: files that change while a service runs
 //! - [`telemetry`]: logs as text or JSON; [`traces`]: spans to a collector
 //! - [`http`]: problem details (RFC 9457), request ids, `/metrics`
 //! - [`shutdown`]: SIGTERM and Ctrl-C as a future
@@ -13,6 +14,7 @@
 //! **Invariant:** depends on none of our crates, and knows nothing of events or verdicts.
 
 pub mod database;
+pub mod follow;
 pub mod http;
 pub mod kafka;
 pub mod shutdown;

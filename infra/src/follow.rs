@@ -1,0 +1,173 @@
+//! Files that a service follows while it runs: the applications, the event types.
+//!
+//! A service looks at the contents every [`EVERY`], which costs less than being told of changes reliably on every
+//! kind of volume. Contents are compared, not times: a mounted volume swaps a link to a folder, and says nothing of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// How often the files are looked at.
+pub const EVERY: Duration = Duration::from_secs(2);
+/// Two looks that somebody asks for are at least so far apart.
+const APART: Duration = Duration::from_millis(200);
+/// Folders deeper than this are not looked at: a link leads to a folder above itself.
+const MAX_DEPTH: usize = 16;
+
+/// Files, and folders with all that is below them.
+#[derive(Debug)]
+pub struct Files {
+    paths: Vec<PathBuf>,
+    seen: String,
+    ticks: Interval,
+    hangup: Signal,
+    look: Arc<Notify>,
+}
+
+impl Files {
+    /// Looks at the files for the first time. Make this before the files are read: then what changes in between is a
+    /// change, too. From here on SIGHUP does not end the process, also where `paths` is empty.
+    ///
+    /// # Errors
+    /// The process can't have a handler for SIGHUP.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn new(paths: Vec<PathBuf>) -> io::Result<Self> {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hangup = signal(SignalKind::hangup())?;
+        Ok(Self { seen: version(&paths), paths, ticks, hangup, look: Arc::default() })
+    }
+
+    /// The first 12 digits of the SHA-256 of what was seen last.
+    pub fn version(&self) -> &str {
+        &self.seen
+    }
+
+    /// Whoever notifies this has the files looked at now.
+    pub fn look(&self) -> Arc<Notify> {
+        Arc::clone(&self.look)
+    }
+
+    /// Waits until the files differ from what was seen last, or the process gets SIGHUP. Nothing is lost if the future
+    /// is dropped.
+    pub async fn changed(&mut self) {
+        loop {
+            let told = tokio::select! {
+                _ = self.ticks.tick() => false,
+                () = self.look.notified() => {
+                    self.ticks.reset_after(APART);
+                    false
+                }
+                _ = self.hangup.recv() => true,
+            };
+            let paths = self.paths.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || version(&paths)).await else { continue };
+            if told || now != self.seen {
+                self.seen = now;
+                return;
+            }
+        }
+    }
+}
+
+/// What can't be read is a version of its own.
+fn version(paths: &[PathBuf]) -> String {
+    let mut hash = Sha256::new();
+    for path in paths {
+        // Only what is below a path counts, not where the path leads.
+        add(&mut hash, path, Path::new(""), 0);
+    }
+    let mut digits = format!("{:x}", hash.finalize());
+    digits.truncate(12);
+    digits
+}
+
+fn add(hash: &mut Sha256, path: &Path, name: &Path, depth: usize) {
+    let mut piece = |kind: &str, bytes: &[u8]| {
+        for part in [kind.as_bytes(), name.as_os_str().as_encoded_bytes(), bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    };
+    if !path.is_dir() {
+        return match std::fs::read(path) {
+            Ok(bytes) => piece("file", &bytes),
+            Err(error) => piece("unreadable", error.kind().to_string().as_bytes()),
+        };
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return piece("unreadable", b"") };
+    let mut names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    names.retain(|name| !is_hidden(name));
+    names.sort();
+    if depth < MAX_DEPTH {
+        for below in names {
+            add(hash, &path.join(&below), &name.join(&below), depth + 1);
+        }
+    }
+}
+
+/// Hidden entries are no event types. A mounted volume of Kubernetes keeps its files in `..data` and in a dated folder;
+/// what has the files' names are links into those.
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// As a kubelet lays a volume out and swaps it.
+    fn mount(folder: &Path, dated: &str, text: &str) {
+        fs::create_dir(folder.join(dated)).unwrap();
+        fs::write(folder.join(dated).join("a.json"), text).unwrap();
+        let (next, data) = (folder.join("..data_tmp"), folder.join("..data"));
+        symlink(dated, &next).unwrap();
+        fs::rename(next, data).unwrap();
+        if !folder.join("a.json").is_symlink() {
+            symlink("..data/a.json", folder.join("a.json")).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_is_seen_however_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        mount(folder.path(), "..2026_01", "1");
+        let file = folder.path().join("apps.toml");
+        let mut files = Files::new(vec![file.clone(), folder.path().into()]).unwrap();
+        let first = files.version().to_owned();
+
+        let changes: [&dyn Fn(); 4] = [
+            &|| fs::write(&file, "app").unwrap(),
+            &|| mount(folder.path(), "..2026_02", "2"),
+            &|| fs::remove_file(&file).unwrap(),
+            &|| mount(folder.path(), "..2026_03", "1"),
+        ];
+        for change in changes {
+            let before = files.version().to_owned();
+            change();
+            files.changed().await;
+            assert_ne!(files.version(), before);
+        }
+        assert_eq!(files.version(), first, "the same contents are the same version");
+    }
+
+    #[tokio::test]
+    async fn a_hangup_is_a_look_and_ends_nothing() {
+        let mut files = Files::new(vec![]).unwrap();
+        let pid = rustix::process::getpid();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        files.changed().await;
+        assert_eq!(files.version(), version(&[]));
+    }
+}
