@@ -8,8 +8,10 @@ into the application or blocks it, and whatever could not be sent is counted in 
 Layout, in reading order:
 
 - ``client``: what an application calls, and the accounts of what became of its events
-- ``sender``: the loop of the background thread: take a batch, post it, read the receipts, retry
+- ``outbox``: the loop of the background thread: take a batch, post it, read the receipts, retry
 - ``transport``: one keep-alive connection to the gateway
+- ``answer``: what an answer of the gateway settles
+- ``workers``: what tells of the end of a process that runs no ``atexit``
 - ``buffer``, ``spool``: where events wait: in memory, or in files that outlive the process
 - ``visit``: the events of a web page, bound to one request's session, host and path
 - ``pages``: which responses are page views, and the session cookie; used by ``wsgi``, ``asgi``, ``django``

@@ -76,6 +76,10 @@ class Buffer:
         batch, self._open = self._open, None
         return batch
 
+    def put_back(self, batch: Batch) -> None:
+        """Take it later, after all others."""
+        self._full.append(batch)
+
     def done(self, batch: Batch) -> None:
         """Every event of the batch has met its end: forget it."""
         self._events -= batch.count

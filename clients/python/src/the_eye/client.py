@@ -31,7 +31,7 @@ class Client:
     unless its name says so (:meth:`flush`, :meth:`close`).
 
     :param url: the gateway, such as ``https://eye.example.com``; default the variable ``EYE_URL``
-    :param key: the application's key; default the variable ``EYE_KEY``
+    :param key: the application's key; default the variable ``EYE_KEY``. White space around both is cut off
     :param batch_events: events in one request, at most
     :param batch_bytes: bytes of JSON in one request, at most (one larger event travels alone)
     :param flush_interval: seconds an event waits for others to share its request
@@ -63,8 +63,9 @@ class Client:
         spool: str | None = None,
         spool_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        url = url or os.environ.get("EYE_URL")
-        key = key or os.environ.get("EYE_KEY")
+        # A secret that is mounted as a file, or read from one, often ends in a line feed.
+        url = (url or os.environ.get("EYE_URL", "")).strip()
+        key = (key or os.environ.get("EYE_KEY", "")).strip()
         if not url or not key:
             raise ValueError("The Eye needs a url and a key: pass them, or set EYE_URL and EYE_KEY")
         limits = Limits(
@@ -74,12 +75,12 @@ class Client:
             buffer_bytes=buffer_bytes,
             flush_interval=flush_interval,
             timeout=timeout,
+            close_timeout=close_timeout,
             spool=spool,
             spool_bytes=spool_bytes,
         )
         self._outbox = Outbox(Transport(url, key, gzip_over=gzip_over), limits)
         self._max_event_bytes = max_event_bytes
-        self._close_timeout = close_timeout
         atexit.register(self.close)
 
     def track(
@@ -167,7 +168,7 @@ class Client:
         """Send what is waiting, for ``timeout`` seconds at most (default ``close_timeout``), then stop.
         The end of the process does this by itself."""
         atexit.unregister(self.close)
-        self._outbox.close(self._close_timeout if timeout is None else timeout)
+        self._outbox.close(timeout)
 
     def __enter__(self) -> Client:
         return self

@@ -7,21 +7,24 @@ request without a final answer is sent again, under the same event ids, for as l
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 import os
 import random
 import sys
 import threading
 import time
+import traceback
 import weakref
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from .answer import Fate, fates
 from .buffer import Batch, Buffer
 from .stats import Stats, add
-from .transport import Answer, Transport
+from .transport import Transport
+from .workers import at_worker_end
 
 if sys.platform != "win32":
     from .spool import Segment, Spool
@@ -29,10 +32,6 @@ if sys.platform != "win32":
 log = logging.getLogger("the_eye")
 
 FIRST_BACKOFF, MAX_BACKOFF, MAX_RETRY_AFTER = 0.2, 30.0, 300.0
-RETRYABLE_STATUS = frozenset({401, 403, 404, 408, 425, 429})
-"""Beside every 5xx. A key that is registered, or an address that is repaired, a minute late costs nothing."""
-RETRYABLE_EVENT = frozenset({"queue_full", "brokers_slow", "brokers_refused"})
-"""Errors in a receipt that say nothing about the event itself."""
 LOG_EVERY, LOOK_FOR_ORPHANS_EVERY = 60.0, 60.0
 
 
@@ -46,6 +45,7 @@ class Limits:
     buffer_bytes: int
     flush_interval: float
     timeout: float
+    close_timeout: float
     spool: str | None
     spool_bytes: int
 
@@ -70,6 +70,9 @@ class Outbox:
         self._stats = Stats()
         self._buffer = self._open_buffer()
         self._thread: threading.Thread | None = None
+        self._batch: Batch | Segment | None = None
+        self._chunks: list[list[bytes]] = []  # of the batch; the next one to send is the last
+        self._failures = 0  # since the last request that went well
         self._putting = False
         self._interrupting: deque[bytes] = deque()
         self._flush_to = 0
@@ -77,7 +80,6 @@ class Outbox:
         self._abandoned = False
         self._deadline = float("inf")
         self._look_for_orphans_at = float("-inf")
-        self._failing = False
         self._logged_drops = 0
         self._logged_at = float("-inf")
 
@@ -132,14 +134,17 @@ class Outbox:
             self._work.notify()
             return self._settled.wait_for(lambda: self._settled_count() >= target, timeout)
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Send what is waiting for ``timeout`` seconds at most, then count the rest as lost (or, with a
         spool, leave it there)."""
+        if timeout is None:
+            timeout = self._limits.close_timeout
         with self._lock:
             if self._closing:
                 return
             self._closing = True
             self._deadline = time.monotonic() + timeout
+            self._failures = min(self._failures, 1)  # there is little time: grow anew
             self._work.notify()
             thread = self._thread
         if thread is not None and thread.is_alive():
@@ -159,20 +164,42 @@ class Outbox:
     # What follows runs on the background thread.
 
     def _run(self) -> None:
-        while True:
-            batch = None
+        while not self._abandoned and time.monotonic() < self._deadline:
             try:
-                self._adopt_orphans()
-                batch = self._next_batch()
-                if batch is None:
+                if not self._load():
                     return
-                self._deliver(batch)
+                problem, asked = self._send()
+            except Exception as error:
+                # Whatever it is, it says nothing about the events: they stay, and are sent again.
+                problem, asked = _name(error), 0.0
+            self._note(problem)
+            if problem is None:
+                self._failures = 0
+            else:
+                self._pause(asked)
+
+    def _load(self) -> bool:
+        """Have something to send, if need be the next batch. False at the end: there is nothing any more."""
+        while not self._chunks:
+            self._adopt_orphans()
+            batch = self._batch = self._next_batch()
+            if batch is None:
+                return False
+            try:
+                lines = batch.read()
+            except FileNotFoundError:
+                lines = []
             except Exception:
-                log.exception("the eye: this is a fault of the client library")
-                time.sleep(1.0)  # so that one that stays costs no processor
-                if batch is not None:
-                    self._settle(lost=("internal", batch.count))
-                    self._done(batch)
+                with self._lock:
+                    self._buffer.put_back(batch)  # type: ignore[arg-type]  # a buffer gets back what it gave
+                raise
+            if len(lines) < batch.count:
+                self._settle([], lost=batch.count - len(lines))
+            if lines:
+                self._chunks = [lines]
+            else:
+                self._done(batch)
+        return True
 
     def _adopt_orphans(self) -> None:
         buffer = self._buffer
@@ -202,80 +229,39 @@ class Outbox:
                 self._work.wait(None if due is None else due - now)
             return None
 
-    def _deliver(self, batch: Batch | Segment) -> None:
-        """Send a batch until every event of it has met its end, or the outbox is closed."""
-        try:
-            lines = batch.read()
-        except OSError:
-            lines = []
-        if len(lines) < batch.count:
-            self._settle(lost=("spool_error", batch.count - len(lines)))
-        todo = [lines] if lines else []
-        failures = 0
-        while todo:
-            timeout = min(self._limits.timeout, self._deadline - time.monotonic())
-            if timeout <= 0:
-                return
-            chunk = todo.pop()
-            try:
-                answer = self._transport.post(_body(chunk), timeout)
-                unsettled = self._account(answer, chunk)
-                problem = f"HTTP {answer.status}"
-            except (OSError, http.client.HTTPException) as error:
-                answer, unsettled = None, chunk
-                problem = type(error).__name__
-            if answer is not None and answer.status == 413 and unsettled:
-                middle = len(chunk) // 2
-                todo += [chunk[middle:], chunk[:middle]]
-                continue
-            if unsettled:
-                todo.append(unsettled)
-                failures += 1
-                self._note(f"no receipt ({problem}), trying again")
-                self._pause(failures, answer.retry_after if answer else None)
-            else:
-                failures = 0
-                self._note(None)
-        self._done(batch)
+    def _send(self) -> tuple[str | None, float]:
+        """Send the oldest chunk: what went wrong, and for how many seconds the gateway asks to wait."""
+        chunk = self._chunks[-1]
+        timeout = min(self._limits.timeout, max(self._deadline - time.monotonic(), 0.001))
+        answer = self._transport.post(_body(chunk), timeout)
+        if answer.status == 413 and len(chunk) > 1:
+            middle = len(chunk) // 2
+            self._chunks[-1:] = [chunk[middle:], chunk[:middle]]
+            return None, 0.0
+        ends = fates(answer.status, answer.body, len(chunk))
+        again = [line for line, fate in zip(chunk, ends) if fate is None]
+        self._settle(ends)
+        if again:
+            self._chunks[-1] = again
+            return f"HTTP {answer.status}", answer.retry_after
+        self._chunks.pop()
+        if not self._chunks and self._batch is not None:
+            self._done(self._batch)
+        return None, 0.0
 
-    def _account(self, answer: Answer, chunk: list[bytes]) -> list[bytes]:
-        """Count what the answer settles; the events that must be sent again."""
-        if answer.status in (202, 400):
-            receipts = _receipts(answer.body)
-            if receipts is not None and len(receipts) == len(chunk):
-                again = []
-                for line, receipt in zip(chunk, receipts):
-                    error = receipt.get("error")
-                    code = None if error is None else str(error.get("code", "unknown"))
-                    if code is None:
-                        self._settle(delivered=1)
-                    elif code in RETRYABLE_EVENT:
-                        again.append(line)
-                    else:
-                        self._settle(rejected=(code, 1))
-                return again
-            if answer.status == 202:
-                return chunk  # an answer that is not the gateway's, or was cut short
-        if answer.status == 413 and len(chunk) == 1:
-            self._settle(rejected=("too_large", 1))
-            return []
-        if answer.status == 413 or answer.status in RETRYABLE_STATUS or not 400 <= answer.status < 500:
-            return chunk
-        self._settle(rejected=(f"http_{answer.status}", len(chunk)))
-        return []
-
-    def _settle(
-        self, *, delivered: int = 0, rejected: tuple[str, int] = ("", 0), lost: tuple[str, int] = ("", 0)
-    ) -> None:
+    def _settle(self, ends: list[Fate], lost: int = 0) -> None:
         with self._lock:
             if self._abandoned:
                 return  # already counted by close()
             stats = self._stats
-            stats.delivered += delivered
-            for counts, (reason, count) in ((stats.rejected, rejected), (stats.lost, lost)):
-                if count:
-                    add(counts, reason, count)
-            stats.waiting -= delivered + rejected[1] + lost[1]
+            for fate in ends:
+                if fate == "":
+                    stats.delivered += 1
+                elif fate is not None:
+                    add(stats.rejected, fate)
+            if lost:
+                add(stats.lost, "spool_error", lost)
+            stats.waiting -= len(ends) - ends.count(None) + lost
             self._settled.notify_all()
 
     def _done(self, batch: Batch | Segment) -> None:
@@ -286,18 +272,17 @@ class Outbox:
     def _settled_count(self) -> int:
         return self._stats.accepted + self._stats.recovered - self._stats.waiting
 
-    def _pause(self, failures: int, retry_after: float | None) -> None:
-        """Wait before the next try: as the gateway asks, else exponentially longer, with jitter."""
-        backoff = min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)
-        asked = None if retry_after is None else min(retry_after, MAX_RETRY_AFTER) + random.uniform(0, 0.1)
+    def _pause(self, asked: float) -> None:
+        """Wait before the next try: exponentially longer, with jitter, but not less than the gateway asks."""
+        asked = min(asked, MAX_RETRY_AFTER) * random.uniform(1.0, 1.1)
+        jitter = random.uniform(0.5, 1.0)
         begin = time.monotonic()
         with self._lock:
             self._stats.retries += 1
+            self._failures += 1
             while not self._abandoned:
-                wait = backoff if asked is None else asked
-                if self._closing and asked is None:
-                    wait = min(wait, FIRST_BACKOFF)
-                left = min(begin + wait, self._deadline) - time.monotonic()
+                backoff = min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures - 1, 16)) * jitter
+                left = min(begin + max(backoff, asked), self._deadline) - time.monotonic()
                 if left <= 0:
                     return
                 self._work.wait(left)
@@ -305,16 +290,16 @@ class Outbox:
     def _note(self, problem: str | None) -> None:
         """Say once when sending begins to fail and when it works again, and now and then what was
         dropped. Only here, because a log handler may block."""
-        if problem is not None and not self._failing:
-            log.warning("the eye: %s", problem)
-        elif problem is None and self._failing:
-            log.info("the eye: sending again")
-        self._failing = problem is not None
         dropped = sum(self._stats.dropped.values())
         now = time.monotonic()
-        if dropped > self._logged_drops and now - self._logged_at > LOG_EVERY:
-            log.warning("the eye: %d events dropped so far: %s", dropped, dict(self._stats.dropped))
-            self._logged_drops, self._logged_at = dropped, now
+        with suppress(Exception):  # a handler or filter of the application may raise, too
+            if problem is not None and not self._failures:
+                log.warning("the eye: no receipt (%s), trying again", problem)
+            elif problem is None and self._failures:
+                log.info("the eye: sending again")
+            if dropped > self._logged_drops and now - self._logged_at > LOG_EVERY:
+                self._logged_drops, self._logged_at = dropped, now
+                log.warning("the eye: %d events dropped so far: %s", dropped, dict(self._stats.dropped))
 
     # Threads and processes.
 
@@ -326,12 +311,8 @@ class Outbox:
         except RuntimeError:
             self._thread = None  # the next event tries again, and close() does without
             return
-        multiprocessing = sys.modules.get("multiprocessing")
-        if multiprocessing is not None and multiprocessing.parent_process() is not None:
-            # Such a child ends without running atexit.
-            from multiprocessing.util import Finalize
-
-            Finalize(None, self.close, args=(5.0,), exitpriority=100)
+        with suppress(Exception):  # an unsent event at the end is better than none from now on
+            at_worker_end(self.close)
 
     def _open_buffer(self) -> Buffer | Spool:
         limits = self._limits
@@ -369,16 +350,13 @@ def _body(lines: list[bytes]) -> bytes:
     return b"".join([part for line in lines for part in (line[:-1], end)])
 
 
-def _receipts(body: bytes) -> list[dict[str, dict[str, object]]] | None:
-    try:
-        receipts = json.loads(body)["receipts"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(receipts, list) or not all(
-        isinstance(receipt, dict) and isinstance(receipt.get("error", {}), dict) for receipt in receipts
-    ):
-        return None
-    return receipts
+def _name(error: Exception) -> str:
+    """Its kind, and its place where it is none of the network's; not its message, which may quote a header
+    and so the key."""
+    kind = type(error).__name__
+    if isinstance(error, (OSError, http.client.HTTPException)):
+        return kind
+    return f"{kind}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 _outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()

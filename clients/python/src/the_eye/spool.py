@@ -16,6 +16,7 @@ import os
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -112,16 +113,23 @@ class Spool:
             self._finish_open()
         return self._full.popleft() if self._full else None
 
+    def put_back(self, segment: Segment) -> None:
+        """Take it later, after all others."""
+        self._full.append(segment)
+
     def done(self, segment: Segment) -> None:
         """Every event of the segment has met its end: remove the file."""
         self._bytes -= segment.size
-        segment.path.unlink(missing_ok=True)
+        try:
+            segment.path.unlink(missing_ok=True)
+        except OSError:
+            return  # its owner stays locked, so that only a later process sends it again, by the same ids
         orphan = segment.owner
         if orphan is not None:
             orphan.segments.remove(segment)
             if not orphan.segments:
                 self._orphans.remove(orphan)
-                _bury(orphan.lock_path, orphan.lock_fd)
+                _let_go(orphan.lock_path, orphan.lock_fd)
 
     def find_orphans(self) -> list[Orphan]:
         """Lock what dead owners left in this directory. Reads files: call it without the client's lock."""
@@ -134,16 +142,18 @@ class Spool:
             orphan = Orphan(lock_path, lock_fd)
             for path in sorted(self._directory.glob(f"{lock_path.stem}-*.ndjson")):
                 segment = Segment(path, orphan)
-                segment.count = len(segment.read())
-                segment.size = path.stat().st_size
-                if segment.count:
-                    orphan.segments.append(segment)
-                else:
-                    path.unlink()
+                # One that can't be read now stays, and is looked at again later.
+                with suppress(OSError):
+                    segment.count = len(segment.read())
+                    segment.size = path.stat().st_size
+                    if segment.count:
+                        orphan.segments.append(segment)
+                    else:
+                        path.unlink()
             if orphan.segments:
                 orphans.append(orphan)
             else:
-                _bury(lock_path, lock_fd)
+                _let_go(lock_path, lock_fd)
         return orphans
 
     def adopt(self, orphans: list[Orphan]) -> int:
@@ -160,10 +170,7 @@ class Spool:
         for orphan in self._orphans:
             os.close(orphan.lock_fd)
         self._orphans.clear()
-        if any(self._directory.glob(f"{self._owner}-*.ndjson")):
-            os.close(self._lock_fd)
-        else:
-            _bury(self._lock_path, self._lock_fd)
+        _let_go(self._lock_path, self._lock_fd)
 
     def abandon_inherited(self) -> None:
         """In a forked child: close the parent's descriptors and touch none of its files."""
@@ -182,14 +189,16 @@ class Spool:
         return self._open
 
     def _finish_open(self) -> None:
-        if self._open is not None:
-            os.close(self._open_fd)
-            self._open_fd = -1
-            if self._open.count:
-                self._full.append(self._open)
-            else:
-                self._open.path.unlink(missing_ok=True)
-            self._open = None
+        segment, fd = self._open, self._open_fd
+        if segment is not None:
+            self._open, self._open_fd = None, -1
+            if segment.count:
+                self._full.append(segment)
+            # What the disk did not take after all is found missing when the segment is read.
+            with suppress(OSError):
+                os.close(fd)
+                if not segment.count:
+                    segment.path.unlink()
 
 
 def _try_lock(path: Path) -> int | None:
@@ -210,7 +219,10 @@ def _try_lock(path: Path) -> int | None:
     return fd
 
 
-def _bury(lock_path: Path, lock_fd: int) -> None:
-    # Removed while still locked: nobody can adopt an owner that has nothing left.
-    lock_path.unlink(missing_ok=True)
+def _let_go(lock_path: Path, lock_fd: int) -> None:
+    # Removed while still locked: nobody can adopt an owner that has nothing left. While it has, the lock
+    # stays, for without it nobody would find the rest.
+    if not any(lock_path.parent.glob(f"{lock_path.stem}-*.ndjson")):
+        with suppress(OSError):
+            lock_path.unlink()
     os.close(lock_fd)

@@ -22,8 +22,8 @@ class Stats:
     rejected: dict[str, int] = field(default_factory=dict)
     """Events the gateway refused for good, by its error code."""
     lost: dict[str, int] = field(default_factory=dict)
-    """Accepted events given up: ``exit`` (unsent when the client closed), ``spool_error`` (unreadable on
-    disk), ``internal`` (a fault of this library)."""
+    """Accepted events given up: ``exit`` (unsent when the client closed), ``spool_error`` (gone from the
+    disk)."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Events never accepted: ``buffer_full``, ``invalid``, ``too_large``, ``closed``, ``spool_error``."""
     retries: int = 0

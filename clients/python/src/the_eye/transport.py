@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import email.utils
 import gzip
 import http.client
 import os
 import ssl
-import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from .answer import retry_after
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A receipt is about 100 bytes; more than this is not our gateway."""
@@ -18,7 +18,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 @dataclass
 class Answer:
     status: int
-    retry_after: float | None
+    retry_after: float
     """Seconds the gateway asked us to wait."""
     body: bytes
 
@@ -27,12 +27,19 @@ class Transport:
     """Posts bodies to ``<url>/events``. Used by one thread at a time."""
 
     def __init__(self, url: str, key: str, *, gzip_over: int) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url must be like https://eye.example.com, not {url!r}")
+        try:
+            parts = urlsplit(url)
+            self._port = parts.port
+            self._host = parts.hostname or ""
+            good = bool(self._host.encode("idna")) and _is_plain(parts.path) and " " not in parts.path
+        except ValueError:
+            good = False
+        if not good or parts.scheme not in ("http", "https"):
+            # The value is not told, and no error that tells it: it is the key where the two were mixed up.
+            raise ValueError("url (or EYE_URL) must be like https://eye.example.com") from None
+        if not _is_plain(key):
+            raise ValueError("key (or EYE_KEY) has a character that no HTTP header carries")
         self._https = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = parts.port
         self._path = parts.path.rstrip("/") + "/events"
         self._headers = {
             "Authorization": f"Bearer {key}",
@@ -82,10 +89,9 @@ class Transport:
             connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             answer = response.read(MAX_ANSWER_BYTES)
-            retry_after = _seconds(response.headers.get("Retry-After"))
             if response.will_close or not response.isclosed():
                 self.close()
-            return Answer(response.status, retry_after, answer)
+            return Answer(response.status, retry_after(response.headers.get("Retry-After")), answer)
         except BaseException:
             self.close()
             raise
@@ -97,15 +103,6 @@ class Transport:
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
 
-def _seconds(value: str | None) -> float | None:
-    """``Retry-After``: a number of seconds or a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(int(value)))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
+def _is_plain(text: str) -> bool:
+    """Whether it can stand in a request as it is."""
+    return text.isascii() and text.isprintable()

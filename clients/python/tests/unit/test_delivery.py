@@ -87,6 +87,9 @@ def test_batches_are_bounded_by_bytes_and_large_ones_compressed(gateway: Gateway
         faulty.status(202, body=b"not receipts"),
         faulty.status(202, body={"receipts": []}),
         faulty.status(202, body={"receipts": [{"error": "text"}] * 20}),
+        faulty.status(202, body=b"[" * 200_000),
+        faulty.status(400, body=b"<html>a proxy says no</html>"),
+        faulty.status(405),
         faulty.reset(after_append=False),
         faulty.reset(after_append=True),
         faulty.cut_short,
@@ -100,6 +103,9 @@ def test_batches_are_bounded_by_bytes_and_large_ones_compressed(gateway: Gateway
         "no_json",
         "no_receipts",
         "no_error",
+        "deep_json",
+        "400_of_another",
+        "405_of_another",
         "reset_before",
         "reset_after",
         "cut_short",
@@ -134,7 +140,7 @@ def test_retry_after_is_honoured(gateway: Gateway, code: int, form: str) -> None
 
 def test_one_refused_event_harms_no_neighbour(gateway: Gateway) -> None:
     gateway.faults = [faulty.receipt_errors({1: "invalid_field", 3: "too_large"})]
-    with client_for(gateway) as client:
+    with client_for(gateway, flush_interval=60.0) as client:
         ids = track(client, 5)
     stats = client.stats()
     assert gateway.ids == [ids[0], ids[2], ids[4]]
@@ -152,7 +158,7 @@ def test_a_batch_of_refused_events_is_counted(gateway: Gateway) -> None:
 
 def test_an_event_the_brokers_did_not_take_is_sent_again_alone(gateway: Gateway) -> None:
     gateway.faults = [faulty.receipt_errors({1: "brokers_slow"})]
-    with client_for(gateway) as client:
+    with client_for(gateway, flush_interval=60.0) as client:
         ids = track(client, 3)
     assert sorted(gateway.ids) == sorted(ids)
     assert [body.count(b"\n") for body in gateway.bodies] == [3, 1]
@@ -174,10 +180,10 @@ def test_an_event_that_is_too_large_even_alone_is_counted(gateway: Gateway) -> N
 
 
 def test_a_request_the_gateway_cannot_read_is_not_repeated_for_ever(gateway: Gateway) -> None:
-    gateway.faults = [faulty.status(415)]
-    with client_for(gateway) as client:
+    gateway.faults = [faulty.status(415, body={"code": "unsupported_media_type"})]
+    with client_for(gateway, flush_interval=60.0) as client:
         track(client, 3)
-    assert client.stats().rejected == {"http_415": 3}
+    assert client.stats().rejected == {"unsupported_media_type": 3}
 
 
 def test_a_gateway_that_is_down_for_a_while_costs_nothing(gateway: Gateway) -> None:
