@@ -5,18 +5,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the files are looked at.
 pub const EVERY: Duration = Duration::from_secs(2);
-/// Two looks that somebody asks for are at least so far apart.
-const APART: Duration = Duration::from_millis(200);
 /// Folders deeper than this are not looked at: a link leads to a folder above itself.
 const MAX_DEPTH: usize = 16;
 
@@ -27,7 +24,6 @@ pub struct Files {
     seen: String,
     ticks: Interval,
     hangup: Signal,
-    look: Arc<Notify>,
 }
 
 impl Files {
@@ -43,17 +39,12 @@ impl Files {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { seen: version(&paths), paths, ticks, hangup, look: Arc::default() })
+        Ok(Self { seen: version(&paths), paths, ticks, hangup })
     }
 
     /// The first 12 digits of the SHA-256 of what was seen last.
     pub fn version(&self) -> &str {
         &self.seen
-    }
-
-    /// Whoever notifies this has the files looked at now.
-    pub fn look(&self) -> Arc<Notify> {
-        Arc::clone(&self.look)
     }
 
     /// Waits until the files differ from what was seen last, or the process gets SIGHUP. Nothing is lost if the future
@@ -62,10 +53,6 @@ impl Files {
         loop {
             let told = tokio::select! {
                 _ = self.ticks.tick() => false,
-                () = self.look.notified() => {
-                    self.ticks.reset_after(APART);
-                    false
-                }
                 _ = self.hangup.recv() => true,
             };
             let paths = self.paths.clone();
@@ -75,6 +62,48 @@ impl Files {
                 return;
             }
         }
+    }
+}
+
+/// Says on `/metrics` which version of followed files is in force.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    loaded: IntGauge,
+    version: IntGaugeVec,
+}
+
+impl InForce {
+    /// `name` is that of the metrics without their ends: `eye_ingest_apps` gives `eye_ingest_apps_loaded` and
+    /// `eye_ingest_apps_version{sha256}`.
+    ///
+    /// # Errors
+    /// The name is registered already.
+    pub fn new(name: &str, registry: &Registry) -> prometheus::Result<Self> {
+        let loaded = IntGauge::new(
+            format!("{name}_loaded"),
+            "1 if what is in force is as in the files, 0 if their last change was refused",
+        )?;
+        let help = "1 for the version in force: the first digits of the SHA-256 of the files";
+        let version = IntGaugeVec::new(Opts::new(format!("{name}_version"), help), &["sha256"])?;
+        registry.register(Box::new(loaded.clone()))?;
+        registry.register(Box::new(version.clone()))?;
+        Ok(Self { loaded, version })
+    }
+
+    /// See [`Files::version`].
+    pub fn loaded(&self, version: &str) {
+        self.version.reset();
+        self.version.with_label_values(&[version]).set(1);
+        self.loaded.set(1);
+    }
+
+    /// The files have changed, and what is in force has not.
+    pub fn refused(&self) {
+        self.loaded.set(0);
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.get() == 1
     }
 }
 

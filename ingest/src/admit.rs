@@ -11,15 +11,12 @@ use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use infra::follow::Files;
 use schemas::apps::{App, Apps};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::error::Error;
 use crate::metrics::{AppMetrics, Metrics};
-
-/// So often the registry file is looked at. Reading it costs less than being told of changes reliably on
-/// every kind of volume would.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// So long an application that went over its rate is refused without a look at what it sends: reading and
 /// slicing bodies only to refuse them would take time from the others.
@@ -29,8 +26,7 @@ const UNREAD: Duration = Duration::from_secs(1);
 pub(crate) struct Admission {
     current: ArcSwap<Admitted>,
     path: Option<PathBuf>,
-    /// The file before it was loaded: what it becomes until the first look is a change, too.
-    before: Option<String>,
+    files: Mutex<Files>,
     metrics: Arc<Metrics>,
 }
 
@@ -57,7 +53,7 @@ impl Admission {
     /// # Errors
     /// The file can't be read or is no registry.
     pub(crate) fn load(path: Option<PathBuf>, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let before = path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let files = Files::new(path.iter().cloned().collect())?;
         let apps = match &path {
             Some(path) => Apps::load(path)?,
             None => {
@@ -65,41 +61,32 @@ impl Admission {
                 Apps::default()
             }
         };
-        metrics.apps_loaded.set(1);
+        metrics.apps.loaded(files.version());
         let admitted = Admitted::new(apps, &[], &metrics);
-        Ok(Self { current: ArcSwap::from_pointee(admitted), path, before, metrics })
+        Ok(Self { current: ArcSwap::from_pointee(admitted), path, files: Mutex::new(files), metrics })
     }
 
     /// Reads the file again when it changes and on SIGHUP, for ever. A file that is refused changes nothing.
     pub(crate) async fn watch(&self) {
-        let Some(path) = &self.path else { return std::future::pending().await };
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-        let mut seen = self.before.clone();
+        let mut files = self.files.lock().await;
         loop {
-            let told = tokio::select! {
-                _ = hangup.recv() => true,
-                () = tokio::time::sleep(LOOK) => false,
-            };
-            let text = tokio::fs::read_to_string(path).await.ok();
-            if told || text != seen {
-                self.reload();
-                seen = text;
-            }
+            files.changed().await;
+            self.reload(files.version());
         }
     }
 
-    fn reload(&self) {
+    fn reload(&self, version: &str) {
         let Some(path) = &self.path else { return };
         match Apps::load(path) {
             Ok(apps) => {
                 let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
-                tracing::info!(applications = admitted.beside.len(), "registry of applications read again");
+                tracing::info!(applications = admitted.beside.len(), version, "registry of applications read again");
                 self.current.store(Arc::new(admitted));
-                self.metrics.apps_loaded.set(1);
+                self.metrics.apps.loaded(version);
             }
             Err(error) => {
                 tracing::error!(%error, "registry of applications refused; the one before stays in force");
-                self.metrics.apps_loaded.set(0);
+                self.metrics.apps.refused();
             }
         }
     }
@@ -246,8 +233,8 @@ mod tests {
         admission.admit(&map, query, [127, 0, 0, 1].into()).map(|beside| beside.name.clone())
     }
 
-    #[test]
-    fn keys_come_in_the_header_or_for_browsers_in_the_url() {
+    #[tokio::test]
+    async fn keys_come_in_the_header_or_for_browsers_in_the_url() {
         let (admission, _file) = admission("");
         assert_eq!(try_with(&admission, &[("authorization", "Bearer server")], None).unwrap(), "shop");
         assert_eq!(try_with(&admission, &[("authorization", "bearer  browser ")], None).unwrap(), "shop");
@@ -258,8 +245,8 @@ mod tests {
         assert_eq!(try_with(&admission, &[("authorization", "Bearer guess")], None), Err(Error::UnknownKey));
     }
 
-    #[test]
-    fn networks_and_origins_are_further_conditions() {
+    #[tokio::test]
+    async fn networks_and_origins_are_further_conditions() {
         let (elsewhere, _file) = admission("\"10.0.0.0/8\"");
         assert_eq!(try_with(&elsewhere, &[("authorization", "Bearer server")], None), Err(Error::Network));
         let (admission, _file) = admission("\"127.0.0.0/8\"");
@@ -292,8 +279,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_broken_file_keeps_the_registry_and_a_reload_refills_no_bucket() {
+    #[tokio::test]
+    async fn a_broken_file_keeps_the_registry_and_a_reload_refills_no_bucket() {
         let (admission, file) = admission("");
         let shop = admission.admit(
             &HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer server".parse().unwrap())]),
@@ -303,12 +290,12 @@ mod tests {
         shop.unwrap().take(20).unwrap();
         let good = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, "[[app]]").unwrap();
-        admission.reload();
-        assert_eq!(admission.metrics.apps_loaded.get(), 0);
+        admission.reload("");
+        assert!(!admission.metrics.apps.is_loaded());
         assert_eq!(try_with(&admission, &[("authorization", "Bearer server")], None).unwrap(), "shop");
         std::fs::write(&file, format!("{good}\n[[app]]\nname = \"new\"\n")).unwrap();
-        admission.reload();
-        assert_eq!(admission.metrics.apps_loaded.get(), 1);
+        admission.reload("");
+        assert!(admission.metrics.apps.is_loaded());
         let beside = Arc::clone(&admission.current.load().beside[0]);
         assert!(matches!(beside.take(20), Err(Error::Rate(1..=2))));
         assert!(matches!(beside.take(21), Err(Error::Burst(21, 20))));

@@ -1,5 +1,6 @@
 //! What the gateway counts. `docs/operations.md` says which question each answers.
 
+use infra::follow::InForce;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     register_histogram_with_registry, register_int_counter_vec_with_registry,
@@ -21,10 +22,8 @@ pub(crate) struct Metrics {
     pub queue_bytes: IntGauge,
     /// `eye_ingest_broker_errors_total{code}`
     pub broker_errors: IntCounterVec,
-    /// 1 after the registry file was last read well, 0 if its last change was refused.
-    pub apps_loaded: IntGauge,
-    /// The same of the event types.
-    pub event_types_loaded: IntGauge,
+    pub apps: InForce,
+    pub event_types: InForce,
 }
 
 /// The counters of one application, looked up once.
@@ -78,16 +77,8 @@ impl Metrics {
                 &["code"],
                 r
             )?,
-            apps_loaded: register_int_gauge_with_registry!(
-                "eye_ingest_apps_loaded",
-                "1 if the registry of applications is as in its file, 0 if the file was refused",
-                r
-            )?,
-            event_types_loaded: register_int_gauge_with_registry!(
-                "eye_ingest_event_types_loaded",
-                "1 if the marks of personal values are as in the event types' files, 0 if those were refused",
-                r
-            )?,
+            apps: InForce::new("eye_ingest_apps", r)?,
+            event_types: InForce::new("eye_ingest_event_types", r)?,
             registry,
         };
         // There from the start, so that the first one is seen: what a lost broker gives.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use arc_swap::{ArcSwap, Guard};
+use infra::follow::Files;
 use schemas::Registry;
 use schemas::personal::Masking;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::config::PersonalConfig;
 use crate::json::{self, Scanned};
@@ -20,6 +21,7 @@ const MIN_KEY_BYTES: usize = 32;
 pub(crate) struct Personal {
     current: ArcSwap<Masking>,
     config: PersonalConfig,
+    files: Mutex<Files>,
     metrics: Arc<Metrics>,
 }
 
@@ -27,32 +29,34 @@ impl Personal {
     /// # Errors
     /// Event types that can't be used, no key although one is needed, a key that is too short.
     pub(crate) fn load(config: PersonalConfig, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let files = Files::new(config.event_types.clone())?;
         let current = ArcSwap::from_pointee(read(&config)?);
-        metrics.event_types_loaded.set(1);
-        Ok(Self { current, config, metrics })
+        metrics.event_types.loaded(files.version());
+        Ok(Self { current, config, files: Mutex::new(files), metrics })
     }
 
     pub(crate) fn masking(&self) -> Guard<Arc<Masking>> {
         self.current.load()
     }
 
-    /// Reads the event types again on SIGHUP, for ever. Ones that are refused change nothing.
+    /// Reads the event types again when they change and on SIGHUP, for ever. Ones that are refused change nothing.
     pub(crate) async fn watch(&self) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-        while hangup.recv().await.is_some() {
-            self.reload();
+        let mut files = self.files.lock().await;
+        loop {
+            files.changed().await;
+            self.reload(files.version());
         }
     }
 
-    fn reload(&self) {
+    fn reload(&self, version: &str) {
         match read(&self.config) {
             Ok(masking) => {
                 self.current.store(Arc::new(masking));
-                self.metrics.event_types_loaded.set(1);
-                tracing::info!("event types read again");
+                self.metrics.event_types.loaded(version);
+                tracing::info!(version, "event types read again");
             }
             Err(error) => {
-                self.metrics.event_types_loaded.set(0);
+                self.metrics.event_types.refused();
                 tracing::error!(
                     error = format!("{error:#}"),
                     "event types refused; the ones before stay in force"
@@ -129,8 +133,8 @@ mod tests {
         mask(&personal.masking(), &scanned).map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
     }
 
-    #[test]
-    fn a_key_is_needed_for_hashes_and_must_be_long() {
+    #[tokio::test]
+    async fn a_key_is_needed_for_hashes_and_must_be_long() {
         let hash = folder("hash");
         for (key, why) in
             [(None, "set EYE_PERSONAL_KEY"), (Some(""), "set EYE_PERSONAL_KEY"), (Some("short"), "shorter")]
@@ -143,8 +147,8 @@ mod tests {
         assert!(format!("{:#}", load(&folder("hide"), None).err().unwrap()).contains("x-personal"));
     }
 
-    #[test]
-    fn what_is_refused_at_a_reload_changes_nothing() {
+    #[tokio::test]
+    async fn what_is_refused_at_a_reload_changes_nothing() {
         let folder = folder("redact");
         let personal = load(&folder, None).unwrap();
         let sent = r#"{"category":"a","name":"b","data":{"email":"x"}}"#;
@@ -153,12 +157,12 @@ mod tests {
         let file = folder.path().join("b.schema.json");
         let schema = fs::read_to_string(&file).unwrap();
         fs::write(&file, schema.replace("redact", "hash")).unwrap();
-        personal.reload();
-        assert_eq!(personal.metrics.event_types_loaded.get(), 0);
+        personal.reload("");
+        assert!(!personal.metrics.event_types.is_loaded());
         assert_eq!(masked(&personal, sent).unwrap(), redacted);
         fs::write(&file, schema.replace("\"redact\"", "true")).unwrap();
-        personal.reload();
-        assert_eq!(personal.metrics.event_types_loaded.get(), 1);
+        personal.reload("");
+        assert!(personal.metrics.event_types.is_loaded());
         assert_eq!(masked(&personal, sent).unwrap(), sent);
     }
 

@@ -49,6 +49,10 @@ pub struct JudgeConfig {
     /// The file with the registered applications.
     #[arg(long, env = "EYE_APPS", value_name = "FILE")]
     pub apps: Option<PathBuf>,
+    /// How many seconds a record of an application that is not registered waits for the file to name it: gateways may
+    /// have read the file earlier.
+    #[arg(long, env = "EYE_REGISTRY_WAIT", default_value_t = 10, value_name = "SECONDS")]
+    pub registry_wait: u32,
     /// How many seconds a timestamp may lie after the time of its receipt.
     #[arg(long, env = "EYE_FUTURE_TOLERANCE", default_value_t = 60, value_name = "SECONDS")]
     pub future_tolerance: u32,
@@ -125,20 +129,25 @@ impl JudgeConfig {
     /// # Errors
     /// A file that can't be read or is not what it should be; the message names it.
     pub fn load(&self, topic: &str) -> anyhow::Result<Judge> {
-        let registry = Registry::load(&self.event_types).context("event types")?;
-        let apps = match &self.apps {
-            Some(path) => Apps::load(path).context("applications")?,
-            None => {
-                tracing::warn!("no --apps: every record is rejected as unknown_application");
-                Apps::default()
-            }
-        };
+        let (registry, apps) = (self.read_event_types()?, self.read_apps()?);
+        if self.apps.is_none() {
+            tracing::warn!("no --apps: every record is rejected as unknown_application");
+        }
         let settings = Settings {
             topic: topic.into(),
             future_tolerance_us: i64::from(self.future_tolerance) * 1_000_000,
             max_record_bytes: self.max_record_bytes,
         };
         Ok(Judge::new(Arc::new(registry), Arc::new(apps), settings))
+    }
+
+    pub(crate) fn read_event_types(&self) -> anyhow::Result<Registry> {
+        Registry::load(&self.event_types).context("event types")
+    }
+
+    pub(crate) fn read_apps(&self) -> anyhow::Result<Apps> {
+        let apps = self.apps.as_deref().map(Apps::load).transpose();
+        Ok(apps.context("applications")?.unwrap_or_default())
     }
 
     /// Milliseconds.

@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use crate::config::ProjectorConfig;
 use crate::error::{Error, Result};
 use crate::intent;
 use crate::log::{self, Change, LogConsumer};
@@ -36,6 +37,7 @@ use crate::projection::Projection;
 use crate::resume::{Commit, Plan, resume};
 use crate::retention;
 use crate::settle::{Announced, Healed, settle};
+use crate::slot::{Slot, State};
 use crate::work::{Work, backoff};
 
 /// Records between two looks at everything else, and their bytes: by so much, and a record, the chunks can exceed their memory.
@@ -60,21 +62,6 @@ pub(crate) struct Loop {
     reports: (Sender<Report>, Receiver<Report>),
     /// Of all partitions that it owns.
     gaps: Gaps,
-}
-
-/// An owned partition.
-struct Slot {
-    epoch: u64,
-    attempts: u32,
-    state: State,
-}
-
-enum State {
-    /// To be resumed, not before this moment.
-    Waiting(Instant),
-    /// Dropped with the partition: others wait for its turn.
-    Resuming(#[expect(dead_code, reason = "ends the task")] AbortOnDropHandle<()>),
-    Running(Box<Partition>),
 }
 
 struct Report {
@@ -169,6 +156,7 @@ impl Loop {
                     for partition in self.slots.keys().copied().collect::<Vec<_>>() {
                         self.restart(partition);
                     }
+                    self.slots.values_mut().for_each(|slot| slot.must_assign = true);
                 }
                 // Brokers that don't answer and the like: librdkafka goes on by itself, and has said so.
                 Err(error) => tracing::debug!(%error, "reading the log"),
@@ -215,8 +203,7 @@ impl Loop {
             match change {
                 Change::Assigned(partition) => {
                     self.epoch += 1;
-                    let slot = Slot { epoch: self.epoch, attempts: 0, state: State::Waiting(now) };
-                    self.slots.insert(partition, slot);
+                    self.slots.insert(partition, Slot::new(self.epoch, now));
                 }
                 Change::Revoked(partition) => {
                     self.slots.remove(&partition);
@@ -239,7 +226,9 @@ impl Loop {
                 if plan.verify_to <= plan.start {
                     self.work.set_inserted_to(number, plan.start);
                 }
-                let partition = Partition::new(plan, projection, &self.work.config.chunks, log.start, now);
+                let ProjectorConfig { chunks, judge, .. } = &self.work.config;
+                let patience = Duration::from_secs(judge.registry_wait.into());
+                let partition = Partition::new(plan, projection, chunks, patience, log.start, now);
                 slot.state = State::Running(Box::new(partition));
             }
             (Outcome::Resumed(Err(error)), State::Resuming(_)) => {
@@ -255,7 +244,7 @@ impl Loop {
                         partition.in_flight = None;
                     }
                     Err(error) => {
-                        self.work.metrics.insert_errors.inc();
+                        self.work.insert_failed(number);
                         in_flight.attempts += 1;
                         in_flight.verify = true;
                         in_flight.stage = Stage::Announce(now + backoff(in_flight.attempts));
@@ -373,11 +362,14 @@ impl Loop {
             None => self.close_commit(number, now, draining),
         }
         let Some(partition) = self.running(number) else { return };
-        let hold = draining || partition.is_full() || (crowded && partition.in_flight.is_some());
+        let is_waiting = partition.is_waiting(now);
+        let hold = draining
+            || is_waiting
+            || partition.is_full() || (crowded && partition.in_flight.is_some());
         match (hold, partition.is_paused) {
             (true, false) => self.pause(number),
-            (false, true) => self.go_on(number),
-            (false, false) if partition.must_seek => self.go_on(number),
+            (false, true) => self.go_on(number, now),
+            (false, false) if partition.must_seek => self.go_on(number, now),
             _ => {}
         }
     }
@@ -458,29 +450,15 @@ impl Loop {
         }
     }
 
-    /// Sets librdkafka to the next offset and reads on.
-    fn go_on(&mut self, number: i32) {
-        let Some(partition) = self.running(number) else { return };
-        let position = Offset::Offset(partition.position() as i64);
-        let topic = &self.work.config.kafka.topic;
-        let moved = self.consumer.seek(topic, number, position, Duration::from_secs(1));
-        match moved.and_then(|()| self.consumer.resume(&self.list(number))) {
-            Ok(()) => {
-                if let Some(partition) = self.running(number) {
-                    partition.is_paused = false;
-                    partition.must_seek = false;
-                }
-            }
-            // Fetching starts some moments after the assignment; a seek before that is refused.
-            Err(error) => tracing::debug!(partition = number, %error, "seek; trying again"),
+    fn go_on(&mut self, number: i32, now: Instant) {
+        let list = self.list(number);
+        if let Some(slot) = self.slots.get_mut(&number) {
+            slot.go_on(&self.consumer, &list, now);
         }
     }
 
     fn running(&mut self, number: i32) -> Option<&mut Partition> {
-        match self.slots.get_mut(&number)?.state {
-            State::Running(ref mut partition) => Some(partition),
-            _ => None,
-        }
+        self.slots.get_mut(&number)?.running()
     }
 
     fn list(&self, number: i32) -> TopicPartitionList {

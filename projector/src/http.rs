@@ -29,9 +29,10 @@ pub(crate) fn router(registry: Registry, current: Current) -> Router {
     infra::http::with_request_ids(router)
 }
 
-/// 200 while the loop turns.
+/// 200 while the loop turns. Brokers or a ClickHouse that are away are no reason to start this process again: it waits for
+/// them, and `/readyz` says so.
 async fn healthy(State(current): State<Current>) -> Response {
-    match current.load().as_ref().and_then(|work| work.silence()) {
+    match current.load().as_ref().and_then(|work| work.stuck()) {
         Some(silence) if silence > STUCK => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "stuck",
@@ -42,7 +43,7 @@ async fn healthy(State(current): State<Current>) -> Response {
     }
 }
 
-/// 200 once this process is a member of the group and all its partitions run.
+/// 200 while brokers and ClickHouse answer, inserts succeed, and all partitions of this process run.
 async fn ready(State(current): State<Current>) -> Response {
     let waiting = |detail: &str| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail).retry_after(1).into_response()
@@ -50,8 +51,8 @@ async fn ready(State(current): State<Current>) -> Response {
     let current = current.load();
     let Some(work) = current.as_ref() else { return waiting("waiting for ClickHouse") };
     let starting = work.metrics.partitions_starting.get();
-    if work.silence().is_none() {
-        waiting("waiting for the brokers")
+    if let Some(missing) = work.waits_for() {
+        waiting(missing)
     } else if starting > 0 {
         waiting(&format!("{starting} partitions are not running yet; the log says why"))
     } else {

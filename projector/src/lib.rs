@@ -10,7 +10,8 @@
 //!
 //! - [`serve`](serve()): the service: which generation, the loop's thread, HTTP, reloads
 //! - `consume`: the loop: poll, close chunks, announce, insert; the fence
-//! - `partition`: one partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes
+//! - `slot`: an owned partition, resumed or running; `partition`: one partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes
+//! - `strangers`: records of applications that the registry does not name yet
 //! - `projection`: log to rows, a pure function; `window`: event ids; `row`, `chunk`: rows, column by column
 //! - `resume`: where a partition goes on; `intent`: what is announced
 //! - `settle`: verify and heal a chunk; `tables`: the statements
@@ -26,7 +27,9 @@
 
 pub mod serve;
 mod consume;
+mod slot;
 mod partition;
+mod strangers;
 mod pace;
 mod projection;
 mod erasures;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use anyhow::Result;
+use infra::follow::InForce;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -40,6 +41,10 @@ pub(crate) struct Metrics {
     pub chunk_bytes: IntGauge,
     /// Ids in the windows.
     pub window_ids: IntGauge,
+    /// When the brokers last answered, in seconds since 1970; when this process started if they never did.
+    pub brokers_timestamp: IntGauge,
+    pub apps: InForce,
+    pub event_types: InForce,
     /// When `sequences` last included all that was in the tables, in seconds since 1970.
     pub sequences_timestamp: IntGauge,
     /// Erased sessions of which something may be left in the tables.
@@ -135,6 +140,12 @@ impl Metrics {
             partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
             chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
             window_ids: gauge("window_ids", "Event ids in memory")?,
+            brokers_timestamp: gauge(
+                "brokers_timestamp_seconds",
+                "When the brokers last answered, in seconds since 1970",
+            )?,
+            apps: InForce::new("eye_projector_apps", &registry)?,
+            event_types: InForce::new("eye_projector_event_types", &registry)?,
             sequences_timestamp: gauge(
                 "sequences_timestamp_seconds",
                 "When the sessions' sequences last included everything, in seconds since 1970",
@@ -158,6 +169,7 @@ impl Metrics {
         }
         metrics.audit_faults.set(-1);
         metrics.sequences_are_complete();
+        metrics.brokers_timestamp.set(metrics.sequences_timestamp.get());
         Ok(metrics)
     }
 

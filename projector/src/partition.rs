@@ -12,6 +12,7 @@ use crate::pace::{Gaps, Pace};
 use crate::projection::Projection;
 use crate::resume::Plan;
 use crate::row::Verdict;
+use crate::strangers::{self, Strangers};
 use crate::tables::MAX_BLOCK_ROWS;
 
 /// A partition whose end was not reached for so long is catching up.
@@ -37,6 +38,9 @@ pub(crate) struct Partition {
     /// What librdkafka delivers now is not what comes next: a pause takes effect some records late, or
     /// a record had to be left. Until the seek, everything is ignored.
     pub must_seek: bool,
+    strangers: Strangers,
+    /// Until then nothing is read: the next record's application may be registered by then.
+    waits_until: Option<Instant>,
     /// Everything below is inserted, verified, and committed as such.
     pub committed_to: Option<u64>,
 }
@@ -69,6 +73,7 @@ impl Partition {
         plan: Plan,
         projection: Projection,
         chunks: &ChunkConfig,
+        patience: Duration,
         log_start: u64,
         now: Instant,
     ) -> Self {
@@ -88,6 +93,8 @@ impl Partition {
             last_record: now,
             is_paused: true,
             must_seek: true,
+            strangers: Strangers::new(patience),
+            waits_until: None,
             committed_to: None,
             projection,
         }
@@ -110,8 +117,22 @@ impl Partition {
             self.must_seek = true;
             return None;
         }
-        self.chunk.opened.get_or_insert(now);
-        Some(self.projection.record(judge, record, &mut self.chunk))
+        let (strangers, log_time) = (&mut self.strangers, record.log_time_ms);
+        let waits = |app: &[u8]| strangers.waits(app, offset, log_time, now);
+        let verdict = self.projection.record_unless(judge, record, &mut self.chunk, waits);
+        if verdict.is_some() {
+            self.chunk.opened.get_or_insert(now);
+        } else {
+            self.must_seek = true;
+            self.waits_until = Some(now + strangers::AGAIN);
+        }
+        verdict
+    }
+
+    /// Whether the next record is to be read later.
+    pub(crate) fn is_waiting(&mut self, now: Instant) -> bool {
+        self.waits_until = self.waits_until.filter(|until| now < *until);
+        self.waits_until.is_some()
     }
 
     /// Everything before the end of the log has been read.
@@ -231,7 +252,7 @@ mod tests {
         let chunks =
             ChunkConfig { chunk_rows: rows, chunk_bytes: 1 << 20, quick_ms: 20, chunk_memory: 1 << 30 };
         let projection = Projection::new(0, plan.start, 1000, Arc::default());
-        Partition::new(plan, projection, &chunks, 0, Instant::now())
+        Partition::new(plan, projection, &chunks, Duration::ZERO, 0, Instant::now())
     }
 
     /// Fills to `gap_to` with chunks closed when full; the ranges and whether each is verified.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::{Judge, Judgement, ReasonCode, Record};
+use schemas::{Judge, Judgement, Reason, ReasonCode, Record};
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
@@ -113,12 +113,16 @@ impl Projection {
     ) -> (Judgement<'a>, Option<u64>) {
         self.see_time(record);
         let judgement = judge.judge(record);
+        let first = self.first(judge, record, &judgement);
+        (judgement, first)
+    }
+
+    /// The offset of the first record with this event id, if this one is not the first.
+    fn first(&mut self, judge: &Judge, record: &Record<'_>, judgement: &Judgement<'_>) -> Option<u64> {
         // A derived id is this record's alone. Most ids are no UUIDv5 and need no comparison.
         let id = judgement.event_id;
         let derived = id.get_version_num() == 5 && id == judge.derived_id(record.partition, record.offset);
-        let first =
-            if derived { None } else { self.window.see(id.as_u128(), record.offset as u64, self.log_time) };
-        (judgement, first)
+        if derived { None } else { self.window.see(id.as_u128(), record.offset as u64, self.log_time) }
     }
 
     /// The record's log time becomes the running maximum.
@@ -128,7 +132,20 @@ impl Projection {
     }
 
     /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
-    pub(crate) fn record(&mut self, judge: &Judge, mut record: Record<'_>, chunk: &mut Chunk) -> Verdict {
+    pub(crate) fn record(&mut self, judge: &Judge, record: Record<'_>, chunk: &mut Chunk) -> Verdict {
+        let verdict = self.record_unless(judge, record, chunk, |_| false);
+        verdict.expect("no record waits")
+    }
+
+    /// The same, unless its application is unknown and `waits` says of its name that it may be registered soon. Then
+    /// nothing is done, and the record is to be read again.
+    pub(crate) fn record_unless(
+        &mut self,
+        judge: &Judge,
+        mut record: Record<'_>,
+        chunk: &mut Chunk,
+        waits: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<Verdict> {
         debug_assert_eq!(record.offset as u64, self.next);
         if let Some(session) = record.erases() {
             let hash = erasures::hash(session);
@@ -137,19 +154,28 @@ impl Projection {
             chunk.push(&Row::erasure(self.place(), id, &hash));
             self.erasures.add(hash);
             self.next += 1;
-            return self.tally.verdict(Verdict::Erasure);
+            return Some(self.tally.verdict(Verdict::Erasure));
         }
-        let (judgement, first) = self.judge(judge, &mut record);
+        self.see_time(&mut record);
+        let judgement = judge.judge(&record);
+        let is_unknown = |reason: &Reason| reason.code == ReasonCode::UnknownApplication;
+        if let Some(app) = record.headers.app
+            && judgement.reasons.iter().any(is_unknown)
+            && waits(app)
+        {
+            return None;
+        }
+        let first = self.first(judge, &record, &judgement);
         let place = self.place();
         self.next += 1;
         if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
             chunk.push(&Row::erased(place, &judgement, first.unwrap_or(place.offset)));
-            return self.tally.verdict(Verdict::Erased);
+            return Some(self.tally.verdict(Verdict::Erased));
         }
         self.tally.count_type(judge, &judgement, first.is_some());
         if let Some(first) = first {
             chunk.push(&Row::duplicate(place, &judgement, first));
-            return self.tally.verdict(Verdict::Duplicate);
+            return Some(self.tally.verdict(Verdict::Duplicate));
         }
         for reason in &judgement.reasons {
             self.tally.reasons[reason.code as usize] += 1;
@@ -160,7 +186,7 @@ impl Projection {
         if place.offset < self.kept_from {
             chunk.keep_last_for(LEDGER);
         }
-        self.tally.verdict(verdict)
+        Some(self.tally.verdict(verdict))
     }
 
     /// The log holds no record at `self.next`.

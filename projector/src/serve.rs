@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
 use infra::database::{self, OtherVersion};
+use infra::follow::Files;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -25,6 +25,8 @@ use crate::{audit, disks, erase, http, log, parts, retention, sequences, usage};
 const GENERATION: Duration = Duration::from_secs(2);
 /// Between two looks at where the log ends: for the lag, and for markers that no record follows.
 const LOG_ENDS: Duration = Duration::from_secs(1);
+/// Between two looks at whether brokers and ClickHouse still answer.
+const PROBE: Duration = Duration::from_secs(1);
 /// So long a stop waits for the loop, which may hang in a call to a broker that does not answer.
 const STOP: Duration = DRAIN.saturating_add(Duration::from_secs(2));
 
@@ -111,7 +113,11 @@ pub(crate) async fn project(
     current: &ArcSwapOption<Work>,
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let event_types = Files::new(config.judge.event_types.clone())?;
+    let apps = Files::new(config.judge.apps.iter().cloned().collect())?;
     let judge = config.judge.load(&config.kafka.topic)?;
+    metrics.event_types.loaded(event_types.version());
+    metrics.apps.loaded(apps.version());
     let group = config.group_of(generation);
     let consumer =
         log::group_consumer(&config.kafka, &group, config.group.group_protocol).context("kafka options")?;
@@ -128,7 +134,10 @@ pub(crate) async fn project(
             let _ = ended.send(the_loop.run(&stop));
         }
     })?;
-    let watching = tokio::spawn(watch(Arc::clone(&work)));
+    let watching = tokio::spawn(log_ends(Arc::clone(&work)));
+    let staling = tokio::spawn(probes(Arc::clone(&work)));
+    let following_types = tokio::spawn(follow_event_types(Arc::clone(&work), event_types));
+    let following_apps = tokio::spawn(follow_apps(Arc::clone(&work), apps));
     let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
     let erasing = tokio::spawn(erase::watch(Arc::clone(&work)));
     let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
@@ -153,7 +162,10 @@ pub(crate) async fn project(
         () = end => None,
         ended = &mut end_of_loop => Some(ended),
     };
-    for task in [watching, auditing, erasing, expiring, measuring, sequencing, counting, building] {
+    for task in [watching, staling, following_types, following_apps] {
+        task.abort();
+    }
+    for task in [auditing, erasing, expiring, measuring, sequencing, counting, building] {
         task.abort();
     }
     stop.store(true, Ordering::Relaxed);
@@ -172,30 +184,77 @@ pub(crate) async fn project(
     ended.context("the loop's thread died")?.map_err(Into::into)
 }
 
-/// Asks where the log ends, and reads the event types and applications again on SIGHUP.
-async fn watch(work: Arc<Work>) {
+/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`probes`].
+async fn log_ends(work: Arc<Work>) {
     let mut ticks = interval(LOG_ENDS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let Ok(mut reload) = signal(SignalKind::hangup()) else { return };
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                for partition in work.owned() {
-                    match work.bounds(partition).await {
-                        Ok(bounds) => work.set_log_end(partition, bounds.end),
-                        Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
-                    }
-                }
+        ticks.tick().await;
+        let owned = work.owned();
+        if owned.is_empty() {
+            match work.partitions().await {
+                Ok(_) => work.brokers_answered(),
+                Err(error) => tracing::debug!(%error, "the brokers don't answer"),
             }
-            _ = reload.recv() => match work.config.judge.load(&work.config.kafka.topic) {
-                // From the next record on. What was judged before keeps its verdict, and its row says by
-                // which version; a re-projection judges all of it alike.
-                Ok(judge) => {
-                    work.metrics.declare(judge.registry());
-                    work.judge.store(Arc::new(judge));
-                    tracing::info!("event types and applications read again");
-                }
-                Err(error) => tracing::error!(error = format!("{error:#}"), "kept the old event types"),
+        }
+        for partition in owned {
+            match work.bounds(partition).await {
+                Ok(bounds) => work.set_log_end(partition, bounds.end),
+                Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
+            }
+        }
+    }
+}
+
+/// Forgets what was not said again for a while, and asks ClickHouse whether it is there.
+async fn probes(work: Arc<Work>) {
+    let mut ticks = interval(PROBE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        work.forget_old_log_ends();
+        match work.tables.answers().await {
+            Ok(()) => work.clickhouse_answered(),
+            Err(error) => tracing::debug!(%error, "ClickHouse does not answer"),
+        }
+    }
+}
+
+/// Reads the event types again when they change. They hold from the next record on: what was judged before keeps its
+/// verdict, and its row says by which version; a re-projection judges all of it alike.
+async fn follow_event_types(work: Arc<Work>, mut files: Files) {
+    loop {
+        files.changed().await;
+        match work.config.judge.read_event_types() {
+            Ok(registry) => {
+                work.metrics.declare(&registry);
+                let registry = Arc::new(registry);
+                work.judge.rcu(|judge| judge.with_registry(Arc::clone(&registry)));
+                work.metrics.event_types.loaded(files.version());
+                tracing::info!(version = files.version(), "event types read again");
+            }
+            Err(error) => {
+                work.metrics.event_types.refused();
+                tracing::error!(error = format!("{error:#}"), "event types refused; the ones before stay in force");
+            }
+        }
+    }
+}
+
+/// The same of the applications.
+async fn follow_apps(work: Arc<Work>, mut files: Files) {
+    loop {
+        files.changed().await;
+        match work.config.judge.read_apps() {
+            Ok(apps) => {
+                let apps = Arc::new(apps);
+                work.judge.rcu(|judge| judge.with_apps(Arc::clone(&apps)));
+                work.metrics.apps.loaded(files.version());
+                tracing::info!(version = files.version(), "applications read again");
+            }
+            Err(error) => {
+                work.metrics.apps.refused();
+                tracing::error!(error = format!("{error:#}"), "applications refused; the ones before stay in force");
             }
         }
     }

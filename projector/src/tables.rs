@@ -25,6 +25,8 @@ pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 /// longer; what became of the insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
+/// Who asks whether ClickHouse is there does not wait for long.
+const PROBE: Duration = Duration::from_secs(2);
 /// A mutation rewrites parts; what looks for its rows reads whole tables.
 pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 
@@ -117,6 +119,12 @@ impl Tables {
             Err(error) => Err(error),
         };
         sent.map_err(Error::from_insert)
+    }
+
+    /// Whether ClickHouse answers.
+    pub(crate) async fn answers(&self) -> Result<()> {
+        let asked = self.client.query("SELECT 1").fetch_one::<u8>();
+        within(PROBE, async { asked.await.map_err(Error::from) }).await.map(|_| ())
     }
 
     /// Whether a statement with this id is at work. ClickHouse refuses a second one with its id, whatever it says.

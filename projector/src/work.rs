@@ -1,6 +1,6 @@
 //! What the loop and its tasks share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +18,9 @@ use crate::metrics::Metrics;
 use crate::projection::Tally;
 use crate::settle::Healed;
 use crate::tables::Tables;
+
+/// Who has not answered for so long is not there. `/readyz` says so within ten seconds: a question takes a moment, too.
+const SILENT: Duration = Duration::from_secs(7);
 
 pub(crate) struct Work {
     pub config: ProjectorConfig,
@@ -38,8 +41,13 @@ pub(crate) struct Work {
 struct Progress {
     alive: Option<Instant>,
     owned: Vec<i32>,
-    /// By partition.
-    log_ends: BTreeMap<i32, u64>,
+    /// By partition, and when it was said.
+    log_ends: BTreeMap<i32, (u64, Instant)>,
+    /// When they last answered.
+    brokers: Option<Instant>,
+    clickhouse: Option<Instant>,
+    /// By partition, while its insert fails.
+    insert_fails: BTreeSet<i32>,
     inserted_to: BTreeMap<i32, u64>,
     judged_to: BTreeMap<i32, u64>,
     /// Counts changes of `owned`.
@@ -83,6 +91,13 @@ impl Work {
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
+    /// The partitions that the topic has.
+    pub(crate) async fn partitions(&self) -> Result<Vec<i32>> {
+        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || log::partitions(&reader, &topic));
+        Ok(asked.await.map_err(|_| Error::Stopped)??)
+    }
+
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
@@ -95,20 +110,20 @@ impl Work {
     pub(crate) fn set_owned(&self, owned: Vec<i32>) {
         let mut progress = self.progress();
         for lost in progress.owned.iter().filter(|partition| !owned.contains(partition)) {
-            let label = lost.to_string();
+            self.forget_lag(*lost);
             // A series that was never set is no error.
-            let _ = self.metrics.lag.remove_label_values(&[&label]);
-            let _ = self.metrics.lag_ms.remove_label_values(&[&label]);
-            let _ = self.metrics.position.remove_label_values(&[&label]);
+            let _ = self.metrics.position.remove_label_values(&[&lost.to_string()]);
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
+        progress.insert_fails.retain(|partition| owned.contains(partition));
         progress.owned = owned;
         progress.assignment += 1;
     }
 
     pub(crate) fn set_log_end(&self, partition: i32, end: u64) {
+        self.brokers_answered();
         let mut progress = self.progress();
-        progress.log_ends.insert(partition, end);
+        progress.log_ends.insert(partition, (end, Instant::now()));
         if !progress.owned.contains(&partition) {
             return;
         }
@@ -121,9 +136,62 @@ impl Work {
         }
     }
 
-    /// Where the log ended when it was last asked.
+    /// Where the log ended a moment ago; `None` if the brokers did not say.
     pub(crate) fn log_end(&self, partition: i32) -> Option<u64> {
-        self.progress().log_ends.get(&partition).copied()
+        self.progress().log_ends.get(&partition).map(|(end, _)| *end)
+    }
+
+    /// What can't be asked has no last value: a lag of before would say that all is well.
+    pub(crate) fn forget_old_log_ends(&self) {
+        let mut progress = self.progress();
+        let old = |(_, said): &(u64, Instant)| said.elapsed() > SILENT;
+        for (partition, _) in progress.log_ends.extract_if(.., |_, end| old(end)) {
+            self.forget_lag(partition);
+        }
+    }
+
+    fn forget_lag(&self, partition: i32) {
+        let label = partition.to_string();
+        // A series that was never set is no error.
+        let _ = self.metrics.lag.remove_label_values(&[&label]);
+        let _ = self.metrics.lag_ms.remove_label_values(&[&label]);
+    }
+
+    pub(crate) fn brokers_answered(&self) {
+        self.progress().brokers = Some(Instant::now());
+        self.metrics.brokers_timestamp.set(unix_now().as_secs() as i64);
+    }
+
+    pub(crate) fn clickhouse_answered(&self) {
+        self.progress().clickhouse = Some(Instant::now());
+    }
+
+    pub(crate) fn insert_failed(&self, partition: i32) {
+        self.metrics.insert_errors.inc();
+        self.progress().insert_fails.insert(partition);
+    }
+
+    /// What keeps this process from projecting now, if anything does.
+    pub(crate) fn waits_for(&self) -> Option<&'static str> {
+        let progress = self.progress();
+        let is_silent = |answered: Option<Instant>| answered.is_none_or(|at| at.elapsed() > SILENT);
+        let unknown = |partition: &i32| !progress.log_ends.contains_key(partition);
+        if progress.alive.is_none() || is_silent(progress.brokers) || progress.owned.iter().any(unknown) {
+            Some("waiting for the brokers")
+        } else if is_silent(progress.clickhouse) {
+            Some("waiting for ClickHouse")
+        } else if !progress.insert_fails.is_empty() {
+            Some("ClickHouse takes no inserts; the log says why")
+        } else {
+            None
+        }
+    }
+
+    /// How long the loop has not turned although the brokers answer. Without them it may wait for a commit.
+    pub(crate) fn stuck(&self) -> Option<Duration> {
+        let progress = self.progress();
+        progress.brokers.filter(|at| at.elapsed() <= SILENT)?;
+        progress.alive.map(|alive| alive.elapsed())
     }
 
     /// Everything of a partition below this has been inserted and verified.
@@ -138,7 +206,7 @@ impl Work {
 
     /// A chunk is in the tables.
     pub(crate) fn inserted(&self, partition: i32, chunk: &ClosedChunk, healed: Healed) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = unix_now();
         let age = (now.as_millis() as i64 - chunk.oldest).max(0);
         self.metrics.freshness.observe(age as f64 / 1000.0);
         self.metrics.chunk_rows.observe(chunk.rows() as f64);
@@ -149,6 +217,7 @@ impl Work {
         if healed != Healed::default() {
             tracing::info!(partition, range = ?chunk.range(), ?healed, "completed");
         }
+        self.progress().insert_fails.remove(&partition);
         self.set_inserted_to(partition, chunk.range().end);
     }
 
@@ -208,10 +277,10 @@ impl Work {
         self.erased() == self.erasures.len()
     }
 
-    /// How long ago the loop last turned.
-    pub(crate) fn silence(&self) -> Option<Duration> {
-        self.progress().alive.map(|alive| alive.elapsed())
-    }
+}
+
+fn unix_now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// 100 ms, doubled with each attempt, to 10 s: no partition is given up.

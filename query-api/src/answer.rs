@@ -195,7 +195,7 @@ impl Ask {
         // Another version may answer otherwise.
         key.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
         key.extend_from_slice(self.database.name().as_bytes());
-        key.extend_from_slice(self.app.registry.fingerprint().as_bytes());
+        key.extend_from_slice(self.app.registry.load().fingerprint().as_bytes());
         key.extend_from_slice(&revision.rows.to_le_bytes());
         key.extend_from_slice(&revision.changed.to_le_bytes());
         for (partition, position) in &as_of.positions {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use infra::follow::InForce;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Which questions are slow?
@@ -17,6 +18,8 @@ pub struct Metrics {
     seconds: HistogramVec,
     answers: IntCounterVec,
     in_flight: IntGauge,
+    pub apps: InForce,
+    pub event_types: InForce,
 }
 
 impl Metrics {
@@ -24,8 +27,11 @@ impl Metrics {
     /// A name that is registered twice.
     pub fn new() -> Result<Self, prometheus::Error> {
         let buckets = vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 30.0];
+        let registry = Registry::new();
         let metrics = Self {
-            registry: Registry::new(),
+            apps: InForce::new("eye_query_apps", &registry)?,
+            event_types: InForce::new("eye_query_event_types", &registry)?,
+            registry,
             seconds: HistogramVec::new(
                 HistogramOpts::new(SECONDS, "Time to the head of the answer, by question").buckets(buckets),
                 &["question"],

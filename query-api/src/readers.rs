@@ -1,39 +1,45 @@
 //! Who may ask, and how often.
 
-use std::sync::Mutex;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, header};
-use schemas::apps::Apps;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use schemas::apps::{Apps, Reader};
 
 use crate::error::Error;
 
-/// The readers' keys with a bucket of tokens each.
-#[derive(Debug)]
+/// The readers' keys with a bucket of requests each.
+#[derive(Debug, Default)]
 pub(crate) struct Readers {
     apps: Apps,
     open: bool,
     /// By a reader's place in the registry.
-    buckets: Vec<Mutex<Bucket>>,
+    buckets: Vec<Arc<Bucket>>,
 }
 
+/// Lives on when the registry is read again, unless the reader's rate changes: reading it again refills no bucket.
 #[derive(Debug)]
 struct Bucket {
-    tokens: f64,
-    at: Instant,
+    name: String,
+    rate: u32,
+    limiter: DefaultDirectRateLimiter,
 }
 
 /// A reader may save up the requests of so many seconds.
-const BURST_SECONDS: f64 = 10.0;
+const BURST_SECONDS: u32 = 10;
 
 impl Readers {
-    /// Reading is open if told so, or if no reader is registered.
-    pub(crate) fn new(apps: Apps, open: bool) -> Self {
+    /// Reading is open if told so, or if no reader is registered. `before`: who was registered until now.
+    pub(crate) fn new(apps: Apps, open: bool, before: &Self) -> Self {
         let open = open || apps.readers().is_empty();
-        let full =
-            |rate: u32| Mutex::new(Bucket { tokens: f64::from(rate) * BURST_SECONDS, at: Instant::now() });
-        let buckets = apps.readers().iter().map(|reader| full(reader.rate)).collect();
-        Self { apps, open, buckets }
+        let buckets = apps.readers().iter().map(|reader| {
+            let same = |bucket: &&Arc<Bucket>| bucket.name == reader.name && bucket.rate == reader.rate;
+            before.buckets.iter().find(same).cloned().unwrap_or_else(|| Arc::new(Bucket::full(reader)))
+        });
+        Self { open, buckets: buckets.collect(), apps }
     }
 
     /// Takes one request of the reader whose key this is.
@@ -50,17 +56,21 @@ impl Readers {
             .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
             .ok_or(Error::Unauthorized)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-        let (index, reader) =
-            self.apps.reader_of_key(key.trim().as_bytes(), now).ok_or(Error::Unauthorized)?;
-        let Some(Ok(mut bucket)) = self.buckets.get(index).map(Mutex::lock) else { return Ok(()) };
-        let rate = f64::from(reader.rate);
-        let saved = bucket.tokens + bucket.at.elapsed().as_secs_f64() * rate;
-        (bucket.tokens, bucket.at) = (saved.min(rate * BURST_SECONDS), Instant::now());
-        if bucket.tokens < 1.0 {
-            return Err(Error::TooMany(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u64));
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
+        let (index, _) = self.apps.reader_of_key(key.trim().as_bytes(), now).ok_or(Error::Unauthorized)?;
+        let Some(bucket) = self.buckets.get(index) else { return Ok(()) };
+        bucket.limiter.check().map_err(|until| {
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            Error::TooMany(wait.as_secs_f64().ceil().max(1.0) as u64)
+        })
+    }
+}
+
+impl Bucket {
+    fn full(reader: &Reader) -> Self {
+        let requests = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(requests(reader.rate))
+            .allow_burst(requests(reader.rate.saturating_mul(BURST_SECONDS)));
+        Self { name: reader.name.clone(), rate: reader.rate, limiter: RateLimiter::direct(quota) }
     }
 }
 
@@ -77,14 +87,17 @@ mod tests {
         let hash = schemas::apps::sha256_hex(b"secret");
         let file =
             format!("[[reader]]\nname = \"analytics\"\nrate = 1\nkeys = [{{ sha256 = \"{hash}\" }}]\n");
-        let readers = Readers::new(Apps::parse(&file).unwrap(), false);
+        let registry = || Apps::parse(&file).unwrap();
+        let readers = Readers::new(registry(), false, &Readers::default());
         assert!(matches!(readers.admit(&HeaderMap::new()), Err(Error::Unauthorized)));
         assert!(matches!(readers.admit(&headers("Bearer guess")), Err(Error::Unauthorized)));
         for _ in 0..10 {
             readers.admit(&headers("Bearer secret")).unwrap();
         }
         assert!(matches!(readers.admit(&headers("Bearer secret")), Err(Error::TooMany(1))));
-        assert!(Readers::new(Apps::parse(&file).unwrap(), true).admit(&HeaderMap::new()).is_ok());
-        assert!(Readers::new(Apps::default(), false).admit(&HeaderMap::new()).is_ok());
+        let again = Readers::new(registry(), false, &readers);
+        assert!(matches!(again.admit(&headers("Bearer secret")), Err(Error::TooMany(1))), "no bucket is refilled");
+        assert!(Readers::new(registry(), true, &readers).admit(&HeaderMap::new()).is_ok());
+        assert!(Readers::new(Apps::default(), false, &readers).admit(&HeaderMap::new()).is_ok());
     }
 }

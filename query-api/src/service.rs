@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,7 +14,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use infra::database::{self, OtherVersion, within};
+use infra::follow::Files;
 use infra::http::Problem;
+use schemas::apps::Apps;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -43,13 +45,13 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     /// The event types, for what was declared but never used.
-    pub registry: Arc<schemas::Registry>,
+    pub registry: ArcSwap<schemas::Registry>,
     pub metrics: Metrics,
     /// The serving generation; none before the first `migrate`.
     serving: ArcSwapOption<Database>,
     /// Room for questions.
     room: Arc<Semaphore>,
-    readers: Readers,
+    readers: ArcSwap<Readers>,
     pub(crate) log: Log,
     pub(crate) live: Live,
     /// True once the service stops, for answers that would not end by themselves.
@@ -85,12 +87,55 @@ impl App {
         self.serving.store(Some(Arc::new(Database::new(clickhouse, generation, &self.config.limits))));
         Ok(())
     }
+
+    /// Reads the readers again whenever their file changes, for ever. A file that is refused changes nothing.
+    async fn follow_readers(self, mut files: Files) {
+        loop {
+            files.changed().await;
+            match read_apps(&self.config) {
+                Ok(apps) => {
+                    let readers = Readers::new(apps, self.config.open, &self.readers.load());
+                    self.readers.store(Arc::new(readers));
+                    self.metrics.apps.loaded(files.version());
+                    tracing::info!(version = files.version(), "readers read again");
+                }
+                Err(error) => {
+                    self.metrics.apps.refused();
+                    tracing::error!(error = format!("{error:#}"), "readers refused; the ones before stay in force");
+                }
+            }
+        }
+    }
+
+    /// The same of the event types.
+    async fn follow_event_types(self, mut files: Files) {
+        loop {
+            files.changed().await;
+            match schemas::Registry::load(&self.config.event_types) {
+                Ok(registry) => {
+                    self.registry.store(Arc::new(registry));
+                    self.metrics.event_types.loaded(files.version());
+                    tracing::info!(version = files.version(), "event types read again");
+                }
+                Err(error) => {
+                    self.metrics.event_types.refused();
+                    tracing::error!(%error, "event types refused; the ones before stay in force");
+                }
+            }
+        }
+    }
+}
+
+fn read_apps(config: &Config) -> anyhow::Result<Apps> {
+    Ok(config.apps.as_deref().map(Apps::load).transpose()?.unwrap_or_default())
 }
 
 /// The query API, connected and not yet listening.
 #[derive(Debug)]
 pub struct Service {
     app: App,
+    apps: Files,
+    event_types: Files,
 }
 
 impl Service {
@@ -99,21 +144,23 @@ impl Service {
     /// # Errors
     /// Event types that can't be read; tables of another version.
     pub async fn connect(config: Config) -> anyhow::Result<Self> {
-        let registry = Arc::new(schemas::Registry::load(&config.event_types).context("event types")?);
+        let event_types = Files::new(config.event_types.clone())?;
+        let registry = schemas::Registry::load(&config.event_types).context("event types")?;
+        let apps = Files::new(config.apps.iter().cloned().collect())?;
         let room = Arc::new(Semaphore::new(config.limits.concurrency));
         let serving = ArcSwapOption::empty();
-        let apps = match &config.apps {
-            Some(path) => schemas::apps::Apps::load(path)?,
-            None => schemas::apps::Apps::default(),
-        };
+        let readers = Readers::new(read_apps(&config)?, config.open, &Readers::default());
+        let metrics = Metrics::new()?;
+        metrics.event_types.loaded(event_types.version());
+        metrics.apps.loaded(apps.version());
         let app = App(Arc::new(Parts {
-            readers: Readers::new(apps, config.open),
+            readers: ArcSwap::from_pointee(readers),
             log: Log::new(&config.kafka).context("kafka options")?,
             live: Live::new(),
             stopping: watch::Sender::new(false),
-            metrics: Metrics::new()?,
+            metrics,
             config,
-            registry,
+            registry: ArcSwap::from_pointee(registry),
             serving,
             room,
         }));
@@ -122,7 +169,7 @@ impl Service {
             Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse"),
             Ok(()) => {}
         }
-        Ok(Self { app })
+        Ok(Self { app, apps, event_types })
     }
 
     /// Answers until `shutdown`, then lets the answers under way end.
@@ -148,6 +195,10 @@ impl Service {
             }
         });
         let living = tokio::spawn(app.live.clone().run(app.clone()));
+        let following = [
+            tokio::spawn(app.clone().follow_readers(self.apps)),
+            tokio::spawn(app.clone().follow_event_types(self.event_types)),
+        ];
         let stopping = {
             let app = app.clone();
             async move {
@@ -158,6 +209,7 @@ impl Service {
         let served = axum::serve(listener, router(app)).with_graceful_shutdown(stopping).await;
         looking.abort();
         living.abort();
+        following.iter().for_each(tokio::task::JoinHandle::abort);
         Ok(served?)
     }
 }
@@ -201,7 +253,7 @@ pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] Arc<(Owne
 async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let admitted = async {
-        app.readers.admit(request.headers())?;
+        app.readers.load().admit(request.headers())?;
         // First the whole body: who sends it slowly takes no room.
         let mut request = if request.method() == Method::POST { received(request).await? } else { request };
         let permit = app.room.clone().try_acquire_owned().map_err(|_| Error::Busy)?;

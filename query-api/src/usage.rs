@@ -195,7 +195,7 @@ pub async fn unused(mut ask: Ask, Params(params): Params<UnusedParams>) -> Resul
         last_seen: Time,
     }
     let filter = params.filter()?;
-    let registry = ask.app.registry.clone();
+    let registry = ask.app.registry.load_full();
     let days = Days::of(&mut ask, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {

@@ -119,11 +119,16 @@ impl Apps {
     /// Reads and parses a registry file.
     ///
     /// # Errors
-    /// The file can't be read, is no TOML of the form above, or contradicts itself.
+    /// The file can't be read, is no TOML of the form above, contradicts itself, or names nobody: a file that is
+    /// being written is empty for a moment, and by it every sender would be refused.
     pub fn load(path: &Path) -> Result<Self, AppsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| AppsError::Read { path: path.display().to_string(), source })?;
-        Self::parse(&text)
+        let apps = Self::parse(&text)?;
+        if apps.apps.is_empty() && apps.readers.is_empty() {
+            return content(format!("{} names no application and no reader", path.display()));
+        }
+        Ok(apps)
     }
 
     /// # Errors

@@ -111,6 +111,11 @@ impl Judge {
         Self { registry, ..self.clone() }
     }
 
+    /// The same judge with other applications.
+    pub fn with_apps(&self, apps: Arc<Apps>) -> Self {
+        Self { apps, ..self.clone() }
+    }
+
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }

@@ -1,7 +1,11 @@
 //! Whatever stands in the log gets its verdict.
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -189,6 +193,67 @@ async fn markers_and_aborted_records_are_absent() {
     bed.send(event(Uuid::new_v4()).as_bytes()).await;
     let running = bed.projector().await;
     assert_eq!(bed.verdicts(8).await[7], "accepted");
+    running.stop().await;
+}
+
+/// Records that nobody has read yet are gone from the log: what follows them is read, and later records, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_goes_on_behind_an_offset_that_the_log_has_lost() {
+    let bed = Bed::new(&[]).await;
+    bed.send_events(5).await;
+    let port = local_stack::Port::claim(0, "", "").unwrap().number();
+    let listen = format!("127.0.0.1:{port}");
+    let mut projector = bed.program(&["run", "--listen", &listen]).spawn().unwrap();
+    bed.verdicts(5).await;
+    let pid = Pid::from_child(&projector);
+    // Asleep, it has an offset to ask for next that is gone when it asks.
+    kill_process(pid, Signal::STOP).unwrap();
+    bed.send_events(30).await;
+    let admin: AdminClient<DefaultClientContext> = bed.config.kafka.client(&[]).create().unwrap();
+    let mut gone = TopicPartitionList::new();
+    gone.add_partition_offset(&bed.config.kafka.topic, 0, Offset::Offset(30)).unwrap();
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(bed.verdicts(35).await[30..], ["accepted"; 5]);
+    bed.send_events(5).await;
+    assert_eq!(bed.verdicts(40).await[35..], ["accepted"; 5]);
+    kill_process(pid, Signal::TERM).unwrap();
+    tokio::task::spawn_blocking(move || projector.wait()).await.unwrap().unwrap();
+}
+
+/// A gateway lets in a new application's events as soon as it has read the file; the projector reads it later.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_has_just_been_registered_is_waited_for() {
+    let bed = Bed::new(&["--registry-wait", "60"]).await;
+    let running = bed.projector().await;
+    bed.send_events(1).await;
+    bed.verdicts(1).await;
+    let later = || OwnedHeaders::new().insert(Header { key: "app", value: Some("later") });
+    bed.send_with(Some(event(Uuid::new_v4()).as_bytes()), later()).await;
+    let file = bed.config.judge.apps.clone().unwrap();
+    std::fs::write(file, "[[app]]\nname = \"demo\"\n[[app]]\nname = \"later\"\n").unwrap();
+    assert_eq!(bed.verdicts(2).await, ["accepted"; 2]);
+    let file = bed.config.judge.apps.clone().unwrap();
+    // Nobody is registered by a file that is just being written.
+    std::fs::write(&file, "").unwrap();
+    eventually("the empty file is refused", async || {
+        let metrics = reqwest::get(format!("{}/metrics", running.url)).await.ok()?.text().await.ok()?;
+        metrics.contains("eye_projector_apps_loaded 0").then_some(())
+    })
+    .await;
+    bed.send_with(Some(event(Uuid::new_v4()).as_bytes()), later()).await;
+    assert_eq!(bed.verdicts(3).await, ["accepted"; 3]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_nobody_registers_is_rejected_in_the_end() {
+    let bed = Bed::new(&["--registry-wait", "1"]).await;
+    let running = bed.projector().await;
+    let stranger = || OwnedHeaders::new().insert(Header { key: "app", value: Some("stranger") });
+    bed.send_with(Some(event(Uuid::new_v4()).as_bytes()), stranger()).await;
+    bed.send_events(1).await;
+    assert_eq!(bed.verdicts(2).await, ["rejected unknown_application", "accepted"]);
     running.stop().await;
 }
 

@@ -58,7 +58,7 @@ pub struct EventTypes {
 /// The registry: every declared event type with its schemas, examples and use.
 #[utoipa::path(get, path = "/v1/event-types", tag = "Operations", responses((status = 200, body = EventTypes)))]
 pub async fn event_types(mut ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
-    let registry = ask.app.registry.clone();
+    let registry = ask.app.registry.load_full();
     let everything = Filter::new(None, None, None, None, None)?;
     let days = Days::of(&mut ask, &everything).await?;
     let source = Source::of(&ask, days, &everything).await?;

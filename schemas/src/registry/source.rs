@@ -64,7 +64,8 @@ pub(super) fn builtin() -> Vec<Source> {
     FILES.iter().map(|(path, text)| Source { path: path.into(), text: (*text).into() }).collect()
 }
 
-/// Every `*.json` below `root`, ordered by path.
+/// Every `*.json` below `root`, ordered by path. Hidden files and folders are left out: a mounted volume of Kubernetes keeps
+/// its files in `..data`, and beside it links that have the files' names.
 pub(super) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
     /// Deep enough for people, and the end of a symbolic link to a folder above itself.
     const MAX_DEPTH: usize = 16;
@@ -77,7 +78,11 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
         }
         let unreadable = |source| RegistryError::Read { path: directory.clone(), source };
         for entry in fs::read_dir(&directory).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
+            let entry = entry.map_err(unreadable)?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
             if path.is_dir() {
                 directories.push((path, depth + 1));
             } else if path.extension().is_some_and(|extension| extension == "json") {
