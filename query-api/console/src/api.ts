@@ -1,6 +1,7 @@
 /** The query API (see `/openapi.json`): what can be asked, and the shape of each answer. */
-import type { AsOf, Question } from './ask'
+import type { Question } from './ask'
 import type { Feature } from './feature'
+import type { AsOf } from './moment'
 import type { Interval, Scope } from './scope'
 
 export type { Feature }
@@ -11,11 +12,12 @@ interface Fresh {
 
 type Query = Record<string, string | number | boolean | null | undefined>
 
-function get<T>(path: string, query: Query = {}): Question<T> {
+/** `verbatim`: the members whose JSON is not read, but kept as its sender wrote it. */
+function get<T>(path: string, query: Query = {}, verbatim?: string[]): Question<T> {
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== '') search.set(name, String(value))
   const text = search.toString().replace(/%(2F|3A|2C)/g, (code) => decodeURIComponent(code))
-  return { method: 'GET', path: text ? `${path}?${text}` : path }
+  return { method: 'GET', path: text ? `${path}?${text}` : path, verbatim }
 }
 
 const post = <T>(path: string, body: object): Question<T> => ({ method: 'POST', path, body: JSON.parse(JSON.stringify(body)) })
@@ -118,14 +120,15 @@ export interface StoredEvent extends Feature {
   partition: number
   offset: number
   schema_version: number
-  data: unknown
+  /** JSON, as its sender wrote it. */
+  data: string
 }
 interface EventPage extends Fresh {
   events: StoredEvent[]
   /** The `cursor` of the next page; null at the end. */
   next_cursor: string | null
 }
-export const session = (id: string, limit: number) => get<EventPage>(`/v1/sessions/${encodeURIComponent(id)}`, { limit })
+export const session = (id: string, limit: number) => get<EventPage>(`/v1/sessions/${encodeURIComponent(id)}`, { limit }, ['data'])
 
 export type ListOrder = 'newest' | 'oldest'
 export interface EventsQuery {
@@ -134,7 +137,7 @@ export interface EventsQuery {
   limit?: number
   cursor?: string | null
 }
-export const events = (scope: Scope, query: EventsQuery) => get<EventPage>('/v1/events', { ...scope, ...query })
+export const events = (scope: Scope, query: EventsQuery) => get<EventPage>('/v1/events', { ...scope, ...query }, ['data'])
 
 /** What streams of all events are called, by their media type. */
 export const EXPORTS = [
@@ -202,14 +205,15 @@ export interface Fate extends Feature {
   offset: number
   schema_version: number
   app: string
-  data: unknown
+  /** JSON, as its sender wrote it; null unless the event was accepted. */
+  data: string | null
   reasons: Reason[]
   raw: string | null
   raw_base64: string | null
   /** Other records with the same event id. */
   others: { partition: number; offset: number; verdict: string; received_at: string }[]
 }
-export const fate = (id: string) => get<Fresh & Fate>(`/v1/events/${encodeURIComponent(id)}`)
+export const fate = (id: string) => get<Fresh & Fate>(`/v1/events/${encodeURIComponent(id)}`, {}, ['data'])
 
 // Retention
 
@@ -279,8 +283,9 @@ export interface EventType extends Feature {
   description: string | null
   /** The newest: the one that judges. */
   version: number
-  versions: { version: number; schema: unknown }[]
-  examples: { valid: boolean; event: unknown; reasons: string[] }[]
+  /** `schema` and `event` are JSON, as they are in the files. */
+  versions: { version: number; schema: string }[]
+  examples: { valid: boolean; event: string; reasons: string[] }[]
   /** JSON pointers into `data`. */
   personal: string[]
   events: number
@@ -288,7 +293,7 @@ export interface EventType extends Feature {
   first_seen: string | null
   last_seen: string | null
 }
-export const eventTypes = () => get<Fresh & { event_types: EventType[] }>('/v1/event-types')
+export const eventTypes = () => get<Fresh & { event_types: EventType[] }>('/v1/event-types', {}, ['schema', 'event'])
 
 export interface LiveVerdict extends Feature {
   partition: number
@@ -299,8 +304,9 @@ export interface LiveVerdict extends Feature {
   timestamp: string
   received_at: string
   app: string
-  data: unknown
+  /** JSON, as its sender wrote it. */
+  data: string | null
   reasons: Reason[]
 }
 /** Server-sent events: `accepted`, `rejected`, `duplicate` (a `LiveVerdict`), `as_of`, `skipped`. */
-export const live = (): Question<never> => ({ method: 'GET', path: '/v1/live' })
+export const live = (): Question<never> => ({ method: 'GET', path: '/v1/live', verbatim: ['data'] })

@@ -1,9 +1,9 @@
-import type { ComponentType } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { keyWanted, readerKey, refresh, refreshes, setReaderKey } from './ask'
 import { loadCatalogue } from './catalogue'
-import { PAGES, type Page } from './pages'
+import { filtersAt, pageAt, type Page, type PageModule } from './pages'
 import { elsewhere, useRoute } from './router'
+import { Boundary } from './ui/boundary'
 import { Navigation } from './ui/navigation'
 import { ScopeBar } from './ui/scope-bar'
 import { Freshness, ThemeSwitch } from './ui/status'
@@ -12,12 +12,13 @@ import { Loading } from './ui/states'
 
 export function App() {
   const { page: path } = useRoute()
-  const page = PAGES.find((page) => page.path === path || path.startsWith(`${page.path}/`))
+  const page = pageAt(path)
   const wanted = keyWanted.use()
   const round = refreshes.use()
   const key = readerKey.use()
   const heading = useRef<HTMLHeadingElement>(null)
   const first = useRef(true)
+  const [loaded, setLoaded] = useState<{ page: Page; module: PageModule } | null>(null)
 
   useEffect(() => void loadCatalogue(), [round])
   // The address that the page shows: set in the same step as the page itself.
@@ -56,12 +57,14 @@ export function App() {
               </button>
             )}
           </div>
-          {page && page.path === path && page.filters.length > 0 && <ScopeBar filters={page.filters} />}
+          <ScopeBar filters={filtersAt(path)} known={loaded && loaded.page === page ? (loaded.module.params ?? {}) : undefined} />
         </header>
         <main id="main">
           {wanted && <KeyForm />}
           {page ? (
-            <Lazy key={page.path} page={page} />
+            <Boundary key={page.path} what="This page" of={location.hash}>
+              {() => <Lazy page={page} onLoad={(module) => setLoaded({ page, module })} />}
+            </Boundary>
           ) : (
             <p class="state">
               There is no page “{path}”. <a href={elsewhere('usage')}>Go to Usage</a>
@@ -73,15 +76,15 @@ export function App() {
   )
 }
 
-function Lazy({ page }: { page: Page }) {
-  const [Loaded, setLoaded] = useState<ComponentType | null>(null)
+function Lazy({ page, onLoad }: { page: Page; onLoad: (module: PageModule) => void }) {
+  const [module, setModule] = useState<PageModule | null>(null)
   const [failed, setFailed] = useState(false)
-  useEffect(() => void page.load().then(({ default: component }) => setLoaded(() => component), () => setFailed(true)), [])
+  useEffect(() => void page.load().then((module) => (setModule(module), onLoad(module)), () => setFailed(true)), [])
   if (failed)
     return (
       <p class="state problem" role="alert">
         This page could not be loaded. The console may have been updated: <button type="button" onClick={() => location.reload()}>Load it again</button>
       </p>
     )
-  return Loaded ? <Loaded /> : <Loading />
+  return module ? <module.default /> : <Loading />
 }

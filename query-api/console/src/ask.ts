@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { useMoment, type AsOf } from './moment'
 import { store } from './store'
 
 /** One call of the query API, as a value: it can be asked, shown as curl and compared. */
@@ -7,14 +8,10 @@ export interface Question<T> {
   /** With its query. */
   path: string
   body?: unknown
+  /** Members of the answer whose JSON is kept as a text, as its sender wrote it. */
+  verbatim?: string[]
   /** The type of the answer; never set. */
   answer?: T
-}
-
-/** What part of the log an answer includes. */
-export interface AsOf {
-  positions: Record<string, number>
-  time: string | null
 }
 
 /** The problem details (RFC 9457) of a refusal; status 0 if there was no answer at all. */
@@ -34,8 +31,6 @@ const KEY = 'eye.reader-key'
 /** The reader key of this tab; never in the address, never kept when the tab is closed. */
 export const readerKey = store<string | null>(sessionStorage.getItem(KEY))
 export const keyWanted = store(false)
-/** The freshest `as_of` of any answer so far. */
-export const asOf = store<AsOf | null>(null)
 /** Counts the presses of "refresh": each asks every question of the page again. */
 export const refreshes = store(0)
 export const refresh = () => refreshes.set(refreshes.get() + 1)
@@ -70,15 +65,23 @@ export async function send(question: Question<unknown>, accept: string, signal?:
 }
 
 export async function ask<T>(question: Question<T>, signal?: AbortSignal): Promise<T> {
-  const answer = await (await send(question, 'application/json', signal)).json()
-  const fresh = answer?.as_of as AsOf | undefined
-  if (fresh?.time && fresh.time >= (asOf.get()?.time ?? '')) asOf.set(fresh)
-  return answer
+  const response = await send(question, 'application/json', signal)
+  const text = await response.text().catch((error) => {
+    throw signal?.aborted ? error : new Problem(0, 'broken_off', 'The answer of the query API broke off.')
+  })
+  // Loaded by the pages that show what senders wrote.
+  const keeping = question.verbatim && (await import('./json/text')).parseKeeping
+  try {
+    return (keeping ? keeping(text, question.verbatim!) : JSON.parse(text)) as T
+  } catch {
+    throw new Problem(response.status, 'not_json', 'What answers is not the query API: this is no JSON. A proxy in between may want you to sign in; load the page again.')
+  }
 }
 
-/** `value` stays while the next answer is on its way (`loading`), so that pages do not flicker. */
+/** `value` stays while the next answer is on its way (`loading`), so that pages do not flicker: it is shown dimmed. */
 export interface Answer<T> {
   value?: T
+  /** With a `value`: the same question was answered before, and now it was not. */
   problem?: Problem
   loading: boolean
 }
@@ -92,20 +95,24 @@ export function useAnswer<T>(question: Question<T> | null): Answer<T> {
 export function useAnswers<T>(identity: string | null, load: (signal: AbortSignal) => Promise<T>): Answer<T> {
   const round = refreshes.use()
   const asked = `${round} ${identity}`
-  const [answer, setAnswer] = useState<{ asked: string; value?: T; problem?: Problem }>({ asked: '' })
+  const [answer, setAnswer] = useState<{ asked: string; identity: string | null; value?: T; problem?: Problem }>({ asked: '', identity: null })
   useEffect(() => {
     if (identity === null) return
     const abort = new AbortController()
     load(abort.signal).then(
-      (value) => abort.signal.aborted || setAnswer({ asked, value }),
-      (problem) => abort.signal.aborted || setAnswer({ asked, problem }),
+      (value) => abort.signal.aborted || setAnswer({ asked, identity, value }),
+      (problem: Problem) => abort.signal.aborted || setAnswer((old) => ({ asked, identity, problem, value: old.identity === identity && passes(problem) ? old.value : undefined })),
     )
     return () => abort.abort()
   }, [asked])
   // From the first moment that the question is another one, its old answer is not shown as the answer.
-  if (answer.asked !== asked) return { value: answer.value, loading: identity !== null }
-  return { value: answer.value, problem: answer.problem, loading: false }
+  const shown: Answer<T> = answer.asked !== asked ? { value: answer.value, loading: identity !== null } : { value: answer.value, problem: answer.problem, loading: false }
+  useMoment((shown.value as { as_of?: AsOf } | undefined)?.as_of)
+  return shown
 }
+
+/** Whether the same question may be answered a little later; what was known before is still worth a look. */
+const passes = ({ status }: Problem) => status === 0 || status === 429 || status >= 500
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 

@@ -1,6 +1,12 @@
 import type { ComponentType } from 'preact'
+import { useRoute } from './router'
+import { scopeOf, type Filter, type Known, type Scope } from './scope'
 
-export type Filter = 'range' | 'app' | 'category' | 'name'
+export interface PageModule {
+  default: ComponentType
+  /** What its address may say beside the filters; nothing without it. */
+  params?: Known
+}
 
 export interface Page {
   path: string
@@ -8,8 +14,9 @@ export interface Page {
   /** What it answers, under the title. */
   about: string
   group: 'Use' | 'Order' | 'Events' | 'Operations'
+  /** What narrows its figures. Of others in the address it says that they do not. */
   filters: Filter[]
-  load: () => Promise<{ default: ComponentType }>
+  load: () => Promise<PageModule>
 }
 
 const ALL: Filter[] = ['range', 'app', 'category', 'name']
@@ -26,8 +33,19 @@ export const PAGES: Page[] = [
   { path: 'order/paths', title: 'Paths', about: 'The most frequent series of features.', group: 'Order', filters: RANGE, load: () => import('./pages/order/paths') },
   { path: 'order/retention', title: 'Retention', about: 'How many sessions are still active days or weeks after their first event.', group: 'Order', filters: RANGE, load: () => import('./pages/order/retention') },
   { path: 'sessions', title: 'Sessions', about: 'One session, event by event, across all applications.', group: 'Events', filters: ALL, load: () => import('./pages/sessions') },
-  { path: 'events', title: 'Events', about: 'Every accepted event; to read and to export.', group: 'Events', filters: ALL, load: () => import('./pages/events') },
+  { path: 'events', title: 'Events', about: 'Every accepted event; to read and to export.', group: 'Events', filters: [...ALL, 'session_id'], load: () => import('./pages/events') },
   { path: 'live', title: 'Live', about: 'Events and verdicts as they come in.', group: 'Events', filters: [], load: () => import('./pages/live') },
-  { path: 'problems', title: 'Problems', about: 'What was rejected, and why; the fate of one event.', group: 'Operations', filters: ALL, load: () => import('./pages/problems') },
+  { path: 'problems', title: 'Problems', about: 'What was rejected, and why; the fate of one event.', group: 'Operations', filters: [...ALL, 'reason'], load: () => import('./pages/problems') },
   { path: 'health', title: 'Health', about: 'Is everything in, how fresh is it, does it add up?', group: 'Operations', filters: [], load: () => import('./pages/health') },
 ]
+
+export const pageAt = (path: string): Page | undefined => PAGES.find((page) => path === page.path || path.startsWith(`${page.path}/`))
+
+/** Those of a page; what lies below it (one session) is shown as a whole. */
+export const filtersAt = (path: string): Filter[] => PAGES.find((page) => page.path === path)?.filters ?? []
+
+/** The filters of the address that apply to this page. */
+export function useScope(): Scope {
+  const { page, params } = useRoute()
+  return scopeOf(params, filtersAt(page))
+}

@@ -11,7 +11,7 @@ export interface Route {
 }
 
 /** What stays when one goes from page to page. */
-const SHARED = ['from', 'to', 'last', 'app', 'category', 'name']
+export const SHARED = ['from', 'to', 'last', 'app', 'category', 'name']
 
 export type Change = Record<string, string | string[] | null | undefined>
 

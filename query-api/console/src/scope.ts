@@ -1,4 +1,4 @@
-import type { Change } from './router'
+import { SHARED, type Change } from './router'
 
 /** The filters that every question takes; absent means all. Times are RFC 3339, `to` is exclusive. */
 export interface Scope {
@@ -9,6 +9,8 @@ export interface Scope {
   name?: string
 }
 
+export type Filter = 'range' | 'app' | 'category' | 'name' | 'reason' | 'session_id'
+
 export const PRESETS: { last: string; label: string; ms: number }[] = [
   { last: '1h', label: 'Last hour', ms: 3_600_000 },
   { last: '24h', label: 'Last 24 hours', ms: 86_400_000 },
@@ -17,11 +19,13 @@ export const PRESETS: { last: string; label: string; ms: number }[] = [
   { last: '90d', label: 'Last 90 days', ms: 90 * 86_400_000 },
 ]
 
-/** No range in the address means all time: what there is to see may be years old. */
-export function scopeOf(params: URLSearchParams, now = Date.now()): Scope {
+/** What the address says of these filters. No range means all time: what there is to see may be years old. */
+export function scopeOf(params: URLSearchParams, filters: Filter[], now = Date.now()): Scope {
   const scope: Scope = {}
   const preset = PRESETS.find(({ last }) => last === params.get('last'))
-  if (preset) {
+  if (!filters.includes('range')) {
+    // All time.
+  } else if (preset) {
     // A whole minute, so that drawing the page again asks the same question again. Days are whole days (UTC):
     // use by day is counted beforehand, and answers at once.
     const unit = preset.ms > 86_400_000 ? 86_400_000 : 60_000
@@ -34,9 +38,57 @@ export function scopeOf(params: URLSearchParams, now = Date.now()): Scope {
   }
   for (const filter of ['app', 'category', 'name'] as const) {
     const value = params.get(filter)
-    if (value) scope[filter] = value
+    if (value && filters.includes(filter)) scope[filter] = value
   }
   return scope
+}
+
+/** A filter that stands in the address, to be shown and taken away. */
+export interface Chip {
+  label: string
+  value: string
+  /** Its parameter. */
+  name: string
+  /** `elsewhere`: the page has no such filter; `unread`: it can't be read, so it filters nothing. */
+  state: 'applied' | 'elsewhere' | 'unread'
+}
+
+/** The values that a page understands, of each parameter that it has beside the time range and the filters of events. */
+export type Known = Record<string, readonly string[] | ((value: string) => unknown)>
+
+/**
+ * Every filter in the address: nothing that narrows the figures, and nothing that does not, goes unsaid. Of other
+ * parameters what the page does not understand.
+ */
+export function chipsOf(params: URLSearchParams, filters: Filter[], known?: Known): Chip[] {
+  const chips: Chip[] = []
+  const understood = (name: string, value: string): boolean => {
+    // Before the page is there nobody knows.
+    const values = known ? (known[name] ?? []) : () => true
+    return typeof values === 'function' ? !!values(value) : values.includes(value)
+  }
+  const add = (filter: Filter, name: string, label: string, value: string | null | undefined, readable = true) => {
+    if (value) chips.push({ label, value, name, state: !readable ? 'unread' : filters.includes(filter) ? 'applied' : 'elsewhere' })
+  }
+  const last = params.get('last')
+  const preset = PRESETS.find((preset) => preset.last === last)
+  add('range', 'last', 'Time', preset?.label ?? last, !!preset)
+  for (const [name, label] of [['from', 'From'], ['to', 'To']] as const) {
+    const rfc = toRfc3339(params.get(name))
+    add('range', name, label, rfc ? `${toInput(rfc).replace('T', ' ')} UTC` : params.get(name), rfc !== null && !preset)
+  }
+  for (const [name, label] of [['app', 'Application'], ['category', 'Category'], ['name', 'Name']] as const) add(name, name, label, params.get(name))
+  for (const [name, label] of [['reason', 'Reason'], ['session_id', 'Session']] as const) add(name, name, label, params.get(name), !filters.includes(name) || understood(name, params.get(name) ?? ''))
+  const rest = [...params].filter(([name]) => ![...SHARED, 'reason', 'session_id'].includes(name))
+  for (const [name, value] of rest) if (value && !understood(name, value)) chips.push({ label: name, value, name, state: 'unread' })
+  return chips
+}
+
+/** Takes these filters out of the address, and the page of the list that they made. */
+export function without(params: URLSearchParams, chips: Chip[]): Change {
+  const change: Change = { cursor: null }
+  for (const { name, value, state } of chips) change[name] = state === 'unread' ? [change[name] ?? params.getAll(name)].flat().filter((one) => one !== value) : null
+  return change
 }
 
 export const inRange = (from: string | null, to: string | null): Change => ({ last: null, from, to })

@@ -16,6 +16,7 @@ const PAGES: [string, string, ((page: Console) => Promise<unknown>)?][] = [
   ['flow', 'order/flow'],
   ['flow-table', 'order/flow', (page) => page.press('Table')],
   ['transitions', 'order/transitions'],
+  ['filters', 'order/transitions?last=2w&app=demo&category=cart&from=2024-04-01'],
   ['precedence', 'order/precedence'],
   ['funnel', FUNNEL],
   ['funnel-new', 'order/funnel'],

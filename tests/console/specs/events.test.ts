@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, QUERY } from '../pipeline.ts'
+import { api, eventually, produce, QUERY } from '../pipeline.ts'
 
 interface Stored {
   event_id: string
@@ -116,6 +117,33 @@ describe('Events', () => {
     const { events } = (await api('/v1/events?limit=1')) as { events: Stored[] }
     await page.press(/^Details of/)
     assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Data of ${events[0]!.name}` }).innerText()), events[0]!.data)
+    await page.close()
+  })
+
+  test('what was sent is shown as it was sent', async () => {
+    const [session, form] = [randomUUID(), '{"order":12345678901234567890,"price":1.10,"zero":-0,"2":"b","1":"a"}']
+    const live = await Console.open(browser, 'live')
+    await live.page.getByText('connected', { exact: true }).waitFor()
+    const id = await produce(Buffer.from(`{"session_id":"${session}","category":"form interaction","name":"submit","timestamp":"1991-03-01 10:00:00","data":{"form":${form}, "path":"/" ,"host":"h"}}`))
+    const data = `{"form":${form},"path":"/","host":"h"}`
+    const squeezed = (text: string) => text.replace(/\s/g, '')
+    assert.equal(squeezed(await live.page.locator(`tr[data-event="${id}"] code`).innerText()), data)
+    await live.close()
+
+    await eventually('it is in', () => api(`/v1/events?session_id=${session}`), ({ events }) => events.length === 1)
+    const page = await Console.open(browser, `events?session_id=${session}`)
+    const detail = page.page.getByRole('region', { name: 'Data of submit' })
+    assert.equal(squeezed(await page.page.locator(`tr[data-event="${id}"] code`).innerText()), data)
+    await page.press(/^Details of/)
+    assert.equal(squeezed(await detail.innerText()), data)
+    assert.match(await detail.innerText(), /^ {4}"price": 1\.10,$/m)
+    await page.visit(`sessions/${session}`)
+    await page.press('Data')
+    assert.equal(squeezed(await detail.innerText()), data)
+    await page.press('Table')
+    assert.equal(squeezed(await page.page.getByRole('region', { name: 'Events of the session' }).locator('code').innerText()), data)
+    await page.visit(`problems?event=${id}`)
+    assert.equal(squeezed(await page.page.getByRole('region', { name: 'Data of the event' }).innerText()), data)
     await page.close()
   })
 

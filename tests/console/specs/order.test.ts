@@ -38,6 +38,26 @@ describe('Order', () => {
     await page.close()
   })
 
+  test('a feature looked at on Usage narrows no page on order, and is still there on the way back', async () => {
+    const page = await Console.open(browser, 'usage')
+    await page.page.getByRole('region', { name: 'All used features' }).getByRole('link', { name: 'cart add_to_cart' }).click()
+    await page.settled()
+    await page.page.getByRole('link', { name: 'Transitions', exact: true }).click()
+    await page.settled()
+    const { transitions } = await api('/v1/order/transitions?limit=10000')
+    await page.panel('Transitions').getByRole('button', { name: 'Table' }).click()
+    assert.equal((await page.table('Transitions between features')).length, transitions.length)
+    const idle = page.page.locator('.chips .idle')
+    assert.match(await idle.innerText(), /^Not used on this page:/)
+    assert.deepEqual(await idle.getByRole('button').evaluateAll((chips) => chips.map((chip) => chip.querySelector('b')!.textContent)), ['cart', 'add_to_cart'])
+    await idle.getByRole('button', { name: 'Name: add_to_cart' }).click()
+    assert.equal(page.params.has('name'), false)
+    await page.page.getByRole('link', { name: 'Usage', exact: true }).click()
+    await page.settled()
+    assert.equal(await page.select('Category').inputValue(), 'cart')
+    await page.close()
+  })
+
   for (const [measure, heading] of [['share', 'Share of next'], ['sessions', 'Sessions'], ['gap', 'Median gap']] as const)
     test(`transitions shown as ${measure}`, async () => {
       const page = await Console.open(browser, 'order/transitions')

@@ -139,6 +139,30 @@ describe('Problems', () => {
     await page.close()
   })
 
+  test('a record that is nested without end is one of many', async () => {
+    const deep = []
+    for (const text of ['{"a":'.repeat(10_000), '['.repeat(30_000)]) {
+      const id = await produce(Buffer.from(text))
+      deep.push(await eventually('a verdict', () => api(`/v1/events/${id}`).catch(() => null), (fate) => fate !== null))
+    }
+    const page = await Console.open(browser, 'problems')
+    const record = page.page.getByRole('region', { name: 'The record as it came' })
+    for (const { partition, offset, reasons } of deep) {
+      await page.page.getByRole('button', { name: `Record ${partition}:${offset}`, exact: true }).click()
+      await page.page.getByRole('list', { name: 'Reasons' }).getByText(reasons[0].message).waitFor()
+      assert.equal(await record.locator('mark').count(), 1)
+      await page.press('Indented')
+      await page.page.getByText('Nested too deep to be indented').waitFor()
+    }
+    // Another record opens after it.
+    const other = await api(`/v1/events/${wrong.event_id}`)
+    await page.page.getByRole('button', { name: `Record ${other.partition}:${other.offset}`, exact: true }).click()
+    await page.page.getByRole('list', { name: 'Reasons' }).getByText(other.reasons[0].message).waitFor()
+    await page.visit(`problems?event=${deep[0].event_id}`)
+    await page.panel('Fate of the event').getByText(deep[0].reasons[0].message).waitFor()
+    await page.close()
+  })
+
   test('an accepted event, sent twice', async () => {
     await eventually('the second verdict', () => api(`/v1/events/${right.event_id}`), ({ others }) => others.length === 1)
     const page = await Console.open(browser, `problems?event=${right.event_id}`)

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { brief, indented, parseKeeping } from '../../../query-api/console/src/json/text.ts'
+import { spanOf } from '../../../query-api/console/src/moment.ts'
 import { decodeFeature, encodeFeature } from '../../../query-api/console/src/feature.ts'
 import { duration, millisBetween, time } from '../../../query-api/console/src/format.ts'
 import { bulk } from '../../../query-api/console/src/pages/usage/bulk.ts'
 import { parts, textOf } from '../../../query-api/console/src/pages/problems/bytes.ts'
 import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
 import { seriesOf } from '../../../query-api/console/src/pages/problems/series.ts'
-import { href, parse } from '../../../query-api/console/src/router.ts'
-import { bucketEnd, bucketStart, scopeOf, toRfc3339 } from '../../../query-api/console/src/scope.ts'
+import { changed, href, parse } from '../../../query-api/console/src/router.ts'
+import { bucketEnd, bucketStart, chipsOf, scopeOf, toRfc3339, without, type Filter } from '../../../query-api/console/src/scope.ts'
 
 /* What needs no page: cases that a running pipeline shows only now and then. */
 describe('Without a page', () => {
   test('each reason is marked at its place in the record', () => {
-    const check = (text: string, code: string, pointer: string, marked: string[]) =>
-      assert.deepEqual(marks(text, [{ code, pointer, message: '' }]).map(({ from, to }) => text.slice(from, to)), marked, `${code} ${pointer}`)
+    const check = (text: string, code: string, pointer: string, marked: string[], message = '') =>
+      assert.deepEqual(marks(text, [{ code, pointer, message }]).map(({ from, to }) => text.slice(from, to)), marked, `${code} ${pointer}`)
     const text = '{"name": "x", "data": {"path": 7, "a/b": {"~": [1, {"deep": true}]}}, "timestamp": "yesterday"}'
     check(text, 'data_invalid', '/data/path', ['7'])
     check(text, 'invalid_field', '/timestamp', ['"yesterday"'])
@@ -22,7 +24,11 @@ describe('Without a page', () => {
     check(text, 'missing_field', '/session_id', ['}'])
     check(text, 'data_invalid', '/data/host', ['}'])
     check('[1]', 'not_an_object', '', [])
-    check('{"name": }', 'invalid_json', '', ['}'])
+    // What is not JSON says in bytes where it ends.
+    check('{"name": }', 'invalid_json', '', ['}'], 'expected a value at byte 9')
+    check('{"ü": 🙂}', 'invalid_json', '', ['🙂'], 'expected a value at byte 7')
+    check('{"a": 1', 'invalid_json', '', ['1'], 'unfinished at byte 7')
+    check('{"a": 1', 'invalid_json', '', [], 'beyond what is kept at byte 70000')
     check('', 'empty_record', '', [])
   })
 
@@ -39,6 +45,51 @@ describe('Without a page', () => {
         { from: 18, to: 19, reasons: [1, 3] },
       ],
     )
+  })
+
+  test('nesting, however deep, is no fault of the console', () => {
+    const text = '{"a":'.repeat(10_000)
+    assert.deepEqual(marks(text, [{ code: 'invalid_json', pointer: '', message: 'nested deeper than 127 levels at byte 636' }]), [{ from: 636, to: 637, reasons: [1] }])
+    assert.deepEqual(marks('['.repeat(30_000), [{ code: 'data_invalid', pointer: '/data/a', message: '' }]), [])
+    assert.equal(indented(text), null)
+    assert.equal((parseKeeping(`{"data":${'['.repeat(30_000)}${']'.repeat(30_000)}}`, ['data']) as { data: string }).data.length, 60_000)
+  })
+
+  test('JSON stays as its sender wrote it', () => {
+    const sent = '{ "2": 12345678901234567890, "1" : 1.10,"n":-0, "data": {"e": 1E400}, "s": "\\u00fc \\"data\\": {", "a" : [ ] }'
+    const answer = `{"events":[{"name":"data","data":${sent},"offset":7},{"data" : null}, {"data": "\\"data\\"" }],"data":[1, 2.0 ],"more":{"data":-0}}`
+    assert.deepEqual(parseKeeping(answer, ['data']), { events: [{ name: 'data', data: sent, offset: 7 }, { data: null }, { data: '"\\"data\\""' }], data: '[1, 2.0 ]', more: { data: '-0' } })
+    assert.equal(brief(sent), '{"2":12345678901234567890,"1":1.10,"n":-0,"data":{"e":1E400},"s":"\\u00fc \\"data\\": {","a":[]}')
+    assert.equal(brief(sent, 10), '{"2":1234…')
+    assert.equal(indented('{"2":1.10,"1":[-0]}')!.text, '{\n  "2": 1.10,\n  "1": [\n    -0\n  ]\n}')
+    assert.throws(() => parseKeeping('<html>', ['data']), SyntaxError)
+  })
+
+  test('a page says of which moments its figures are', () => {
+    const at = (time: string, zero: number, one?: number) => ({ time, positions: { 0: zero, ...(one !== undefined && { 1: one }) } })
+    assert.equal(spanOf([]), null)
+    assert.deepEqual(spanOf([at('2024-03-01T10:00:00Z', 5), at('2024-03-01T10:00:00Z', 5)]), { all: at('2024-03-01T10:00:00Z', 5), some: null })
+    // The oldest is what all of them include: of each partition for itself.
+    assert.deepEqual(spanOf([at('2024-03-01T10:00:09Z', 7, 1), at('2024-03-01T10:00:00Z', 5, 2)]), { all: at('2024-03-01T10:00:00Z', 5, 1), some: '2024-03-01T10:00:09Z' })
+    assert.deepEqual(spanOf([at('2024-03-01T10:00:09Z', 7, 1), at('2024-03-01T10:00:00Z', 5)])!.all.positions, { 0: 5, 1: 0 })
+  })
+
+  test('each filter in the address is shown; what the page has not is not sent', () => {
+    const filters: Filter[] = ['range', 'app']
+    const chips = (query: string) => chipsOf(new URLSearchParams(query), filters).map(({ name, value, state }) => [name, value, state])
+    assert.deepEqual(chips(''), [])
+    assert.deepEqual(chips('last=7d&app=shop&category=cart&name='), [['last', 'Last 7 days', 'applied'], ['app', 'shop', 'applied'], ['category', 'cart', 'elsewhere']])
+    assert.deepEqual(chips('from=2024-03-01&to=2024-13-45'), [['from', '2024-03-01 00:00 UTC', 'applied'], ['to', '2024-13-45', 'unread']])
+    assert.deepEqual(chips('last=2w'), [['last', '2w', 'unread']])
+    // What a page does not know is said as soon as there is a page; of a step that can't be read, that one alone goes.
+    const params = new URLSearchParams('step=a/b&step=nonsense&begin=first&stpe=c/d&reason=any')
+    const rest = chipsOf(params, filters, { step: decodeFeature, begin: ['any', 'first'] })
+    assert.deepEqual(rest.map(({ name, value, state }) => [name, value, state]), [['reason', 'any', 'elsewhere'], ['step', 'nonsense', 'unread'], ['stpe', 'c/d', 'unread']])
+    assert.equal(changed(params, without(params, rest)).toString(), 'begin=first&step=a%2Fb')
+    // The preset counts, and says so of the other one.
+    assert.deepEqual(chips('last=7d&from=2024-03-01'), [['last', 'Last 7 days', 'applied'], ['from', '2024-03-01 00:00 UTC', 'unread']])
+    assert.deepEqual(scopeOf(new URLSearchParams('from=2024-03-01&app=shop&category=cart&name=x'), filters), { from: '2024-03-01T00:00:00Z', app: 'shop' })
+    assert.deepEqual(scopeOf(new URLSearchParams('from=2024-03-01&app=shop'), []), {})
   })
 
   test('any bytes are told apart from text, and none is lost', () => {
@@ -101,9 +152,9 @@ describe('Without a page', () => {
     assert.equal(toRfc3339('2024-03-01T10:00+02:00'), '2024-03-01T08:00:00Z')
     assert.equal(toRfc3339('2024-03-01T10:00:00.000001Z'), '2024-03-01T10:00:00.000001Z')
     assert.equal(toRfc3339('soon'), null)
-    assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
-    assert.deepEqual(scopeOf(new URLSearchParams('last=7d'), Date.parse('2024-03-08T10:00:30Z')), { from: '2024-03-01T00:00:00Z' })
-    assert.deepEqual(scopeOf(new URLSearchParams()), {})
+    assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), ['range', 'app'], Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
+    assert.deepEqual(scopeOf(new URLSearchParams('last=7d'), ['range'], Date.parse('2024-03-08T10:00:30Z')), { from: '2024-03-01T00:00:00Z' })
+    assert.deepEqual(scopeOf(new URLSearchParams(), ['range']), {})
   })
 
   test('a gap is told to the microsecond', () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api } from '../pipeline.ts'
+import { api, eventually, QUERY, send } from '../pipeline.ts'
 
 describe('Address, filters and states', () => {
   let browser: Browser
@@ -26,6 +27,116 @@ describe('Address, filters and states', () => {
     for (let i = 0; i < 3; i++) await page.page.goBack()
     await page.settled()
     assert.equal(await events(page), all)
+    await page.close()
+  })
+
+  test('each filter that applies is there to be taken away', async () => {
+    const chips = (page: Console) => page.page.locator('.chips > span:not(.idle) .chip b').evaluateAll((values) => values.map((value) => value.textContent))
+    const page = await Console.open(browser, 'usage?from=2024-04-01&to=2024-05-01&category=cart&app=demo')
+    assert.deepEqual(await chips(page), ['2024-04-01 00:00 UTC', '2024-05-01 00:00 UTC', 'demo', 'cart'])
+    await page.press('Category: cart')
+    assert.equal(await events(page), await expected('from=2024-04-01&to=2024-05-01&app=demo'))
+    assert.deepEqual(await chips(page), ['2024-04-01 00:00 UTC', '2024-05-01 00:00 UTC', 'demo'])
+
+    // Those that one page alone has, too.
+    await page.visit('problems?reason=data_invalid')
+    await page.press('Reason: data_invalid')
+    assert.equal(page.params.has('reason'), false)
+    await page.visit(`events?session_id=${randomUUID()}&cursor=`)
+    assert.equal((await chips(page)).length, 1)
+    await page.press(/^Session: /)
+    assert.ok((await page.page.locator('tr[data-event]').count()) > 0)
+    await page.close()
+  })
+
+  test('what can’t be read in the address is said', async () => {
+    for (const [address, value] of [['usage?from=garbage', 'garbage'], ['order/paths?last=2w', '2w'], ['events?to=2024-13-45', '2024-13-45'], ['problems?reason=nonsense', 'nonsense'], ['order/paths?length=99', '99'], ['usage?catgory=cart', 'cart']] as const) {
+      const page = await Console.open(browser, address)
+      const said = page.page.locator('.chips').getByRole('alert')
+      assert.match(await said.innerText(), /^Not understood, and left out:/)
+      await said.getByRole('button', { name: value }).click()
+      await page.settled()
+      assert.equal(await page.page.locator('.chips').count(), 0)
+      await page.close()
+    }
+  })
+
+  test('figures of one question are never those of another one', async () => {
+    const page = await Console.open(browser, 'usage')
+    const tile = page.page.locator('.tiles > div').filter({ has: page.page.locator('[data-test="events"]') })
+    const all = await events(page)
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    await page.page.route('**/v1/features?*category=cart*', async (route) => {
+      await held
+      await route.continue()
+    })
+    await page.select('Category').selectOption('cart')
+    await tile.locator('.stale').waitFor()
+    assert.equal(await tile.getAttribute('aria-busy'), 'true')
+    answer()
+    await page.settled()
+    assert.equal(await tile.locator('.stale').count(), 0)
+    assert.equal(await events(page), await expected('category=cart'))
+    assert.notEqual(await events(page), all)
+
+    // Nor is an error an answer, or a wait.
+    await page.page.route('**/v1/features?*', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"status":503,"code":"busy","detail":"later"}' }))
+    await page.select('Category').selectOption('checkout')
+    await tile.getByText('no answer').waitFor()
+    assert.equal(await tile.locator('dd').evaluate((dd) => dd.firstChild?.textContent), '–')
+    assert.ok(page.complaints.splice(0).every((complaint) => complaint.includes('503')))
+    await page.close()
+  })
+
+  test('what was answered stays when the next answer fails, and is said to be from before', async () => {
+    const page = await Console.open(browser, 'usage')
+    const all = await events(page)
+    await page.page.route('**/v1/**', (route) => route.abort())
+    await page.press('Refresh')
+    await page.panel('Most used').getByRole('alert').getByText('Below is the answer from before').waitFor()
+    assert.ok((await page.table('Most used features')).length > 0)
+    await page.page.locator('[data-test="events"]').getByText('from before').waitFor()
+    assert.equal(number(await page.page.locator('[data-test="events"]').evaluate((dd) => dd.firstChild?.textContent ?? '')), all)
+    assert.ok(page.complaints.splice(0).every((complaint) => complaint.includes('net::ERR_FAILED')))
+    await page.close()
+  })
+
+  test('figures of different moments are not passed off as of one', async () => {
+    const page = await Console.open(browser, 'usage')
+    const before = (await api('/v1/apps')).as_of.time as string
+    await send([{ session_id: randomUUID(), category: 'page interaction', name: 'pageview', data: { host: 'www.example.com', path: '/' }, timestamp: '2024-03-01 10:00:00' }])
+    await eventually('answers about use include it', () => api('/v1/features'), ({ as_of }) => as_of.time > before)
+    await page.press('Sessions')
+    const times = await page.page.locator('.freshness time').evaluateAll((times) => times.map((time) => (time as HTMLTimeElement).dateTime))
+    assert.equal(times.length, 2)
+    assert.ok(times[0]! <= before && times[1]! > before, `${times}, ${before}`)
+    await page.page.getByText('some figures are newer').waitFor()
+    await page.close()
+  })
+
+  test('a panel that can’t be drawn leaves the others, and comes back', async () => {
+    const page = await Console.open(browser, 'usage')
+    await page.page.route('**/v1/features/unused*', (route) => route.fulfill({ contentType: 'application/json', body: '{"features":[null],"declared":[]}' }))
+    await page.press('Refresh')
+    await page.panel('Never used').getByRole('alert').getByText('Never used can\'t be shown').waitFor()
+    assert.ok((await page.table('Most used features')).length > 0)
+    await page.choose('Category', 'cart')
+    assert.equal(await events(page), await expected('category=cart'))
+    await page.page.unroute('**/v1/features/unused*')
+    await page.press('Refresh')
+    assert.equal(await page.page.getByRole('alert').count(), 0)
+    await page.visit('usage')
+    assert.equal((await page.table('Declared features that were never used')).length, (await api('/v1/features/unused')).features.length)
+    assert.ok(page.complaints.splice(0).length > 0)
+    await page.close()
+  })
+
+  test('an answer that is not the API’s is said so', async () => {
+    const page = await Console.open(browser, 'order/transitions')
+    await page.page.route('**/v1/order/transitions*', (route) => route.fulfill({ contentType: 'text/html', body: '<html>Sign in</html>' }))
+    await page.choose('Application', 'demo')
+    await page.page.getByRole('alert').getByText('What answers is not the query API').waitFor()
     await page.close()
   })
 
@@ -108,7 +219,6 @@ describe('Address, filters and states', () => {
   test('a reader key is asked for, sent, kept in the tab only, and in no address', async () => {
     const context = await browser.newContext()
     const page = await context.newPage()
-    const { QUERY } = await import('../pipeline.ts')
     const keys = new Set<string | undefined>()
     await page.route('**/v1/**', async (route) => {
       const { authorization } = route.request().headers()
@@ -146,7 +256,6 @@ describe('Address, filters and states', () => {
   test('a first visit loads little: the bytes of its files, gzipped', async () => {
     const page = await browser.newPage()
     const { gzipSync } = await import('node:zlib')
-    const { QUERY } = await import('../pipeline.ts')
     const sizes: Record<string, number> = {}
     const bodies: Promise<void>[] = []
     page.on('response', (response) => {

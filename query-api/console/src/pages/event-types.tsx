@@ -4,11 +4,14 @@ import { useAnswer } from '../ask'
 import { decodeFeature, encodeFeature, sameFeature } from '../feature'
 import { count, second } from '../format'
 import { elsewhere, setParams, useRoute } from '../router'
+import type { Known } from '../scope'
 import * as sql from '../sql'
 import { FeatureName } from '../ui/feature'
 import { Panel } from '../ui/panel'
 import { BarCell, Table } from '../ui/table'
 import { TypeDetail } from './event-types/detail'
+
+export const params: Known = { type: decodeFeature }
 
 export default function EventTypes() {
   const { params } = useRoute()

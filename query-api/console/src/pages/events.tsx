@@ -4,22 +4,26 @@ import * as api from '../api'
 import type { StoredEvent } from '../api'
 import { useAnswer } from '../ask'
 import { count, time } from '../format'
+import { brief } from '../json/text'
+import { useScope } from '../pages'
 import { elsewhere, setParams, useRoute } from '../router'
-import { scopeOf } from '../scope'
+import type { Known } from '../scope'
 import * as sql from '../sql'
+import { Boundary } from '../ui/boundary'
 import { Choice } from '../ui/feature-select'
 import { FeatureName } from '../ui/feature'
 import { FindById } from '../ui/find'
-import { brief } from '../ui/json'
 import { Panel } from '../ui/panel'
 import { Export } from './events/export'
 import { EventDetail } from './sessions/timeline'
 
 const LIMITS = [50, 100, 500]
 
+export const params: Known = { session_id: () => true, order: ['newest', 'oldest'], limit: LIMITS.map(String), cursor: () => true }
+
 export default function Events() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const sessionId = params.get('session_id')
   const order: api.ListOrder = params.get('order') === 'oldest' ? 'oldest' : 'newest'
   const limit = LIMITS.find((limit) => String(limit) === params.get('limit')) ?? 50
@@ -128,7 +132,7 @@ function EventTable({ events }: { events: StoredEvent[] }) {
               {open === event.event_id && (
                 <tr>
                   <td colSpan={6}>
-                    <EventDetail event={event} />
+                    <Boundary what="This event">{() => <EventDetail event={event} />}</Boundary>
                   </td>
                 </tr>
               )}

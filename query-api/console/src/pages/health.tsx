@@ -4,12 +4,16 @@ import type { PartitionAudit } from '../api'
 import { refresh, useAnswer } from '../ask'
 import { ago, count, duration, second } from '../format'
 import { setParams, useRoute } from '../router'
+import type { Known } from '../scope'
 import * as sql from '../sql'
 import { Panel } from '../ui/panel'
 import { Table } from '../ui/table'
+import { Tile } from '../ui/tile'
 
 /** Seconds between looks when the page follows. */
 const EVERY = 5
+
+export const params: Known = { follow: ['yes'] }
 
 export default function HealthPage() {
   const { params } = useRoute()
@@ -30,15 +34,26 @@ export default function HealthPage() {
           Look every {EVERY} seconds
         </button>
       </p>
-      {now && (
-        <dl class="tiles" aria-label="At a glance">
-          <Tile label="The log" test="log" good={now.log_reachable} value={now.log_reachable ? 'reachable' : 'no broker answers'} />
-          <Tile label="Lag" test="lag" good={now.lag === 0} value={now.lag === null ? 'unknown' : count(now.lag)} more="records that the tables lack" />
-          <Tile label="Order behind usage" test="sequences-lag" good={now.sequences_lag === 0} value={count(now.sequences_lag)} more="records that the answers about order lack" />
-          <Tile label="Freshness" test="freshness" value={now.freshness_seconds === null ? 'the log is empty' : now.freshness_seconds === 0 ? 'all in' : `${duration(now.freshness_seconds * 1000)} behind`} more={now.as_of.time ? `newest record ${ago(now.as_of.time, Date.parse(now.now))}` : undefined} />
-          {audit.value && <Tile label="Audit" test="audit" good={audit.value.adds_up} value={audit.value.adds_up ? 'adds up' : 'does not add up'} more={audit.value.log_compared ? 'log, ledger and tables compared' : 'without the log: no broker answered'} />}
-        </dl>
-      )}
+      <dl class="tiles" aria-label="At a glance">
+        <Tile label="The log" test="log" answer={health} good={({ log_reachable }) => log_reachable} figure={({ log_reachable }) => (log_reachable ? 'reachable' : 'no broker answers')} />
+        <Tile label="Lag" test="lag" answer={health} good={({ lag }) => lag === 0} figure={({ lag }) => (lag === null ? 'unknown' : count(lag))} more={() => 'records that the tables lack'} />
+        <Tile label="Order behind usage" test="sequences-lag" answer={health} good={({ sequences_lag }) => sequences_lag === 0} figure={({ sequences_lag }) => count(sequences_lag)} more={() => 'records that the answers about order lack'} />
+        <Tile
+          label="Freshness"
+          test="freshness"
+          answer={health}
+          figure={({ freshness_seconds: behind }) => (behind === null ? 'the log is empty' : behind === 0 ? 'all in' : `${duration(behind * 1000)} behind`)}
+          more={({ as_of, now }) => as_of.time && `newest record ${ago(as_of.time, Date.parse(now))}`}
+        />
+        <Tile
+          label="Audit"
+          test="audit"
+          answer={audit}
+          good={({ adds_up }) => adds_up}
+          figure={({ adds_up }) => (adds_up ? 'adds up' : 'does not add up')}
+          more={({ log_compared }) => (log_compared ? 'log, ledger and tables compared' : 'without the log: no broker answered')}
+        />
+      </dl>
       <Panel
         title="Audit"
         class="audit"
@@ -89,16 +104,6 @@ export default function HealthPage() {
     </>
   )
 }
-
-const Tile = ({ label, value, more, good, test }: { label: string; value: string; more?: string; good?: boolean; test: string }) => (
-  <div class={good === undefined ? '' : good ? 'good' : 'bad'}>
-    <dt>{label}</dt>
-    <dd data-test={test}>
-      {value}
-      {more && <small>{more}</small>}
-    </dd>
-  </div>
-)
 
 function Partitions({ partitions }: { partitions: PartitionAudit[] }) {
   const offsets = (start: number | null, end: number | null) => (start === null || end === null ? 'unknown' : start === end ? 'empty' : `${count(start)} … ${count(end - 1)}`)

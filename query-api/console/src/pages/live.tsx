@@ -1,20 +1,24 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import * as api from '../api'
 import type { LiveVerdict } from '../api'
-import { asOf, curl, readerKey, type AsOf } from '../ask'
-import { follow } from '../follow'
+import { curl, readerKey } from '../ask'
 import { count, time } from '../format'
+import { brief } from '../json/text'
+import { useMoment, type AsOf } from '../moment'
 import { elsewhere, setParams, useRoute } from '../router'
+import type { Known } from '../scope'
 import { CodeButton } from '../ui/code'
 import { Choice } from '../ui/feature-select'
 import { FeatureName } from '../ui/feature'
-import { brief } from '../ui/json'
+import { follow } from './live/follow'
 
 /** What is kept on the page. */
 const KEPT = 200
 
 type Shown = 'all' | LiveVerdict['verdict']
 const SHOWN: [Shown, string][] = [['all', 'All'], ['accepted', 'Accepted'], ['rejected', 'Rejected'], ['duplicate', 'Duplicate']]
+
+export const params: Known = { verdict: SHOWN.map(([name]) => name) }
 
 export default function Live() {
   const { params } = useRoute()
@@ -24,6 +28,8 @@ export default function Live() {
   const [paused, setPaused] = useState(false)
   const [verdicts, setVerdicts] = useState<LiveVerdict[]>([])
   const [counts, setCounts] = useState({ accepted: 0, rejected: 0, duplicate: 0, skipped: 0 })
+  const [asOf, setAsOf] = useState<AsOf>()
+  useMoment(asOf)
   const isPaused = useRef(false)
   isPaused.current = paused
 
@@ -46,7 +52,7 @@ export default function Live() {
     follow(api.live(), abort.signal, {
       connected: setConnected,
       event(name, data) {
-        if (name === 'as_of') return asOf.set(data as AsOf)
+        if (name === 'as_of') return setAsOf(data as AsOf)
         if (name === 'skipped') skipped += (data as { verdicts: number }).verdicts
         else if (name === 'accepted' || name === 'rejected' || name === 'duplicate') arrived.push(data as LiveVerdict)
         soon()
@@ -140,7 +146,7 @@ function Verdicts({ verdicts }: { verdicts: LiveVerdict[] }) {
                 </a>
               </td>
               <td>
-                {verdict.verdict === 'rejected' ? verdict.reasons.map(({ code, pointer }) => `${code} ${pointer}`).join(', ') : verdict.verdict === 'accepted' && <code class="cut">{brief(verdict.data)}</code>}
+                {verdict.verdict === 'rejected' ? verdict.reasons.map(({ code, pointer }) => `${code} ${pointer}`).join(', ') : verdict.data !== null && <code class="cut">{brief(verdict.data)}</code>}
               </td>
             </tr>
           ))}

@@ -1,15 +1,18 @@
+import { useScope } from '../pages'
 import { useRoute, setParams } from '../router'
-import { scopeOf } from '../scope'
+import type { Known } from '../scope'
 import { REASONS } from '../api'
 import { FindById } from '../ui/find'
 import { FateOf } from './problems/fate'
 import { OverTime } from './problems/over-time'
 import { Rejected } from './problems/rejected'
-import { Summary } from './problems/summary'
+import { BY, Summary } from './problems/summary'
+
+export const params: Known = { reason: REASONS, event: () => true, group: BY.map(([name]) => name), cursor: () => true }
 
 export default function Problems() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const event = params.get('event')
   const reason = REASONS.find((reason) => reason === params.get('reason')) ?? null
   return (

@@ -1,8 +1,9 @@
 import * as api from '../api'
 import { useAnswer } from '../ask'
 import { count, duration, second } from '../format'
+import { brief } from '../json/text'
+import { useScope } from '../pages'
 import { elsewhere, useRoute } from '../router'
-import { scopeOf } from '../scope'
 import * as sql from '../sql'
 import { FindById } from '../ui/find'
 import { FeatureName } from '../ui/feature'
@@ -77,7 +78,7 @@ function OneSession({ id }: { id: string }) {
             { label: 'Time (UTC)', cell: ({ timestamp }) => <span class="mono nowrap">{second(timestamp)}</span> },
             { label: 'App', cell: ({ app }) => app },
             { label: 'Feature', cell: (event) => <FeatureName feature={event} /> },
-            { label: 'Data', cell: ({ data }) => <code class="cut">{JSON.stringify(data)}</code> },
+            { label: 'Data', cell: ({ data }) => <code class="cut">{brief(data)}</code> },
           ]}
         />
       )}
@@ -86,15 +87,14 @@ function OneSession({ id }: { id: string }) {
 }
 
 function Recent() {
-  const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const question = api.events(scope, { limit: RECENT })
   const answer = useAnswer(question)
   return (
     <Panel
       title="Recently active sessions"
       class="recent"
-      note={`Sessions of the last ${RECENT} events that pass the filters.`}
+      note={`Sessions of the last ${RECENT} events that pass the filters; of each session, only these events are counted here.`}
       question={question}
       answer={answer}
       sql={sql.events(scope, { limit: RECENT })}
@@ -117,7 +117,7 @@ function Recent() {
             { label: 'Last event (UTC)', cell: ({ last }) => <span class="nowrap">{second(last)}</span>, sort: ({ last }) => last },
             { label: 'Last feature', cell: ({ feature }) => <FeatureName feature={feature} /> },
             { label: 'Events here', number: true, cell: ({ events }) => count(events), sort: ({ events }) => events },
-            { label: 'Over', number: true, cell: ({ first, last }) => duration(Date.parse(last) - Date.parse(first)) },
+            { label: 'Over, here', number: true, cell: ({ first, last }) => duration(Date.parse(last) - Date.parse(first)) },
             { label: 'Apps', cell: ({ apps }) => [...apps].join(', ') },
           ]}
         />

@@ -4,23 +4,27 @@ import { useAnswer } from '../ask'
 import { catalogue } from '../catalogue'
 import { encodeFeature, type Feature } from '../feature'
 import { ago, count, day, percent, second } from '../format'
+import { useScope } from '../pages'
 import { elsewhere, setParams, useRoute } from '../router'
-import { bucketEnd, fittingInterval, inRange, INTERVALS, scopeOf, type Interval } from '../scope'
+import { bucketEnd, fittingInterval, inRange, INTERVALS, type Interval, type Known } from '../scope'
 import * as sql from '../sql'
 import { Choice } from '../ui/feature-select'
 import { FeatureName } from '../ui/feature'
 import { Panel } from '../ui/panel'
 import { Loading } from '../ui/states'
 import { BarCell, Table } from '../ui/table'
+import { Tile } from '../ui/tile'
 import { Apps } from './usage/apps'
 import { OverTime } from './usage/over-time'
 
 const SHOWN = 8
 type By = 'events' | 'sessions'
 
+export const params: Known = { by: ['events', 'sessions'], interval: INTERVALS }
+
 export default function Usage() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const by: By = params.get('by') === 'sessions' ? 'sessions' : 'events'
   const known = catalogue.use()
 
@@ -40,7 +44,6 @@ export default function Usage() {
   const interval = INTERVALS.includes(asked) ? asked : span !== null ? fittingInterval(span) : known ? 'day' : null
   const feature = scope.category && scope.name ? { category: scope.category, name: scope.name } : null
 
-  const events = used.value?.features.reduce((sum, feature) => sum + feature.events, 0)
   const byChoice = (
     <Choice<By> label="Count use by" options={[['events', 'Events'], ['sessions', 'Sessions']]} value={by} onChange={(by) => setParams({ by: by === 'events' ? null : by })} />
   )
@@ -49,18 +52,12 @@ export default function Usage() {
     <>
       {feature && <FeatureLinks feature={feature} />}
       <dl class="tiles" aria-label="Totals">
-        <Tile label="Events" value={events} test="events" />
+        <Tile label="Events" test="events" answer={used} figure={({ features }) => count(total(features))} />
         {/* Each session has one first feature, so the entries add up to the sessions. */}
-        <Tile label="Sessions" value={starts.value?.entries.reduce((sum, feature) => sum + feature.sessions, 0)} test="sessions" />
-        <Tile label="Features used" value={used.value?.features.length} test="used" />
-        <Tile label="Never used" value={never.value?.features.length} test="unused" />
-        <div>
-          <dt>Last use</dt>
-          <dd data-test="last-use">
-            {used.value ? (latest(used.value.features) ? ago(latest(used.value.features)) : '–') : '…'}
-            <small>{second(latest(used.value?.features ?? []))}</small>
-          </dd>
-        </div>
+        <Tile label="Sessions" test="sessions" answer={starts} figure={({ entries }) => count(entries.reduce((sum, { sessions }) => sum + sessions, 0))} />
+        <Tile label="Features used" test="used" answer={used} figure={({ features }) => count(features.length)} />
+        <Tile label="Never used" test="unused" answer={never} figure={({ features }) => count(features.length)} />
+        <Tile label="Last use" test="last-use" answer={used} figure={({ features }) => (features.length ? ago(latest(features)) : '–')} more={({ features }) => second(latest(features))} />
       </dl>
 
       <p class="rank">Rank by {byChoice}</p>
@@ -127,20 +124,14 @@ export default function Usage() {
         answer={used}
         sql={sql.features(scope, 'most', by)}
         isEmpty={({ features }) => !features.length}
-        table={({ features }) => <AllFeatures features={features} events={events ?? 0} />}
+        table={({ features }) => <AllFeatures features={features} />}
       />
     </>
   )
 }
 
+const total = (features: FeatureUse[]) => features.reduce((sum, { events }) => sum + events, 0)
 const latest = (features: FeatureUse[]) => features.reduce<string | null>((last, { last_seen }) => (last && last > last_seen ? last : last_seen), null)
-
-const Tile = ({ label, value, test }: { label: string; value?: number; test: string }) => (
-  <div>
-    <dt>{label}</dt>
-    <dd data-test={test}>{value === undefined ? '…' : count(value)}</dd>
-  </div>
-)
 
 function Ranking({ caption, features, by, of }: { caption: string; features: FeatureUse[]; by: By; of?: number }) {
   const largest = of ?? Math.max(...features.map((feature) => feature[by]))
@@ -157,7 +148,8 @@ function Ranking({ caption, features, by, of }: { caption: string; features: Fea
   )
 }
 
-function AllFeatures({ features, events }: { features: FeatureUse[]; events: number }) {
+function AllFeatures({ features }: { features: FeatureUse[] }) {
+  const events = total(features)
   const largest = Math.max(...features.map((feature) => feature.events))
   return (
     <Table

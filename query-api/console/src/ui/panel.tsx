@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
 import { curl, type Answer, type Question } from '../ask'
+import { Boundary } from './boundary'
 import { CodeButton } from './code'
 import { NothingHere, Shown } from './states'
 
@@ -39,9 +40,13 @@ export function Panel<T>({ title, note, controls, question, answer, sql, isEmpty
         </div>
       </header>
       {note && <p class="note">{note}</p>}
-      <Shown answer={answer} empty={(value) => isEmpty?.(value) && (empty ?? <NothingHere />)}>
-        {(value) => (asTable ? table : chart)?.(value)}
-      </Shown>
+      <Boundary what={title} of={answer.value}>
+        {() => (
+          <Shown answer={answer} empty={(value) => isEmpty?.(value) && (empty ?? <NothingHere />)}>
+            {(value) => (asTable ? table : chart)?.(value)}
+          </Shown>
+        )}
+      </Boundary>
     </section>
   )
 }

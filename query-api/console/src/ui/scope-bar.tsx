@@ -1,15 +1,15 @@
 import { useEffect, useState } from 'preact/hooks'
 import { catalogue } from '../catalogue'
-import type { Filter } from '../pages'
-import { setParams, useRoute, type Change } from '../router'
-import { inRange, PRESETS, scopeOf, toInput, toRfc3339 } from '../scope'
+import { current, setParams, useRoute, type Change } from '../router'
+import { chipsOf, inRange, PRESETS, scopeOf, toInput, toRfc3339, without, type Chip, type Filter, type Known } from '../scope'
 
-/** The time range and the filters; all of it is in the address. A new filter starts paging anew. */
-export function ScopeBar({ filters }: { filters: Filter[] }) {
+/** The time range and the filters of the page, and all that stand in the address. A new filter starts paging anew. */
+export function ScopeBar({ filters, known: parameters }: { filters: Filter[]; known: Known | undefined }) {
   const { params } = useRoute()
   const known = catalogue.use()
-  const scope = scopeOf(params)
-  const last = params.get('last') ?? ''
+  const scope = scopeOf(params, filters)
+  const chips = chipsOf(params, filters, parameters)
+  const last = PRESETS.find(({ last }) => last === params.get('last'))?.last ?? ''
   const ranged = scope.from || scope.to ? 'custom' : 'all'
   const [custom, setCustom] = useState(false)
   const preset = last || (custom ? 'custom' : ranged)
@@ -18,6 +18,7 @@ export function ScopeBar({ filters }: { filters: Filter[] }) {
   const names = known?.features.filter(({ category }) => !scope.category || category === scope.category).map(({ name }) => name) ?? []
   const set = (change: Change) => setParams({ ...change, cursor: null })
 
+  if (!filters.length && !chips.length) return null
   return (
     <div class="scope" role="group" aria-label="Time range and filters">
       {filters.includes('range') && (
@@ -56,12 +57,33 @@ export function ScopeBar({ filters }: { filters: Filter[] }) {
         <Select label="Category" value={scope.category} options={known?.categories ?? []} onChange={(category) => set({ category, name: null })} />
       )}
       {filters.includes('name') && <Select label="Name" value={scope.name} options={[...new Set(names)].sort()} onChange={(name) => set({ name })} />}
-      {[...filters, 'from', 'to', 'last'].some((filter) => params.has(filter)) && (
-        <button type="button" class="quiet" onClick={() => set({ from: null, to: null, last: null, app: null, category: null, name: null })}>
-          Clear
-        </button>
+      {chips.length > 0 && (
+        <div class="chips">
+          <Chips chips={chips.filter(({ state }) => state === 'applied')} />
+          <Chips says="Not used on this page:" chips={chips.filter(({ state }) => state === 'elsewhere')} />
+          <Chips says="Not understood, and left out:" alert chips={chips.filter(({ state }) => state === 'unread')} />
+          <button type="button" class="quiet" onClick={() => setParams(without(params, chips))}>
+            Clear
+          </button>
+        </div>
       )}
     </div>
+  )
+}
+
+/** Filters, each of which a press takes away. */
+function Chips({ says, alert = false, chips }: { says?: string; alert?: boolean; chips: Chip[] }) {
+  if (!chips.length) return null
+  return (
+    <span class={says ? 'idle' : undefined} role={alert ? 'alert' : undefined}>
+      {says && <span>{says}</span>}
+      {chips.map((chip) => (
+        <button key={`${chip.name} ${chip.value}`} type="button" class={`chip ${alert ? 'wrong' : ''}`} title="Take this filter away" onClick={() => setParams(without(current().params, [chip]))}>
+          {chip.label}: <b>{chip.value}</b> <span aria-hidden="true">✕</span>
+          <span class="visually-hidden">(take away)</span>
+        </button>
+      ))}
+    </span>
   )
 }
 

@@ -2,18 +2,21 @@ import type { ComponentChildren } from 'preact'
 import { keyWanted, refresh, type Answer, type Problem } from '../ask'
 import { catalogue } from '../catalogue'
 import { day } from '../format'
-import { inRange } from '../scope'
+import { filtersAt } from '../pages'
+import { chipsOf, inRange, without, type Chip } from '../scope'
 import { setParams, useRoute } from '../router'
 
 /** One of: loading, a problem and what to do, nothing to show and what to do, or the answer. */
 export function Shown<T>({ answer, empty, children }: { answer: Answer<T>; empty?: (value: T) => ComponentChildren; children: (value: T) => ComponentChildren }) {
-  if (answer.problem) return <ProblemNote problem={answer.problem} />
-  if (answer.value === undefined) return answer.loading ? <Loading /> : null
+  if (answer.value === undefined) return answer.problem ? <ProblemNote problem={answer.problem} /> : answer.loading ? <Loading /> : null
   const nothing = empty?.(answer.value)
   return (
-    <div class={answer.loading ? 'stale' : undefined} aria-busy={answer.loading}>
-      {nothing ? <div class="state">{nothing}</div> : children(answer.value)}
-    </div>
+    <>
+      {answer.problem && <ProblemNote problem={answer.problem} before />}
+      <div class={answer.loading || answer.problem ? 'stale' : undefined} aria-busy={answer.loading}>
+        {nothing ? <div class="state">{nothing}</div> : children(answer.value)}
+      </div>
+    </>
   )
 }
 
@@ -26,7 +29,8 @@ export const Loading = () => (
   </div>
 )
 
-export function ProblemNote({ problem }: { problem: Problem }) {
+/** `before`: an earlier answer of the same question follows. */
+export function ProblemNote({ problem, before = false }: { problem: Problem; before?: boolean }) {
   return (
     <div class="state problem" role="alert">
       <p>
@@ -35,6 +39,7 @@ export function ProblemNote({ problem }: { problem: Problem }) {
       <p class="muted">
         {problem.status ? `${problem.status} ${problem.code}` : problem.code}
         {problem.field && `, field ${problem.field}`}
+        {before && '. Below is the answer from before.'}
       </p>
       {problem.status === 401 ? (
         <button type="button" onClick={() => keyWanted.set(true)}>
@@ -52,14 +57,15 @@ export function ProblemNote({ problem }: { problem: Problem }) {
   )
 }
 
-const FILTERS = ['app', 'category', 'name']
+const isRange = ({ name }: Chip) => ['from', 'to', 'last'].includes(name)
 
 /** Nothing was found: says where the data is and how to get there. */
 export function NothingHere({ what = 'events' }: { what?: string }) {
-  const { params } = useRoute()
+  const { page, params } = useRoute()
   const known = catalogue.use()
-  const ranged = ['from', 'to', 'last'].some((name) => params.has(name))
-  const filtered = FILTERS.filter((name) => params.has(name))
+  const applied = chipsOf(params, filtersAt(page)).filter(({ state }) => state === 'applied')
+  const ranged = applied.some(isRange)
+  const filtered = applied.filter((chip) => !isRange(chip))
   if (!ranged && !filtered.length)
     return (
       <>
@@ -86,7 +92,7 @@ export function NothingHere({ what = 'events' }: { what?: string }) {
           </button>
         )}
         {filtered.length > 0 && (
-          <button type="button" onClick={() => setParams({ app: null, category: null, name: null })}>
+          <button type="button" onClick={() => setParams(without(params, filtered))}>
             Clear filters
           </button>
         )}

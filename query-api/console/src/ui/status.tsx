@@ -1,17 +1,23 @@
-import { asOf } from '../ask'
 import { second } from '../format'
+import { moments, spanOf } from '../moment'
 import { setTheme, theme, type Theme } from '../theme'
 
-/** What part of the log the page includes. */
+/** What part of the log the figures of the page include: all of them, and the newest ones. */
 export function Freshness() {
-  const fresh = asOf.use()
-  if (!fresh) return null
-  const partitions = Object.entries(fresh.positions)
+  const span = spanOf([...moments.use().values()])
+  if (!span) return null
+  const { all, some } = span
+  const partitions = Object.entries(all.positions)
   return (
     <span class="freshness" title={partitions.map(([partition, position]) => `partition ${partition}: ${position}`).join('\n')}>
-      {fresh.time ? (
+      {all.time ? (
         <>
-          Includes the log up to <time dateTime={fresh.time}>{second(fresh.time)}</time> UTC
+          Includes the log up to <time dateTime={all.time}>{second(all.time)}</time> UTC
+          {some && (
+            <>
+              ; some figures are newer, up to <time dateTime={some}>{second(some)}</time>
+            </>
+          )}
         </>
       ) : (
         'The log is empty'

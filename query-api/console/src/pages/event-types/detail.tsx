@@ -1,16 +1,18 @@
 import { useState } from 'preact/hooks'
 import type { EventType } from '../../api'
 import { count, second } from '../../format'
+import { indented } from '../../json/text'
+import { Json } from '../../json/view'
 import { elsewhere, setParams } from '../../router'
 import { Copy } from '../../ui/code'
 import { Choice } from '../../ui/feature-select'
 import { FeatureName } from '../../ui/feature'
-import { Json } from '../../ui/json'
 
 /** One event type: each version's schema, the examples, and how much it is used. */
 export function TypeDetail({ type }: { type: EventType }) {
   const [version, setVersion] = useState(String(type.version))
   const shown = type.versions.find((one) => String(one.version) === version) ?? type.versions.at(-1)
+  const schema = shown ? (indented(shown.schema)?.text ?? shown.schema) : ''
   const filters = { category: type.category, name: type.name, type: null }
   return (
     <section class="panel type" aria-labelledby="type-heading">
@@ -48,9 +50,9 @@ export function TypeDetail({ type }: { type: EventType }) {
             ) : (
               <span class="badge">version {type.version}</span>
             )}
-            <Copy text={JSON.stringify(shown?.schema, null, 2)} />
+            <Copy text={schema} />
           </div>
-          <Json value={shown?.schema} label="Schema" />
+          <Json text={schema} label="Schema" />
         </div>
         <div>
           <h3 class="sub">Examples</h3>
@@ -61,11 +63,11 @@ export function TypeDetail({ type }: { type: EventType }) {
                 <span class={`badge ${example.valid ? 'accepted' : 'rejected'}`}>{example.valid ? 'valid' : 'refused'}</span>{' '}
                 <span class="muted">{example.reasons.join(', ')}</span>
               </p>
-              {typeof example.event === 'string' ? (
+              {example.event.startsWith('"') ? (
                 // Not JSON at all: as it would be sent.
-                <pre tabIndex={0}>{example.event}</pre>
+                <pre tabIndex={0}>{JSON.parse(example.event)}</pre>
               ) : (
-                <Json value={example.event} label={`Example ${index + 1}`} />
+                <Json text={example.event} label={`Example ${index + 1}`} />
               )}
             </div>
           ))}

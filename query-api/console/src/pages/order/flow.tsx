@@ -4,8 +4,9 @@ import { Chart, tooltip } from '../../charts/chart'
 import { categoryColour } from '../../catalogue'
 import { decodeFeature, encodeFeature } from '../../feature'
 import { count, percent } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf } from '../../scope'
+import type { Known } from '../../scope'
 import * as sql from '../../sql'
 import { Choice, FeatureSelect } from '../../ui/feature-select'
 import { FeatureName } from '../../ui/feature'
@@ -16,10 +17,12 @@ import { flowOf, PATHS, type Flow } from './flow-graph'
 
 const STEPS = [3, 4, 5]
 
+export const params: Known = { start: decodeFeature, end: decodeFeature, steps: STEPS.map(String) }
+
 /** The flow from a start feature, or to an end feature; by default from where most sessions begin. */
 export default function FlowPage() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const steps = STEPS.find((steps) => String(steps) === params.get('steps')) ?? 4
   const end = decodeFeature(params.get('end'))
   const asked = decodeFeature(params.get('start'))

@@ -4,8 +4,9 @@ import type { FunnelStep } from '../../api'
 import { useAnswer } from '../../ask'
 import { decodeFeature, encodeFeature, type Feature } from '../../feature'
 import { count, duration, percent } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf, type Scope } from '../../scope'
+import { type Scope, type Known } from '../../scope'
 import * as sql from '../../sql'
 import { Choice, FeatureSelect } from '../../ui/feature-select'
 import { FeatureName, Steps } from '../../ui/feature'
@@ -25,9 +26,11 @@ const MAX_STEPS = 8
 
 const features = (texts: string[]) => texts.flatMap((text) => decodeFeature(text) ?? [])
 
+export const params: Known = { step: decodeFeature, exclude: decodeFeature, window: WINDOWS.map(([value]) => value), begin: ['any', 'first'] }
+
 export default function Funnel() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const steps = features(params.getAll('step'))
   const exclude = features(params.getAll('exclude'))
   const [, , windowMs] = WINDOWS.find(([value]) => value === (params.get('window') ?? '')) ?? WINDOWS[0]!

@@ -2,8 +2,9 @@ import * as api from '../../api'
 import { useAnswer } from '../../ask'
 import { decodeFeature, encodeFeature } from '../../feature'
 import { count } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf } from '../../scope'
+import type { Known } from '../../scope'
 import * as sql from '../../sql'
 import { FeatureSelect } from '../../ui/feature-select'
 import { Steps } from '../../ui/feature'
@@ -13,11 +14,13 @@ import { BarCell, Table } from '../../ui/table'
 const LENGTHS = [2, 3, 4, 5, 6]
 const LIMITS = [20, 50, 100, 500]
 
+export const params: Known = { length: LENGTHS.map(String), whole: ['yes'], start: decodeFeature, through: decodeFeature, end: decodeFeature, limit: LIMITS.map(String) }
+
 export default function Paths() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
-  const length = Number(params.get('length')) || 3
-  const limit = Number(params.get('limit')) || 20
+  const scope = useScope()
+  const length = LENGTHS.find((length) => String(length) === params.get('length')) ?? 3
+  const limit = LIMITS.find((limit) => String(limit) === params.get('limit')) ?? 20
   const whole = params.get('whole') === 'yes'
   const end = (name: string) => decodeFeature(params.get(name)) ?? undefined
   const body = { length: whole ? undefined : length, start: end('start'), through: end('through'), end: end('end'), whole_session: whole || undefined, limit }

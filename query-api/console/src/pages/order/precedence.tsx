@@ -3,18 +3,21 @@ import type { Pair } from '../../api'
 import { useAnswer } from '../../ask'
 import { encodeFeature, type Feature } from '../../feature'
 import { count, percent } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf } from '../../scope'
+import type { Known } from '../../scope'
 import * as sql from '../../sql'
 import { FeatureName } from '../../ui/feature'
-import { largest, Matrix, TopSelect, weigh } from '../../ui/matrix'
+import { largest, Matrix, TOPS, TopSelect, weigh } from '../../ui/matrix'
 import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
 
+export const params: Known = { top: TOPS.map(String) }
+
 export default function Precedence() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
-  const top = Number(params.get('top')) || 20
+  const scope = useScope()
+  const top = TOPS.find((top) => String(top) === params.get('top')) ?? 20
   const question = api.precedence(scope)
   const answer = useAnswer(question)
   return (

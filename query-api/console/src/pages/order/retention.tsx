@@ -2,17 +2,20 @@ import * as api from '../../api'
 import type { Cohort } from '../../api'
 import { useAnswer } from '../../ask'
 import { count, day, percent } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf } from '../../scope'
+import type { Known } from '../../scope'
 import * as sql from '../../sql'
 import { Choice } from '../../ui/feature-select'
 import { Panel } from '../../ui/panel'
 
 type Interval = 'day' | 'week'
 
+export const params: Known = { interval: ['day', 'week'] }
+
 export default function Retention() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const interval: Interval = params.get('interval') === 'day' ? 'day' : 'week'
   const question = api.retention(scope, interval)
   const answer = useAnswer(question)

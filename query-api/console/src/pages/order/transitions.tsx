@@ -3,23 +3,26 @@ import type { Transition } from '../../api'
 import { useAnswer } from '../../ask'
 import { encodeFeature, type Feature } from '../../feature'
 import { brief, count, duration, percent } from '../../format'
+import { useScope } from '../../pages'
 import { setParams, useRoute } from '../../router'
-import { scopeOf } from '../../scope'
+import type { Known } from '../../scope'
 import * as sql from '../../sql'
 import { Choice } from '../../ui/feature-select'
 import { FeatureName } from '../../ui/feature'
-import { largest, Matrix, TopSelect, weigh } from '../../ui/matrix'
+import { largest, Matrix, TOPS, TopSelect, weigh } from '../../ui/matrix'
 import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
 
 type Measure = 'count' | 'share' | 'sessions' | 'gap'
 const MEASURES: [Measure, string][] = [['count', 'Times'], ['share', 'Share of next'], ['sessions', 'Sessions'], ['gap', 'Median gap']]
 
+export const params: Known = { show: MEASURES.map(([name]) => name), top: TOPS.map(String) }
+
 export default function Transitions() {
   const { params } = useRoute()
-  const scope = scopeOf(params)
+  const scope = useScope()
   const measure = MEASURES.find(([name]) => name === params.get('show'))?.[0] ?? 'count'
-  const top = Number(params.get('top')) || 20
+  const top = TOPS.find((top) => String(top) === params.get('top')) ?? 20
   const question = api.transitions(scope)
   const answer = useAnswer(question)
   return (

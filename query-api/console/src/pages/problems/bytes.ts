@@ -18,8 +18,16 @@ export function textOf(raw: string, base64: string | null): string {
   )
 }
 
-/** Where the first byte that is not UTF-8 stands in such a text; -1 without one. */
-export const firstForeign = (text: string) => text.search(/[\udc80-\udcff]/u)
+/** The character of such a text that has this byte of the record; the last one if the byte is its end, null if it is beyond. */
+export function placeOfByte(text: string, byte: number): { from: number; to: number } | null {
+  let [from, to, end] = [0, 0, 0]
+  for (const character of text) {
+    ;[from, to] = [to, to + character.length]
+    end += bytesOf(character).length
+    if (end > byte) break
+  }
+  return end >= byte && to > 0 ? { from, to } : null
+}
 
 /** Runs of what can't be seen as text: foreign bytes, control characters but tab and line feed, invisible and reordering ones. */
 const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+)/u

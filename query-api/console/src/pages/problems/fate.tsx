@@ -1,10 +1,10 @@
 import * as api from '../../api'
 import { useAnswer } from '../../ask'
 import { time } from '../../format'
+import { Json } from '../../json/view'
 import { elsewhere, setParams } from '../../router'
 import * as sql from '../../sql'
 import { FeatureName } from '../../ui/feature'
-import { Json } from '../../ui/json'
 import { Panel } from '../../ui/panel'
 import { RawRecord } from './raw'
 
@@ -101,7 +101,7 @@ export function FateOf({ id }: { id: string }) {
             )}
           </dl>
           {fate.raw !== null && <RawRecord raw={fate.raw} base64={fate.raw_base64} reasons={fate.reasons} />}
-          {fate.data !== null && fate.data !== undefined && <Json value={fate.data} label="Data of the event" />}
+          {fate.data && <Json text={fate.data} label="Data of the event" />}
           {fate.others.length > 0 && (
             <>
               <h3>Other records with this event id</h3>

@@ -1,6 +1,7 @@
-import { findNodeAtLocation, parseTree, type ParseError } from 'jsonc-parser'
+import { findNodeAtLocation, parseTree } from 'jsonc-parser'
 import type { Reason } from '../../api'
-import { firstForeign } from './bytes'
+import { depthOf } from '../../json/text'
+import { placeOfByte } from './bytes'
 
 /** A part of a text and the reasons that point to it. */
 export interface Mark {
@@ -10,10 +11,12 @@ export interface Mark {
   reasons: number[]
 }
 
+/** Nothing deeper is read as JSON, so no reason points into it; the tree of it would exhaust the stack. */
+const DEEPEST = 127
+
 /** Where each reason points: the value, else (if it is absent) the end of the nearest part that is there. */
 export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | 'message'>[]): Mark[] {
-  const errors: ParseError[] = []
-  const tree = parseTree(text, errors, { disallowComments: true })
+  const tree = depthOf(text) > DEEPEST ? undefined : parseTree(text, [], { disallowComments: true })
   const found: Mark[] = []
   const add = (from: number, to: number, reason: number) => {
     const same = found.find((mark) => mark.from === from && mark.to === to)
@@ -22,11 +25,9 @@ export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | '
   }
   reasons.forEach(({ code, pointer, message }, index) => {
     if (code === 'invalid_json') {
-      // A byte that is not UTF-8 ends the reading before anything is looked at as JSON.
-      const foreign = message.startsWith('not UTF-8') ? firstForeign(text) : -1
-      if (foreign >= 0) return add(foreign, foreign + 1, index + 1)
-      const error = errors[0]
-      if (error) add(Math.min(error.offset, text.length - 1), Math.min(error.offset + Math.max(error.length, 1), text.length), index + 1)
+      // The message says where the reading ended.
+      const place = placeOfByte(text, Number(/ at byte (\d+)$/.exec(message)?.[1]))
+      if (place) add(place.from, place.to, index + 1)
       return
     }
     if (!pointer || !tree) return

@@ -1,7 +1,7 @@
-import { applyEdits, format } from 'jsonc-parser'
 import { useState } from 'preact/hooks'
 import type { Reason } from '../../api'
 import { bytes } from '../../format'
+import { indented } from '../../json/text'
 import { Choice } from '../../ui/feature-select'
 import { parts, textOf } from './bytes'
 import { marks, type Mark } from './marks'
@@ -19,7 +19,10 @@ interface Props {
 export function RawRecord({ raw, base64, reasons, total = reasons.length, size }: Props) {
   const [view, setView] = useState<'sent' | 'indented'>('sent')
   const sent = textOf(raw, base64)
-  const text = view === 'sent' ? sent : applyEdits(sent, format(sent, undefined, { insertSpaces: true, tabSize: 2 }))
+  const inLines = view === 'indented' ? indented(sent) : null
+  const text = inLines?.text ?? sent
+  // A mark takes its first and its last character along.
+  const at = marks(sent, reasons).map((mark) => (inLines ? { ...mark, from: inLines.moved(mark.from), to: inLines.moved(mark.to - 1) + 1 } : mark))
   return (
     <div class="raw">
       <div>
@@ -29,6 +32,7 @@ export function RawRecord({ raw, base64, reasons, total = reasons.length, size }
             {size !== undefined && bytes(size)}
             {size !== undefined && size > 65_536 && ', the first 64 KiB of it'}
           </span>
+          {view === 'indented' && !inLines && <span class="muted">Nested too deep to be indented: as sent.</span>}
           {parts(sent).some((part) => typeof part !== 'string') && (
             <span class="muted">
               Bytes that can't be seen as text: <span class="bytes">\xff</span>
@@ -36,7 +40,7 @@ export function RawRecord({ raw, base64, reasons, total = reasons.length, size }
           )}
         </div>
         <pre class="record" tabIndex={0} role="region" aria-label="The record as it came">
-          {raw === '' ? <span class="muted">(no bytes)</span> : marked(text, marks(text, reasons))}
+          {raw === '' ? <span class="muted">(no bytes)</span> : marked(text, at)}
         </pre>
       </div>
       <ol class="reasons" aria-label="Reasons">

@@ -7,6 +7,7 @@ import { plural, second } from '../../format'
 import { setParams, useRoute } from '../../router'
 import type { Scope } from '../../scope'
 import * as sql from '../../sql'
+import { Boundary } from '../../ui/boundary'
 import { FeatureName } from '../../ui/feature'
 import { Panel } from '../../ui/panel'
 import { RawRecord } from './raw'
@@ -100,7 +101,9 @@ function Records({ rejections }: { rejections: Rejection[] }) {
                 {open === place && (
                   <tr>
                     <td colSpan={6}>
-                      <RawRecord raw={record.raw} base64={record.raw_base64} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />
+                      <Boundary what="This record">
+                        {() => <RawRecord raw={record.raw} base64={record.raw_base64} reasons={record.reasons} total={record.reasons_total} size={record.raw_bytes} />}
+                      </Boundary>
                     </td>
                   </tr>
                 )}

@@ -12,7 +12,7 @@ import { NothingHere } from '../../ui/states'
 import { BarCell, Table } from '../../ui/table'
 
 type By = 'reason' | 'type' | 'app'
-const BY: [By, string][] = [['reason', 'Reason'], ['type', 'Event type'], ['app', 'Application']]
+export const BY: [By, string][] = [['reason', 'Reason'], ['type', 'Event type'], ['app', 'Application']]
 
 /** How many records were rejected, by what is wrong, what they were to be, and who sent them. */
 export function Summary({ scope, reason }: { scope: Scope; reason: string | null }) {

@@ -2,9 +2,10 @@ import { useState } from 'preact/hooks'
 import type { StoredEvent } from '../../api'
 import { categoryColour } from '../../catalogue'
 import { count, day, duration, millisBetween, plural, time } from '../../format'
+import { Json } from '../../json/view'
 import { elsewhere } from '../../router'
+import { Boundary } from '../../ui/boundary'
 import { FeatureName } from '../../ui/feature'
-import { Json } from '../../ui/json'
 
 /** A gap from here on is a pause: it gets a line of its own. */
 const PAUSE_MS = 30 * 60_000
@@ -98,7 +99,7 @@ function Row({ event, gap, apps }: { event: StoredEvent; gap: number | null; app
           Data
         </button>
       </div>
-      {open && <EventDetail event={event} />}
+      {open && <Boundary what="This event">{() => <EventDetail event={event} />}</Boundary>}
     </>
   )
 }
@@ -106,7 +107,7 @@ function Row({ event, gap, apps }: { event: StoredEvent; gap: number | null; app
 export function EventDetail({ event }: { event: StoredEvent }) {
   return (
     <div class="detail">
-      <Json value={event.data} label={`Data of ${event.name}`} />
+      <Json text={event.data} label={`Data of ${event.name}`} />
       <dl class="facts">
         <div>
           <dt>Event id</dt>

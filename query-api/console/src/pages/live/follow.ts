@@ -1,12 +1,13 @@
 import { createParser } from 'eventsource-parser'
-import { send, type Question } from './ask'
+import { send, type Question } from '../../ask'
+import { parseKeeping } from '../../json/text'
 
 /**
  * Reads server-sent events until `signal`; comes back after a second when the stream ends or breaks.
  * Not the browser's EventSource: that can't send a reader key.
  */
 export async function follow(question: Question<unknown>, signal: AbortSignal, on: { event: (name: string, data: unknown) => void; connected: (yes: boolean) => void }): Promise<void> {
-  const parser = createParser({ onEvent: ({ event, data }) => on.event(event ?? 'message', JSON.parse(data)) })
+  const parser = createParser({ onEvent: ({ event, data }) => on.event(event ?? 'message', parseKeeping(data, question.verbatim ?? [])) })
   while (!signal.aborted) {
     try {
       const { body } = await send(question, 'text/event-stream', signal)

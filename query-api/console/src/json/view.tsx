@@ -1,6 +1,8 @@
-/** A value as indented JSON, its keys set apart. */
-export function Json({ value, label = 'JSON' }: { value: unknown; label?: string }) {
-  const lines = JSON.stringify(value, null, 2)?.split('\n') ?? []
+import { indented } from './text'
+
+/** JSON with a line for each member, its keys set apart. What is nested too deep for that stays as it was sent. */
+export function Json({ text, label = 'JSON' }: { text: string; label?: string }) {
+  const lines = (indented(text)?.text ?? text).split('\n')
   return (
     <pre class="json" tabIndex={0} role="region" aria-label={label}>
       {lines.map((line, index) => {
@@ -23,10 +25,4 @@ export function Json({ value, label = 'JSON' }: { value: unknown; label?: string
       })}
     </pre>
   )
-}
-
-/** The value in one line, cut to `length`. */
-export function brief(value: unknown, length = 120): string {
-  const text = JSON.stringify(value) ?? ''
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
