@@ -200,6 +200,29 @@ describe('Funnel', () => {
     await page.close()
   })
 
+  test('an arrow key in a select changes the step that it chose, and keeps the focus', async () => {
+    const page = await Console.open(browser, 'order/funnel?step=browse/product_view')
+    const focused = () => page.page.evaluate(() => (document.activeElement as HTMLSelectElement).labels?.[0]?.querySelector('span')?.textContent)
+    // What is a step can't be excluded: the third is step 2.
+    for (const [label, name, presses] of [['Step 2', 'step', 3], ['Not if in between comes', 'exclude', 2]] as const) {
+      await page.select(label).locator('option').nth(4).waitFor({ state: 'attached' })
+      await page.select(label).focus()
+      const before = page.params.getAll(name)
+      const chosen = new Set<string>()
+      for (let press = 0; press < presses; press++) {
+        await page.page.keyboard.press('ArrowDown')
+        await page.settled()
+        assert.equal(await focused(), label)
+        assert.equal(page.params.getAll(name).length, before.length + 1)
+        chosen.add(page.params.getAll(name).at(-1)!)
+      }
+      assert.equal(chosen.size, presses)
+    }
+    await page.choose('Not if in between comes', '')
+    assert.equal(page.params.has('exclude'), false)
+    await page.close()
+  })
+
   test('suggests a first funnel', async () => {
     const page = await Console.open(browser, 'order/funnel')
     await page.press('Use these steps')

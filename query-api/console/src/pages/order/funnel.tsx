@@ -24,6 +24,8 @@ const WINDOWS: [string, string, number | null][] = [
 ]
 const MAX_STEPS = 8
 
+/** The list with another feature at this place, or without it. */
+const put = (list: Feature[], index: number, feature: Feature | null): string[] => [...list.slice(0, index), ...(feature ? [feature] : []), ...list.slice(index + 1)].map(encodeFeature)
 const features = (texts: string[]) => texts.flatMap((text) => decodeFeature(text) ?? [])
 
 export const params: Known = { step: decodeFeature, exclude: decodeFeature, window: WINDOWS.map(([value]) => value), begin: ['any', 'first'] }
@@ -64,17 +66,14 @@ export default function Funnel() {
               onChange={(begin) => setParams({ begin: begin === 'any' ? null : begin })}
             />
           </span>
-          <FeatureSelect
-            label="Not if in between comes"
-            none="nothing"
-            value={null}
-            onChange={(feature) => feature && setParams({ exclude: [...params.getAll('exclude'), encodeFeature(feature)] })}
-          />
-          {exclude.map((feature, index) => (
-            <button key={encodeFeature(feature)} type="button" onClick={() => setParams({ exclude: exclude.filter((_, i) => i !== index).map(encodeFeature) })}>
-              not {feature.name} <span aria-hidden="true">✕</span>
-              <span class="visually-hidden">(remove)</span>
-            </button>
+          {[...exclude, null].slice(0, MAX_STEPS).map((feature, index) => (
+            <FeatureSelect
+              key={index}
+              label={index ? `nor (${index + 1})` : 'Not if in between comes'}
+              none="nothing"
+              value={feature}
+              onChange={(feature) => setParams({ exclude: put(exclude, index, feature) })}
+            />
           ))}
         </div>
       </section>
@@ -113,38 +112,35 @@ export default function Funnel() {
 
 /** The steps, each to be changed, moved or taken out; the last select adds one. */
 function StepList({ steps }: { steps: Feature[] }) {
-  const set = (next: Feature[]) => setParams({ step: next.map(encodeFeature) })
   const [said, setSaid] = useState('')
   const move = (index: number, by: number) => {
     const next = [...steps]
     next.splice(index + by, 0, ...next.splice(index, 1))
-    set(next)
+    setParams({ step: next.map(encodeFeature) })
     setSaid(`${steps[index]!.name} is now step ${index + by + 1}`)
   }
   return (
     <>
       <ol class="funnel-steps">
-        {steps.map((step, index) => (
+        {/* The select that adds a step becomes that step's own, so that it keeps the focus: an arrow key goes on choosing. */}
+        {[...steps, null].slice(0, MAX_STEPS).map((step, index) => (
           <li key={index}>
-            <FeatureSelect label={`Step ${index + 1}`} none="take out" value={step} onChange={(feature) => set(steps.flatMap((old, i) => (i === index ? (feature ?? []) : old)))} />
-            <span class="moves">
-              <button type="button" class="quiet" aria-label={`Move step ${index + 1} up`} disabled={index === 0} onClick={() => move(index, -1)}>
-                ↑
-              </button>
-              <button type="button" class="quiet" aria-label={`Move step ${index + 1} down`} disabled={index === steps.length - 1} onClick={() => move(index, 1)}>
-                ↓
-              </button>
-              <button type="button" class="quiet" aria-label={`Take out step ${index + 1}`} onClick={() => set(steps.filter((_, i) => i !== index))}>
-                ✕
-              </button>
-            </span>
+            <FeatureSelect label={`Step ${index + 1}`} none={step ? 'take out' : 'add a step…'} value={step} onChange={(feature) => setParams({ step: put(steps, index, feature) })} />
+            {step && (
+              <span class="moves">
+                <button type="button" class="quiet" aria-label={`Move step ${index + 1} up`} disabled={index === 0} onClick={() => move(index, -1)}>
+                  ↑
+                </button>
+                <button type="button" class="quiet" aria-label={`Move step ${index + 1} down`} disabled={index === steps.length - 1} onClick={() => move(index, 1)}>
+                  ↓
+                </button>
+                <button type="button" class="quiet" aria-label={`Take out step ${index + 1}`} onClick={() => setParams({ step: put(steps, index, null) })}>
+                  ✕
+                </button>
+              </span>
+            )}
           </li>
         ))}
-        {steps.length < MAX_STEPS && (
-          <li key={`add ${steps.length}`}>
-            <FeatureSelect label={`Step ${steps.length + 1}`} none="add a step…" value={null} onChange={(feature) => feature && set([...steps, feature])} />
-          </li>
-        )}
       </ol>
       <span class="visually-hidden" role="status">
         {said}
