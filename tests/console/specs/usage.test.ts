@@ -74,6 +74,22 @@ describe('Usage', () => {
       await page.close()
     })
 
+  test('a range of more minutes than can be drawn', async () => {
+    const page = await Console.open(browser, 'usage?from=2024-03-01&to=2024-03-11&interval=minute')
+    await page.panel('Over time').getByText('14,400 minutes are too many to draw').waitFor()
+    assert.equal(await page.page.locator('.over-time svg').count(), 0)
+    await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
+    const rows = page.page.getByRole('region', { name: 'Events and sessions by minute' }).locator('tbody tr')
+    assert.equal(await rows.count(), 50)
+    await page.press('Show 2,000 more of 14,400 rows')
+    assert.equal(await rows.count(), 2_050)
+    await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
+    await page.press('By hour')
+    assert.equal(page.params.get('interval'), 'hour')
+    assert.equal(await page.page.locator('.over-time svg').count(), 1)
+    await page.close()
+  })
+
   test('a bucket leads into its own range', async () => {
     const page = await Console.open(browser, 'usage?interval=month')
     await page.panel('Over time').getByRole('button', { name: 'Table' }).click()

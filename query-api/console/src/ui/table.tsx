@@ -16,17 +16,21 @@ interface Props<Row> {
   columns: Column<Row>[]
   rows: Row[]
   rowKey: (row: Row, index: number) => string
-  /** Rows shown at first; a button shows the rest. */
+  /** Rows shown at first; a button shows the rest, or as many of it as a browser draws at once. */
   shown?: number
 }
+
+/** Rows that one press adds: more of them at once would hold up the page. */
+const MOST = 2000
 
 /** A table that sorts by its headers and scrolls sideways where it must. */
 export function Table<Row>({ caption, columns, rows, rowKey, shown = 50 }: Props<Row>) {
   const [order, setOrder] = useState<{ label: string; down: boolean } | null>(null)
-  const [all, setAll] = useState(false)
+  const [more, setMore] = useState(0)
   const by = columns.find(({ label }) => label === order?.label)?.sort
   const sorted = by && order ? [...rows].sort((a, b) => compare(by(a), by(b)) * (order.down ? -1 : 1)) : rows
-  const visible = all ? sorted : sorted.slice(0, shown)
+  const visible = sorted.slice(0, shown + more)
+  const next = Math.min(sorted.length - visible.length, MOST)
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
       <table>
@@ -65,8 +69,8 @@ export function Table<Row>({ caption, columns, rows, rowKey, shown = 50 }: Props
       </table>
       {visible.length < sorted.length && (
         <p class="more">
-          <button type="button" onClick={() => setAll(true)}>
-            Show all {count(sorted.length)} rows
+          <button type="button" onClick={() => setMore(more + next)}>
+            {visible.length + next === sorted.length ? `Show all ${count(sorted.length)} rows` : `Show ${count(next)} more of ${count(sorted.length)} rows`}
           </button>
         </p>
       )}

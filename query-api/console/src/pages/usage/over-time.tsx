@@ -9,6 +9,9 @@ import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
 import { bulk } from './bulk'
 
+/** Bars that are drawn. */
+const MOST = 3000
+
 /** Events and sessions by time; a bucket is a way into its own range. */
 export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: Interval; onPick: (start: string) => void }) {
   const question = api.usage(scope, interval)
@@ -32,55 +35,82 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
       answer={answer}
       sql={sql.usage(scope, interval)}
       isEmpty={({ series }) => !series.some(({ events }) => events)}
-      chart={({ series }) => (
-        <Chart
-          label={`Events and sessions by ${interval}, ${plural(series.length, interval)}. The table has the figures.`}
-          height={230}
-          data={series}
-          onPick={(index) => series[index] && onPick(series[index].start)}
-          option={(colours) => ({
-            grid: { left: 4, right: 8, top: 30, bottom: 4, outerBoundsMode: 'same' },
-            legend: { right: 0, top: 0, icon: 'roundRect', itemWidth: 12, itemHeight: 8, textStyle: { color: colours.muted } },
-            tooltip: { ...tooltip(colours), trigger: 'axis', axisPointer: { type: 'shadow' }, valueFormatter: (value) => count(Number(value)) },
-            xAxis: {
-              type: 'category',
-              data: series.map(({ start }) => bucket(start, interval)),
-              axisLine: { lineStyle: { color: colours.line } },
-              axisTick: { show: false },
-              axisLabel: { color: colours.muted, hideOverlap: true },
-            },
-            yAxis: [
-              { type: 'value', minInterval: 1, axisLabel: { color: colours.muted, formatter: brief }, splitLine: { lineStyle: { color: colours.line } } },
-              { type: 'value', minInterval: 1, axisLabel: { color: colours.categories[1], formatter: brief }, splitLine: { show: false } },
-            ],
-            series: [
-              { name: 'Events', type: 'bar', data: series.map(({ events }) => events), color: colours.categories[0], barCategoryGap: '15%', cursor: 'pointer' },
-              { name: 'Sessions (right scale)', type: 'line', yAxisIndex: 1, data: series.map(({ sessions }) => sessions), color: colours.categories[1], symbol: 'none', lineStyle: { width: 1.5 } },
-            ],
-          })}
-        />
-      )}
-      table={({ series }) => (
-        <Table
-          caption={`Events and sessions by ${interval}`}
-          rows={series}
-          rowKey={({ start }) => start}
-          columns={[
-            {
-              label: `Start of the ${interval}`,
-              sort: ({ start }) => start,
-              cell: ({ start }) => (
-                <button type="button" class="link" title="Look at this time only" onClick={() => onPick(start)}>
-                  {bucket(start, interval)}
-                </button>
-              ),
-            },
-            { label: 'Events', number: true, sort: ({ events }) => events, cell: ({ events }) => <BarCell value={events} of={Math.max(...series.map(({ events }) => events))} /> },
-            { label: 'Sessions', number: true, sort: ({ sessions }) => sessions, cell: ({ sessions }) => count(sessions) },
-          ]}
-        />
-      )}
+      chart={({ series }) =>
+        series.length > MOST ? (
+          <TooMany series={series.length} interval={interval} />
+        ) : (
+          <Chart
+            label={`Events and sessions by ${interval}, ${plural(series.length, interval)}. The table has the figures.`}
+            height={230}
+            data={series}
+            onPick={(index) => series[index] && onPick(series[index].start)}
+            option={(colours) => ({
+              grid: { left: 4, right: 8, top: 30, bottom: 4, outerBoundsMode: 'same' },
+              legend: { right: 0, top: 0, icon: 'roundRect', itemWidth: 12, itemHeight: 8, textStyle: { color: colours.muted } },
+              tooltip: { ...tooltip(colours), trigger: 'axis', axisPointer: { type: 'shadow' }, valueFormatter: (value) => count(Number(value)) },
+              xAxis: {
+                type: 'category',
+                data: series.map(({ start }) => bucket(start, interval)),
+                axisLine: { lineStyle: { color: colours.line } },
+                axisTick: { show: false },
+                axisLabel: { color: colours.muted, hideOverlap: true },
+              },
+              yAxis: [
+                { type: 'value', minInterval: 1, axisLabel: { color: colours.muted, formatter: brief }, splitLine: { lineStyle: { color: colours.line } } },
+                { type: 'value', minInterval: 1, axisLabel: { color: colours.categories[1], formatter: brief }, splitLine: { show: false } },
+              ],
+              series: [
+                { name: 'Events', type: 'bar', data: series.map(({ events }) => events), color: colours.categories[0], barCategoryGap: '15%', cursor: 'pointer' },
+                { name: 'Sessions (right scale)', type: 'line', yAxisIndex: 1, data: series.map(({ sessions }) => sessions), color: colours.categories[1], symbol: 'none', lineStyle: { width: 1.5 } },
+              ],
+            })}
+          />
+        )
+      }
+      table={({ series }) => {
+        const most = series.reduce((most, { events }) => Math.max(most, events), 0)
+        return (
+          <Table
+            caption={`Events and sessions by ${interval}`}
+            rows={series}
+            rowKey={({ start }) => start}
+            columns={[
+              {
+                label: `Start of the ${interval}`,
+                sort: ({ start }) => start,
+                cell: ({ start }) => (
+                  <button type="button" class="link" title="Look at this time only" onClick={() => onPick(start)}>
+                    {bucket(start, interval)}
+                  </button>
+                ),
+              },
+              { label: 'Events', number: true, sort: ({ events }) => events, cell: ({ events }) => <BarCell value={events} of={most} /> },
+              { label: 'Sessions', number: true, sort: ({ sessions }) => sessions, cell: ({ sessions }) => count(sessions) },
+            ]}
+          />
+        )
+      }}
     />
+  )
+}
+
+/** More bars than pixels would hold up the page and show nothing. */
+function TooMany({ series, interval }: { series: number; interval: Interval }) {
+  const coarser = INTERVALS[INTERVALS.indexOf(interval) + 1]
+  return (
+    <div class="state">
+      <p>
+        <strong>
+          {count(series)} {interval}s are too many to draw.
+        </strong>{' '}
+        Choose a shorter time range{coarser && ' or a longer interval'}. The table has them all.
+      </p>
+      {coarser && (
+        <button type="button" onClick={() => setParams({ interval: coarser })}>
+          By {coarser}
+        </button>
+      )}
+    </div>
   )
 }
 
