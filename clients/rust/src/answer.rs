@@ -23,10 +23,15 @@ const RETRYABLE_STATUS: [u16; 6] = [401, 403, 404, 408, 425, 429];
 const RETRYABLE_EVENT: [&str; 3] = ["queue_full", "brokers_slow", "brokers_refused"];
 
 /// The fates of the `count` events of a request.
+///
+/// Only what a gateway names is refused for good: an answer without a code is that of some other server on
+/// the way, and says nothing about the events.
 pub(crate) fn fates(status: u16, body: &[u8], count: usize) -> Vec<Fate> {
-    #[derive(Deserialize)]
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
     struct Body {
         receipts: Vec<Receipt>,
+        code: Option<String>,
     }
     #[derive(Deserialize)]
     struct Receipt {
@@ -37,9 +42,8 @@ pub(crate) fn fates(status: u16, body: &[u8], count: usize) -> Vec<Fate> {
         code: String,
     }
 
-    if let (202 | 400, Ok(Body { receipts })) = (status, serde_json::from_slice(body))
-        && receipts.len() == count
-    {
+    let Body { receipts, code } = serde_json::from_slice(body).unwrap_or_default();
+    if matches!(status, 202 | 400) && receipts.len() == count {
         let fate = |receipt: Receipt| match receipt.error {
             None => Fate::Delivered,
             Some(Error { code }) if RETRYABLE_EVENT.contains(&code.as_str()) => Fate::Again,
@@ -49,41 +53,45 @@ pub(crate) fn fates(status: u16, body: &[u8], count: usize) -> Vec<Fate> {
     }
     let fate = match status {
         413 => Fate::Refused("too_large".into()),
-        400..500 if !RETRYABLE_STATUS.contains(&status) => Fate::Refused(format!("http_{status}")),
+        400..500 if !RETRYABLE_STATUS.contains(&status) => code.map_or(Fate::Again, Fate::Refused),
         _ => Fate::Again,
     };
     vec![fate; count]
 }
 
-/// How long the gateway asks to wait: a number of seconds or a date (RFC 9110, 10.2.3).
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// How long the gateway asks to wait: a number of seconds or a date (RFC 9110, 10.2.3). Whatever else the
+/// header holds asks for nothing.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Duration {
     const MAX: Duration = Duration::from_secs(300);
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
-            (date - OffsetDateTime::now_utc()).try_into().unwrap_or_default()
-        }
+    let value = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wait = if value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        // Hundreds of digits are infinite, and no Duration.
+        value.parse().map_or(Duration::ZERO, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(MAX))
+    } else {
+        OffsetDateTime::parse(value, &Rfc2822)
+            .ok()
+            .and_then(|date| (date - OffsetDateTime::now_utc()).try_into().ok())
+            .unwrap_or_default()
     };
-    Some(wait.min(MAX))
+    wait.min(MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn wait(value: &str) -> Option<Duration> {
-        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]))
-    }
-
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
-        assert_eq!(wait("99999"), Some(Duration::from_secs(300)));
-        assert_eq!(wait("Fri, 01 Jan 2021 09:15:27 GMT"), Some(Duration::ZERO));
-        assert_eq!(wait("Thu, 01 Jan 2099 09:15:27 GMT"), Some(Duration::from_secs(300)));
-        assert_eq!(wait("soon"), None);
+        let wait = |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]));
+        let (none, most) = (Duration::ZERO, Duration::from_secs(300));
+        assert_eq!(wait("7"), Duration::from_secs(7));
+        assert_eq!(wait("1.5"), Duration::from_millis(1500));
+        for value in ["99999", &"9".repeat(400), "Thu, 01 Jan 2099 09:15:27 GMT"] {
+            assert_eq!(wait(value), most, "{value}");
+        }
+        for value in ["0", "-1", "", ".", "nan", "soon", "Fri, 01 Jan 2021 09:15:27 GMT", "\u{e9}"] {
+            assert_eq!(wait(value), none, "{value}");
+        }
     }
 
     #[test]
@@ -95,7 +103,12 @@ mod tests {
         assert_eq!(fates(200, delivered, 1), [Fate::Again]);
         assert_eq!(fates(503, b"", 1), [Fate::Again]);
         assert_eq!(fates(401, b"", 1), [Fate::Again]);
-        assert_eq!(fates(415, b"", 1), [Fate::Refused("http_415".into())]);
+        assert_eq!(
+            fates(415, br#"{"code":"unsupported_media_type"}"#, 1),
+            [Fate::Refused("unsupported_media_type".into())]
+        );
+        assert_eq!(fates(405, b"<html>a proxy says no</html>", 1), [Fate::Again]);
+        assert_eq!(fates(400, b"", 1), [Fate::Again]);
         assert_eq!(
             fates(400, br#"{"receipts":[{"error":{"code":"invalid_json"}}]}"#, 1),
             [Fate::Refused("invalid_json".into())]

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use crate::queue::{Dropped, Queue, Stats};
 use crate::sender;
 
 /// How a [`Client`] works. [`Options::new`] has defaults for a server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
-    /// The gateway, such as `https://eye.example.com`.
+    /// The gateway, such as `https://eye.example.com`. White space around it is cut off.
     pub url: String,
-    /// The application's key.
+    /// The application's key. White space around it, such as the line feed of a file, is cut off.
     pub key: String,
     /// Events in one request, at most.
     pub batch_events: usize,
@@ -54,6 +55,22 @@ impl Options {
     }
 }
 
+impl fmt::Debug for Options {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// An option that no request can be made with. Its value is not told: it is the key, or may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOption {
+    #[error("url must be like https://eye.example.com")]
+    Url,
+    #[error("key is empty, or has a character that no HTTP header carries")]
+    Key,
+}
+
 /// Sends events for one application. Clones share one queue; the last one that is dropped lets the task
 /// send what is waiting for as long as the runtime lives. Call [`Client::close`] to wait for that.
 #[derive(Debug, Clone)]
@@ -71,14 +88,24 @@ struct Owner {
 impl Client {
     /// Starts the task that sends.
     ///
+    /// # Errors
+    /// If url or key can't be ones: every request would fail, for ever.
+    ///
     /// # Panics
     /// Outside of a tokio runtime.
-    #[must_use]
-    pub fn start(options: Options) -> Self {
+    pub fn start(mut options: Options) -> Result<Self, InvalidOption> {
+        options.url = options.url.trim().to_owned();
+        options.key = options.key.trim().to_owned();
+        if !reqwest::Url::parse(&options.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            return Err(InvalidOption::Url);
+        }
+        if options.key.is_empty() || !options.key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(InvalidOption::Key);
+        }
         let queue = Arc::new(Queue::new(&options));
         let close_timeout = options.close_timeout;
         let sender = tokio::spawn(sender::run(queue.clone(), options)).abort_handle();
-        Self { owner: Arc::new(Owner { queue, sender, close_timeout }) }
+        Ok(Self { owner: Arc::new(Owner { queue, sender, close_timeout }) })
     }
 
     /// Records that something happened, now. Returns the event's id, by which its fate can be asked for,

@@ -6,13 +6,14 @@
 //! counted in [`Client::stats`].
 //!
 //! ```no_run
-//! # async fn example() {
+//! # async fn example() -> Result<(), the_eye_client::InvalidOption> {
 //! use the_eye_client::{Client, Options};
 //!
-//! let eye = Client::start(Options::new("https://eye.example.com", "the application's key"));
+//! let eye = Client::start(Options::new("https://eye.example.com", "the application's key"))?;
 //! let session = uuid::Uuid::new_v4();
 //! eye.track(session, "page interaction", "pageview", &serde_json::json!({"host": "example.com", "path": "/"}));
 //! eye.close().await;
+//! # Ok(())
 //! # }
 //! ```
 //!
@@ -27,7 +28,7 @@ mod client;
 mod queue;
 mod sender;
 
-pub use client::{Client, Options};
+pub use client::{Client, InvalidOption, Options};
 pub use queue::{Dropped, Stats};
 
 #[cfg(doctest)]

@@ -66,6 +66,8 @@ struct State {
     /// Send without waiting for more until this many have been settled.
     hurry_to: u64,
     closed: bool,
+    /// Requests since the last one whose events all met their end.
+    failures: u32,
 }
 
 impl Queue {
@@ -128,7 +130,10 @@ impl Queue {
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.failures = state.failures.min(1); // there is little time: grow anew
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -187,11 +192,18 @@ impl Queue {
     }
 
     pub(crate) fn count_retry(&self) {
-        self.lock().stats.retries += 1;
+        let mut state = self.lock();
+        state.stats.retries += 1;
+        state.failures = state.failures.saturating_add(1);
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+    pub(crate) fn went_well(&self) {
+        self.lock().failures = 0;
+    }
+
+    /// In a row, up to now; few again after the client was closed.
+    pub(crate) fn failures(&self) -> u32 {
+        self.lock().failures
     }
 
     /// Woken by anything that happens to the queue.

@@ -23,7 +23,6 @@ pub(crate) async fn run(queue: Arc<Queue>, options: Options) {
     while let Some(batch) = queue.take(options.flush_interval).await {
         // Last in, first out: the halves of a batch that was too large keep its order.
         let mut chunks = vec![batch];
-        let mut failures = 0;
         while let Some(chunk) = chunks.pop() {
             let request = http.post(&url).bearer_auth(&options.key).timeout(options.timeout);
             let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(body(&chunk));
@@ -36,7 +35,7 @@ pub(crate) async fn run(queue: Arc<Queue>, options: Options) {
                 }
                 Ok((_, result, wait)) => (result, wait),
                 // No answer, or half of one.
-                Err(_) => (vec![Fate::Again; chunk.len()], None),
+                Err(_) => (vec![Fate::Again; chunk.len()], Duration::ZERO),
             };
             let mut again = Vec::new();
             for (event, fate) in chunk.into_iter().zip(result) {
@@ -47,12 +46,11 @@ pub(crate) async fn run(queue: Arc<Queue>, options: Options) {
                 }
             }
             if again.is_empty() {
-                failures = 0;
+                queue.went_well();
             } else {
                 chunks.push(again);
                 queue.count_retry();
-                pause(&queue, failures, wait).await;
-                failures += 1;
+                pause(&queue, wait).await;
             }
         }
     }
@@ -61,7 +59,7 @@ pub(crate) async fn run(queue: Arc<Queue>, options: Options) {
 async fn answer(
     request: reqwest::RequestBuilder,
     count: usize,
-) -> reqwest::Result<(u16, Vec<Fate>, Option<Duration>)> {
+) -> reqwest::Result<(u16, Vec<Fate>, Duration)> {
     let response = request.send().await?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
     Ok((status, fates(status, &response.bytes().await?, count), wait))
@@ -80,21 +78,60 @@ fn body(events: &[Vec<u8>]) -> Vec<u8> {
     body
 }
 
-/// Waits before the next try: as the gateway asks, else exponentially longer, with jitter; not long any
-/// more when the client closes.
-async fn pause(queue: &Queue, failures: u32, asked: Option<Duration>) {
+/// Waits before the next try: exponentially longer, with jitter, but not less than the gateway asks.
+async fn pause(queue: &Queue, asked: Duration) {
     // An id is as random as a number, and already at hand.
     let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    if let Some(wait) = asked {
-        return tokio::time::sleep(wait + Duration::from_millis(100).mul_f64(random)).await;
-    }
-    let backoff = MAX_BACKOFF.min(FIRST_BACKOFF * 2_u32.pow(failures.min(16))).mul_f64(0.5 + random / 2.0);
+    let asked = asked.mul_f64(1.0 + random / 10.0);
     let begin = Instant::now();
     loop {
-        let wait = if queue.is_closed() { backoff.min(FIRST_BACKOFF) } else { backoff };
+        let doubled = FIRST_BACKOFF * 2_u32.pow(queue.failures().saturating_sub(1).min(16));
+        let backoff = doubled.min(MAX_BACKOFF).mul_f64(0.5 + random / 2.0);
         tokio::select! {
-            () = tokio::time::sleep_until(begin + wait) => return,
-            () = queue.changed() => {}
+            () = tokio::time::sleep_until(begin + backoff.max(asked)) => return,
+            () = queue.changed() => {} // it may have been closed
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn waited(queue: &Queue, asked: Duration) -> Duration {
+        let begin = Instant::now();
+        queue.count_retry();
+        pause(queue, asked).await;
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repeats_grow_rarer_whatever_the_gateway_asks() {
+        for seconds in [0, 7] {
+            let (queue, asked) = (Queue::new(&Options::new("", "")), Duration::from_secs(seconds));
+            for failures in 0..20 {
+                let least = MAX_BACKOFF.min(FIRST_BACKOFF * 2_u32.pow(failures.min(16))) / 2;
+                let wait = waited(&queue, asked).await;
+                assert!(wait >= asked.max(least) && wait <= asked.max(2 * least).mul_f64(1.11), "{wait:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_repeats_come_soon_again_and_grow_anew() {
+        let queue = Queue::new(&Options::new("", ""));
+        for _ in 0..9 {
+            waited(&queue, Duration::ZERO).await;
+        }
+        let (cut_short, ()) = tokio::join!(waited(&queue, Duration::ZERO), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            queue.close();
+        });
+        assert!(cut_short < Duration::from_millis(1100), "{cut_short:?}");
+        assert!(waited(&queue, Duration::ZERO).await < Duration::from_millis(500));
+        for _ in 0..4 {
+            waited(&queue, Duration::ZERO).await;
+        }
+        assert!(waited(&queue, Duration::ZERO).await > Duration::from_secs(3));
     }
 }

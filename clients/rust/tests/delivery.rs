@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use the_eye_client::{Client, Dropped, Options};
+use the_eye_client::{Client, Dropped, InvalidOption, Options};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -128,7 +128,7 @@ fn track(client: &Client, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn an_event_is_sent_as_the_contract_says() {
     let (gateway, options) = Gateway::start(&[]).await;
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     let session = Uuid::new_v4();
     let id = client.track(session, "page interaction", "pageview", &json!({"host": "h", "path": "/é"}));
     client.close().await;
@@ -151,7 +151,7 @@ async fn events_travel_in_batches_and_in_order() {
     let (gateway, mut options) = Gateway::start(&[]).await;
     options.batch_events = 10;
     options.flush_interval = Duration::from_secs(60);
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     let ids = track(&client, 105);
     client.close().await;
     let gateway = gateway.lock().unwrap();
@@ -176,7 +176,7 @@ async fn faults_are_retried_under_the_same_ids() {
         // Short only where waiting for it is the point: a busy machine may take long for an answer, too.
         options.timeout =
             if matches!(fault, Fault::Hang) { Duration::from_millis(200) } else { Duration::from_secs(30) };
-        let client = Client::start(options);
+        let client = Client::start(options).unwrap();
         let ids = track(&client, 20);
         assert!(client.flush(Duration::from_secs(60)).await);
         assert_eq!(gateway.lock().unwrap().ids(), ids);
@@ -190,7 +190,7 @@ async fn faults_are_retried_under_the_same_ids() {
 async fn retry_after_is_honoured_also_by_close() {
     for status in [429, 503] {
         let (gateway, options) = Gateway::start(&[Fault::RetryAfter(status, "1")]).await;
-        let client = Client::start(options);
+        let client = Client::start(options).unwrap();
         track(&client, 1);
         client.close().await;
         let gateway = gateway.lock().unwrap();
@@ -202,7 +202,7 @@ async fn retry_after_is_honoured_also_by_close() {
 #[tokio::test]
 async fn one_refused_event_harms_no_neighbour() {
     let (gateway, options) = Gateway::start(&[Fault::Refuse(1, "invalid_field")]).await;
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     let ids = track(&client, 3);
     client.close().await;
     assert_eq!(gateway.lock().unwrap().ids(), [ids[0].clone(), ids[2].clone()]);
@@ -214,7 +214,7 @@ async fn one_refused_event_harms_no_neighbour() {
 #[tokio::test]
 async fn an_event_the_brokers_did_not_take_is_sent_again_alone() {
     let (gateway, options) = Gateway::start(&[Fault::Refuse(1, "brokers_slow")]).await;
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     track(&client, 3);
     assert!(client.flush(Duration::from_secs(60)).await);
     let gateway = gateway.lock().unwrap();
@@ -225,7 +225,7 @@ async fn an_event_the_brokers_did_not_take_is_sent_again_alone() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_halved_and_keeps_its_order() {
     let (gateway, options) = Gateway::start(&[Fault::TooLargeOver(3); 100]).await;
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     let ids = track(&client, 16);
     assert!(client.flush(Duration::from_secs(60)).await);
     assert_eq!(gateway.lock().unwrap().ids(), ids);
@@ -237,7 +237,7 @@ async fn the_queue_is_bounded_and_the_end_too_and_all_is_counted() {
     options.buffer_events = 10;
     options.max_event_bytes = 1000;
     options.close_timeout = Duration::from_millis(100);
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     assert!(client.track(Uuid::new_v4(), "test", "event", &"x".repeat(1000)).is_none());
     let unserialisable = std::collections::HashMap::from([((1, 2), 3)]);
     assert!(client.track(Uuid::new_v4(), "test", "event", &unserialisable).is_none());
@@ -256,10 +256,35 @@ async fn the_queue_is_bounded_and_the_end_too_and_all_is_counted() {
 async fn a_client_that_is_dropped_still_sends() {
     let (gateway, mut options) = Gateway::start(&[]).await;
     options.flush_interval = Duration::from_secs(60);
-    track(&Client::start(options), 3);
+    track(&Client::start(options).unwrap(), 3);
     let deadline = Instant::now() + Duration::from_secs(10);
     while gateway.lock().unwrap().log.len() < 3 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn white_space_around_url_and_key_is_cut_off() {
+    let (gateway, mut options) = Gateway::start(&[]).await;
+    options.url = format!(" {}\n", options.url);
+    options.key = "\ta-key\r\n".to_owned();
+    let client = Client::start(options).unwrap();
+    track(&client, 1);
+    client.close().await;
+    assert_eq!(client.stats().delivered, 1);
+    assert_eq!(gateway.lock().unwrap().authorization, "Bearer a-key");
+}
+
+#[tokio::test]
+async fn what_no_request_can_be_made_with_is_refused_and_not_told() {
+    for key in ["", " ", "a\u{2013}secret", "a\nsecret", "a\u{7f}secret", "s\u{e9}cret"] {
+        let error = Client::start(Options::new("http://127.0.0.1:9", key)).unwrap_err();
+        assert_eq!(error, InvalidOption::Key);
+        assert!(!format!("{error} {error:?}").contains("cret"));
+    }
+    for url in ["", "a-secret", "eye.example.com", "ftp://eye.example.com"] {
+        assert_eq!(Client::start(Options::new(url, "k")).unwrap_err(), InvalidOption::Url);
+    }
+    assert!(!format!("{:?}", Options::new("http://127.0.0.1:9", "a-secret")).contains("secret"));
 }

@@ -52,7 +52,7 @@ async fn fate(http: &reqwest::Client, id: Uuid) -> (String, Vec<String>) {
 
 #[tokio::test]
 async fn the_examples_meet_the_fate_they_promise() {
-    let client = Client::start(Options::new(variable("EYE_URL"), variable("EYE_KEY")));
+    let client = Client::start(Options::new(variable("EYE_URL"), variable("EYE_KEY"))).unwrap();
     let session = Uuid::new_v4();
     let mut sent = Vec::new();
     for path in examples("valid") {
@@ -92,7 +92,7 @@ fn track(client: &Client, session: Uuid, event: &Value) -> Uuid {
 async fn a_wrong_key_is_held_and_counted() {
     let mut options = Options::new(variable("EYE_URL"), "no such key");
     options.close_timeout = Duration::from_millis(500);
-    let client = Client::start(options);
+    let client = Client::start(options).unwrap();
     client.track(Uuid::new_v4(), "page interaction", "pageview", &json!({"host": "h", "path": "/"}));
     client.close().await;
     assert_eq!((client.stats().delivered, client.stats().lost), (0, 1));
