@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, Callable
 
 from .client import Client
-from .pages import PageVisit, Request
+from .pages import PageVisit, Request, pathname
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -18,33 +18,39 @@ class EyeMiddleware:
     """Wraps an application: ``app = EyeMiddleware(app, client)``.
 
     Each page it answers with is recorded as a page view of the session in the cookie ``eye_session``,
-    which is set when absent. The application finds the visit in ``scope["eye.visit"]``.
+    which is set when absent. The application finds the visit in ``scope["eye.visit"]``. Crawlers that
+    name themselves are left out without ``crawlers=True``.
     """
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], client: Client) -> None:
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        client: Client,
+        *,
+        crawlers: bool = False,
+    ) -> None:
         self._app = app
         self._client = client
+        self._crawlers = crawlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        def header(name: bytes) -> str:
+        def header(name: str) -> str:
+            field = name.lower().encode()
             # HTTP/2 may split the cookie over several fields (RFC 9113, 8.2.3).
-            return b"; ".join(v for k, v in scope["headers"] if k == name).decode("latin-1")
+            return b"; ".join(v for k, v in scope["headers"] if k == field).decode("latin-1")
 
-        visit = PageVisit(
-            self._client,
-            Request(
-                method=scope["method"],
-                host=header(b"host"),
-                path=scope["path"] or "/",
-                secure=scope.get("scheme") == "https",
-                cookie=header(b"cookie"),
-                purpose=header(b"sec-purpose"),
-            ),
+        request = Request(
+            method=scope["method"],
+            host=header("Host"),
+            path=pathname(scope["path"].encode("utf-8", "replace"), scope.get("raw_path") or b""),
+            secure=scope.get("scheme") == "https",
+            header=header,
         )
+        visit = PageVisit(self._client, request, self._crawlers)
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":

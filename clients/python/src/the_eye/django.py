@@ -4,6 +4,7 @@ In the settings::
 
     MIDDLEWARE = ["the_eye.django.EyeMiddleware", ...]
     THE_EYE = {"url": "https://eye.example.com", "key": "..."}  # any argument of the_eye.Client
+    THE_EYE_CRAWLERS = True  # if crawlers that name themselves are to be recorded, too
 
 Views find the visit in ``request.eye``::
 
@@ -22,7 +23,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from .client import Client
-from .pages import COOKIE, MAX_AGE, PageVisit, Request
+from .pages import COOKIE, MAX_AGE, PageVisit, Request, pathname
+from .wsgi import raw_path
 
 
 @functools.cache
@@ -39,23 +41,23 @@ class EyeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
+        self._client = client()  # what is wrong with the settings stops the start, not each request
+        self._crawlers = getattr(settings, "THE_EYE_CRAWLERS", False)
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        visit = PageVisit(
-            client(),
-            Request(
-                method=request.method or "",
-                # Not get_host(): an unknown host is Django's to refuse, not ours to raise about.
-                host=request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""),
-                path=request.path,
-                secure=request.is_secure(),
-                cookie=request.META.get("HTTP_COOKIE", ""),
-                purpose=request.META.get("HTTP_SEC_PURPOSE", ""),
-            ),
+        scope = getattr(request, "scope", None)  # under ASGI
+        raw = raw_path(request.META) if scope is None else scope.get("raw_path") or b""
+        asked = Request(
+            method=request.method or "",
+            # Not get_host(): an unknown host is Django's to refuse, not ours to raise about.
+            host=request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""),
+            path=pathname(request.path.encode("utf-8", "replace"), raw),
+            secure=request.is_secure(),
+            header=lambda name: request.headers.get(name, ""),
         )
-        request.eye = visit
+        visit = request.eye = PageVisit(self._client, asked, self._crawlers)
         if iscoroutinefunction(self._get_response):
             return self._call_async(request, visit)
         return _finish(self._get_response(request), visit, request)

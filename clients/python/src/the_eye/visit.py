@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from .client import Client
 
 
 class Visit:
-    """What one request knows: its session, host and path. The middlewares attach one to the request."""
+    """What one request knows: its session, host and path, percent-encoded as in a browser's
+    ``location.pathname``. The middlewares attach one to the request."""
 
     __slots__ = ("_client", "host", "path", "session_id")
 
@@ -36,9 +38,16 @@ class Visit:
         return self._client.form_submit(self.session_id, self.host, self.path, form, with_values=with_values)
 
 
+IN_A_PATH = "/!$&'()*+,:;=@[]|"
+"""Beside letters, digits and ``-._~``: what a browser's ``location.pathname`` shows as it is."""
+
+
 def pageview_data(host: str, path: str) -> dict[str, Any]:
+    # Spelled as the browser does, so that a page is one page whoever records it. A query is for the event
+    # type to leave out.
+    spelled = quote(path, IN_A_PATH + "%?#", errors="replace")
     # Cut to what the event type takes: a long address is no reason to lose its page view.
-    return {"host": host[:261], "path": path[:2048] or "/"}
+    return {"host": host[:261], "path": spelled[:2048] or "/"}
 
 
 def cta_click_data(host: str, path: str, element: str) -> dict[str, Any]:

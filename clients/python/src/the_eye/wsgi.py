@@ -6,32 +6,35 @@ from collections.abc import Iterable
 from typing import Any, Callable
 
 from .client import Client
-from .pages import PageVisit, Request
+from .pages import PageVisit, Request, pathname
 
 
 class EyeMiddleware:
     """Wraps an application: ``app = EyeMiddleware(app, client)``.
 
     Each page it answers with is recorded as a page view of the session in the cookie ``eye_session``,
-    which is set when absent. The application finds the visit in ``environ["eye.visit"]``.
+    which is set when absent. The application finds the visit in ``environ["eye.visit"]``. Crawlers that
+    name themselves are left out without ``crawlers=True``.
     """
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], client: Client) -> None:
+    def __init__(
+        self, app: Callable[..., Iterable[bytes]], client: Client, *, crawlers: bool = False
+    ) -> None:
         self._app = app
         self._client = client
+        self._crawlers = crawlers
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        visit = PageVisit(
-            self._client,
-            Request(
-                method=environ["REQUEST_METHOD"],
-                host=environ.get("HTTP_HOST") or environ["SERVER_NAME"],
-                path=_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/",
-                secure=environ["wsgi.url_scheme"] == "https",
-                cookie=environ.get("HTTP_COOKIE", ""),
-                purpose=environ.get("HTTP_SEC_PURPOSE", ""),
-            ),
+        # WSGI hands over the bytes of the path as if they were Latin-1.
+        path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1", "replace")
+        request = Request(
+            method=environ["REQUEST_METHOD"],
+            host=environ.get("HTTP_HOST") or environ["SERVER_NAME"],
+            path=pathname(path, raw_path(environ)),
+            secure=environ["wsgi.url_scheme"] == "https",
+            header=lambda name: environ.get("HTTP_" + name.upper().replace("-", "_"), ""),
         )
+        visit = PageVisit(self._client, request, self._crawlers)
         environ["eye.visit"] = visit
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
@@ -44,6 +47,8 @@ class EyeMiddleware:
         return self._app(environ, start)
 
 
-def _text(wsgi_string: str) -> str:
-    # WSGI hands over the bytes of the path as if they were Latin-1.
-    return wsgi_string.encode("latin-1", "replace").decode("utf-8", "replace")
+def raw_path(environ: dict[str, Any]) -> bytes:
+    """The path as it was sent, if the server tells it."""
+    # By the first name from gunicorn, by the second from uWSGI and mod_wsgi.
+    uri = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    return uri.partition("?")[0].encode("latin-1", "replace")

@@ -28,11 +28,19 @@ from django.urls import path
 import the_eye.django
 
 SESSION = "e2085be5-9137-4e4e-80b5-f1ffddc25423"
+OPENED = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+    "Sec-Fetch-Dest": "document",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36",
+}
+"""What a browser sends for an address that is opened."""
 
 # One answer for each path, served by all four ways to run an application.
 ANSWERS: dict[str, tuple[int, str]] = {
     "/": (200, "text/html; charset=utf-8"),
-    "/é/": (200, "text/html"),
+    "/é/a b": (200, "text/html"),
+    "/a@b": (200, "text/html"),
+    '/%?#"<>\\^`{|}[]': (200, "text/html"),
     "/style": (200, "text/css"),
     "/moved": (302, "text/html"),
     "/missing": (404, "text/html"),
@@ -74,7 +82,9 @@ Answer = tuple[int, list[str]]
 """A status, and the cookies that were set."""
 
 
-def get_wsgi(app: Any, path: str, query: str, method: str, headers: dict[str, str]) -> Answer:
+def get_wsgi(
+    app: Any, path: str, query: str, method: str, headers: dict[str, str], raw: str | None
+) -> Answer:
     seen: list[Any] = []
     environ = {
         "REQUEST_METHOD": method,
@@ -84,6 +94,7 @@ def get_wsgi(app: Any, path: str, query: str, method: str, headers: dict[str, st
         "SERVER_PORT": "80",
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(),
+        **({} if raw is None else {"RAW_URI": f"{raw}?{query}"}),
         **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()},
     }
     b"".join(app(environ, lambda status, headers, *_: seen.append((status, headers))))
@@ -91,7 +102,9 @@ def get_wsgi(app: Any, path: str, query: str, method: str, headers: dict[str, st
     return int(status[:3]), [value.strip() for name, value in answered if name == "Set-Cookie"]
 
 
-def get_asgi(app: Any, path: str, query: str, method: str, headers: dict[str, str]) -> Answer:
+def get_asgi(
+    app: Any, path: str, query: str, method: str, headers: dict[str, str], raw: str | None
+) -> Answer:
     sent: list[Any] = []
     asked: list[bool] = []
 
@@ -110,6 +123,7 @@ def get_asgi(app: Any, path: str, query: str, method: str, headers: dict[str, st
         "scheme": "http",
         "path": path,
         "query_string": query.encode(),
+        **({} if raw is None else {"raw_path": raw.encode()}),
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
     asyncio.run(app(scope, receive, send))
@@ -121,16 +135,28 @@ def get_asgi(app: Any, path: str, query: str, method: str, headers: dict[str, st
 def site(request: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Any:
     client = Client(gateway.url, "k", flush_interval=0.01)
     monkeypatch.setattr(the_eye.django, "client", lambda: client)
-    app, get = {
-        "wsgi": lambda: (wsgi.EyeMiddleware(wsgi_app, client), get_wsgi),
-        "asgi": lambda: (asgi.EyeMiddleware(asgi_app, client), get_asgi),
-        "django_wsgi": lambda: (WSGIHandler(), get_wsgi),
-        "django_asgi": lambda: (ASGIHandler(), get_asgi),
-    }[request.param]()
+    make, get = {
+        "wsgi": (lambda **options: wsgi.EyeMiddleware(wsgi_app, client, **options), get_wsgi),
+        "asgi": (lambda **options: asgi.EyeMiddleware(asgi_app, client, **options), get_asgi),
+        "django_wsgi": (lambda **_: WSGIHandler(), get_wsgi),
+        "django_asgi": (lambda **_: ASGIHandler(), get_asgi),
+    }[request.param]
 
-    def visit(path: str, query: str = "", method: str = "GET", **headers: str) -> Answer:
-        named = {"Host": "shop.example.com", **{name.replace("_", "-"): v for name, v in headers.items()}}
-        return get(app, path, query, method, named)
+    def visit(
+        path: str,
+        query: str = "",
+        method: str = "GET",
+        raw: str | None = None,
+        options: Any = (),
+        **headers: str | None,
+    ) -> Answer:
+        """As a browser opens it, unless ``headers`` say otherwise: one that is None is not sent."""
+        for name, value in dict(options).items():
+            monkeypatch.setattr(settings, f"THE_EYE_{name.upper()}", value, raising=False)
+        named = {**OPENED, "Host": "shop.example.com"}
+        named.update({name.replace("_", "-"): value for name, value in headers.items()})  # type: ignore[misc]
+        sent = {name: value for name, value in named.items() if value is not None}
+        return get(make(**dict(options)), path, query, method, sent, raw)
 
     yield visit
     client.close()
@@ -160,9 +186,9 @@ def test_a_page_is_recorded_and_begins_a_session(site: Any, gateway: Gateway) ->
 
 
 def test_the_session_of_the_cookie_goes_on(site: Any, gateway: Gateway) -> None:
-    _, [cookie] = site("/é/", Cookie=f"a=b; eye_session={SESSION}; c=d")
+    _, [cookie] = site("/", Cookie=f"a=b; eye_session={SESSION}; c=d")
     assert cookie.startswith(f"eye_session={SESSION};")
-    assert events(gateway, 1) == [(SESSION, "pageview", {"host": "shop.example.com", "path": "/é/"})]
+    assert events(gateway, 1) == [(SESSION, "pageview", {"host": "shop.example.com", "path": "/"})]
 
 
 @pytest.mark.parametrize("forged", ["", "x", "0" * 36, "{" + SESSION + "}", f"urn:uuid:{SESSION}", "é"])
@@ -182,15 +208,98 @@ def test_what_a_view_tracks_has_the_same_session_and_comes_first(site: Any, gate
     ]
 
 
-def test_only_pages_are_recorded(site: Any, gateway: Gateway) -> None:
+PAGES: dict[str, dict[str, str | None]] = {
+    "opened": {},
+    "by an old browser": {"Sec_Fetch_Dest": None},
+    "in an Android app": {"X_Requested_With": "com.example.app"},
+    "on a telephone": {"User_Agent": "Mozilla/5.0 (Linux; Android 9; CUBOT_X19) Mobile Safari/537.36"},
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/unchanged"])
+@pytest.mark.parametrize("case", PAGES)
+def test_what_somebody_opens_is_a_page(site: Any, gateway: Gateway, path: str, case: str) -> None:
+    assert site(path, **PAGES[case])[1] != []
+    assert [data["path"] for _, _, data in events(gateway, 1)] == [path]
+
+
+OLD: dict[str, str | None] = {"Sec_Fetch_Dest": None}
+NO_PAGES: dict[str, dict[str, str | None]] = {
+    **{f"for {what}": {"Sec_Fetch_Dest": what} for what in ("style", "image", "script", "empty", "iframe")},
+    "an old browser's image": {**OLD, "Accept": "image/avif,image/webp,*/*;q=0.8"},
+    "an old browser's style": {**OLD, "Accept": "text/css,*/*;q=0.1"},
+    "an old browser's fetch": {**OLD, "Accept": "*/*"},
+    "no browser": {**OLD, "Accept": None},
+    "Sec-Purpose": {"Sec_Purpose": "prefetch;prerender"},
+    "Purpose": {"Purpose": "prefetch"},
+    "X-Purpose": {"X_Purpose": "preview"},
+    "X-Moz": {"X_Moz": "prefetch"},
+    "HTMX": {**OLD, "HX_Request": "true"},
+    "Turbo frame": {**OLD, "Turbo_Frame": "messages"},
+    "XHR": {**OLD, "X_Requested_With": "XMLHttpRequest"},
+    "crawler": {"User_Agent": "Mozilla/5.0 (compatible; bingbot/2.0)"},
+    "crawler with an address": {"User_Agent": "Mozilla/5.0 (compatible; Look/1; +https://look.example)"},
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/unchanged"])
+@pytest.mark.parametrize("case", NO_PAGES)
+def test_what_nobody_opens_is_none_and_sets_no_cookie(
+    site: Any, gateway: Gateway, path: str, case: str
+) -> None:
+    assert site(path, **NO_PAGES[case])[1] == []
+    site("/a@b")  # sent after it, if it was sent
+    assert [data["path"] for _, _, data in events(gateway, 1)] == ["/a@b"]
+
+
+def test_an_answer_that_is_no_page_is_none(site: Any, gateway: Gateway) -> None:
     for other in ("/style", "/moved", "/missing"):
         assert site(other)[1] == []
     assert site("/", method="POST")[1] == []
     assert site("/", method="HEAD")[1] == []
-    assert site("/", Sec_Purpose="prefetch;prerender")[1] == []
     assert site("/", "skip")[1] == []
-    assert site("/unchanged")[1] != []
-    assert [data["path"] for _, _, data in events(gateway, 1)] == ["/unchanged"]
+    site("/a@b")
+    assert [data["path"] for _, _, data in events(gateway, 1)] == ["/a@b"]
+
+
+def test_crawlers_are_recorded_on_request(site: Any, gateway: Gateway) -> None:
+    assert site("/", options={"crawlers": True}, User_Agent="Googlebot/2.1")[1] != []
+    assert len(events(gateway, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "spelled"),
+    [
+        ("/é/a b", None, "/%C3%A9/a%20b"),
+        ("/é/a b", "/%C3%A9/a%20b", "/%C3%A9/a%20b"),
+        ("/é/a b", "/%c3%a9/a%20b", "/%c3%a9/a%20b"),
+        ("/a@b", None, "/a@b"),
+        ("/a@b", "/a%40b", "/a%40b"),
+        ("/a@b", "/rewritten/a%40b", "/a@b"),
+        # By Chromium's new URL(..).pathname.
+        ('/%?#"<>\\^`{|}[]', None, "/%25%3F%23%22%3C%3E%5C%5E%60%7B|%7D[]"),
+    ],
+)
+def test_a_path_is_spelled_as_the_browser_does(
+    site: Any, gateway: Gateway, path: str, raw: str | None, spelled: str
+) -> None:
+    site(path, "click", raw=raw)
+    assert [data["path"] for _, _, data in events(gateway, 2)] == [spelled, spelled]
+
+
+def test_a_path_of_the_application_is_spelled_alike(gateway: Gateway) -> None:
+    with Client(gateway.url, "k") as client:
+        for path in ("/é/a b", "/%C3%A9/a%20b", "/é?q=a b#c", "", "/\ud800"):
+            client.pageview(SESSION, "h", path)
+    spelled = ["/%C3%A9/a%20b", "/%C3%A9/a%20b", "/%C3%A9?q=a%20b#c", "/", "/?"]
+    assert [data["path"] for _, _, data in events(gateway, 5)] == spelled
+
+
+def test_a_key_that_is_none_stops_the_start_of_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "THE_EYE", {"url": "http://127.0.0.1:9", "key": "a\nb"}, raising=False)
+    the_eye.django.client.cache_clear()
+    with pytest.raises(ValueError, match="EYE_KEY"):
+        WSGIHandler().load_middleware()
 
 
 def test_other_asgi_scopes_pass_through(gateway: Gateway) -> None:
