@@ -29,11 +29,14 @@ export function fates(status: number, body: string, count: number): Fate[] {
   return Array<Fate>(count).fill(final ? (status === 413 ? "too_large" : `http_${status}`) : null);
 }
 
-/** Milliseconds that the gateway asks to wait: a number of seconds or a date (RFC 9110, 10.2.3). */
-export function retryAfter(value: string | null): number | undefined {
-  if (value === null) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 300_000);
+/**
+ * Milliseconds that the gateway asks to wait at least: a number of seconds or a date (RFC 9110, 10.2.3). 0 for what
+ * is neither, or has passed; five minutes at most.
+ */
+export function retryAfter(value: string | null): number {
+  const seconds = Number(value);
+  const ms = Number.isNaN(seconds) ? Date.parse(value!) - Date.now() : seconds * 1000;
+  return Math.min(Math.max(ms || 0, 0), 300_000);
 }
 
 function parse(body: string): Receipt[] | undefined {

@@ -98,6 +98,8 @@ export class Eye {
   #wake: (() => void) | undefined;
   /** Gives up the request on the wire. */
   #abort: (() => void) | undefined;
+  /** How many requests in a row have failed. */
+  #failures = 0;
   #hurry = false;
   #closed = false;
 
@@ -177,6 +179,7 @@ export class Eye {
   async close(timeout = 5000): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#failures = 0; // a backoff that has grown long would outlast the timeout
     await this.flush(timeout);
     if (!this.#spool) this.#stats.lost += this.#queue.length;
     this.#queue = [];
@@ -221,27 +224,24 @@ export class Eye {
   async #run(): Promise<void> {
     if (this.#queue.length < this.#options.batchEvents && !this.#hurry)
       await this.#pause("for more", this.#options.flushInterval);
-    let failures = 0;
     let limit = Infinity;
     while (this.#queue.length) {
       const batch = this.#queue.slice(0, Math.min(limit, this.#batchLength(this.#queue)));
-      const { result, wait, tooLarge } = await this.#send(batch, failures > 0);
+      const { result, asked = 0, tooLarge } = await this.#send(batch);
       if (tooLarge && batch.length > 1) {
         limit = batch.length >> 1;
         continue;
       }
       this.#settle(batch, result);
       if (!result.includes(null)) {
-        failures = 0;
+        this.#failures = 0;
         limit = Infinity;
       } else if (this.#queue.length) {
         this.#stats.retries++;
-        if (wait !== undefined) await this.#pause("asked", wait + Math.random() * 100);
-        else
-          await this.#pause(
-            "backoff",
-            Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** failures++) * (0.5 + Math.random() / 2),
-          );
+        // The backoff comes on top of what the gateway asks for, so that pauses grow whatever that is.
+        if (asked) await this.#pause("asked", asked);
+        const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** this.#failures++);
+        await this.#pause("backoff", backoff * (0.5 + Math.random() / 2));
       }
     }
     // In the same breath as the look at the queue: an event that comes now starts a new run.
@@ -249,20 +249,22 @@ export class Eye {
     this.#loop = undefined;
   }
 
-  async #send(
-    batch: Waiting[],
-    again: boolean,
-  ): Promise<{ result: Fate[]; wait?: number | undefined; tooLarge?: boolean }> {
+  async #send(batch: Waiting[]): Promise<{ result: Fate[]; asked?: number; tooLarge?: boolean }> {
     const abort = new AbortController();
     this.#abort = () => abort.abort();
     const timer = setTimeout(this.#abort, this.#options.timeout);
     this.#sending = batch.length;
     try {
-      const request = { url: this.#url, key: this.#key, body: toBody(batch), signal: abort.signal, again };
-      const response = await this.#post(request);
+      const response = await this.#post({
+        url: this.#url,
+        key: this.#key,
+        body: toBody(batch),
+        signal: abort.signal,
+        again: this.#failures > 0,
+      });
       return {
         result: fates(response.status, await response.text(), batch.length),
-        wait: retryAfter(response.headers.get("Retry-After")),
+        asked: retryAfter(response.headers.get("Retry-After")),
         tooLarge: response.status === 413,
       };
     } catch {
@@ -305,9 +307,8 @@ export class Eye {
     return length;
   }
 
-  /** More events, `flush` and `close` end a pause for more; `close` cuts a backoff short; nothing one the gateway asked for. */
+  /** More events, `flush` and `close` end a pause for more; `close` a backoff; nothing one the gateway asked for. */
   #pause(why: "for more" | "backoff" | "asked", ms: number): Promise<void> {
-    if (why === "backoff" && this.#closed) ms = Math.min(ms, FIRST_BACKOFF);
     return new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       if (typeof timer === "object") timer.unref(); // Node: no process lives on for its events alone
