@@ -131,6 +131,8 @@ export class Eye {
       if (this.#closed) return this.#drop("closed");
       if (typeof data !== "object" || data === null) return this.#drop("invalid");
       const id = uuid();
+      // `stringify` escapes half a character (a lone surrogate), and no other character, as `\ud...`. No reader of the
+      // log takes one. The second alternative passes over an escaped backslash, whose `ud...` is plain text.
       const json = JSON.stringify({
         event_id: id,
         session_id: sessionId,
@@ -138,7 +140,7 @@ export class Eye {
         name,
         timestamp: new Date().toISOString(),
         data,
-      });
+      }).replace(/\\(ud[89a-f]..|.)/g, (escape, what) => (what[1] ? "\ufffd" : escape));
       if (json.length > this.#options.maxEventBytes) return this.#drop("too_large");
       if (this.#queue.length >= this.#options.bufferEvents) return this.#drop("buffer_full");
       this.#stats.accepted++;

@@ -230,6 +230,23 @@ for (const [kind, Eye] of [
       assert.deepEqual(eye.stats().dropped, { invalid: 6, too_large: 1 });
     });
 
+    test("half a character is replaced, wherever it stands", async () => {
+      const eye = client();
+      const halves = { "key \udc00": ["\ud83d", { deep: "a\ud83db" }, "\ud83d\ude00", "\\ud83d"] };
+      eye.track(randomUUID(), "category \ud83d", "\ude00 name", halves);
+      await eye.close();
+      assert.deepEqual(
+        gateway.log.map(({ category, name, data }) => [category, name, data]),
+        [
+          [
+            "category \ufffd",
+            "\ufffd name",
+            { "key \ufffd": ["\ufffd", { deep: "a\ufffdb" }, "\u{1f600}", "\\ud83d"] },
+          ],
+        ],
+      );
+    });
+
     test("an event during the last answer is not forgotten", async () => {
       const eye = client();
       // Every microtask after an answer is a place where the loop could just have ended.
