@@ -45,7 +45,7 @@ export interface Stats {
   dropped: Record<string, number>;
   /** Requests sent again, whatever the reason. */
   retries: number;
-  /** Events in the queue or on the wire. */
+  /** Events in the queue or on the wire; of a closed client, those that it left in the spool. */
   waiting: number;
 }
 
@@ -53,6 +53,8 @@ interface Waiting {
   id: string;
   /** The event as JSON. */
   json: string;
+  /** Whether the spool has it. */
+  stored?: boolean;
 }
 
 /** How a request travels; Node's differs from the browser's. */
@@ -91,6 +93,8 @@ export class Eye {
     waiting: 0,
   };
   #queue: Waiting[] = [];
+  /** How many events a closed client left in the spool. */
+  #left = 0;
   /** How many of the queue's first events are on the wire. */
   #sending = 0;
   #loop: Promise<void> | undefined;
@@ -159,7 +163,7 @@ export class Eye {
       ...this.#stats,
       rejected: { ...rejected },
       dropped: { ...dropped },
-      waiting: this.#queue.length,
+      waiting: this.#queue.length + this.#left,
     };
   }
 
@@ -177,13 +181,17 @@ export class Eye {
     return !this.#queue.length;
   }
 
-  /** Send what is waiting, for `timeout` milliseconds at most, then stop and count the rest as lost. */
+  /**
+   * Send what is waiting, for `timeout` milliseconds at most, then stop. What the spool has waits there for the next
+   * page; the rest is counted as lost.
+   */
   async close(timeout = 5000): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#failures = 0; // a backoff that has grown long would outlast the timeout
     await this.flush(timeout);
-    if (!this.#spool) this.#stats.lost += this.#queue.length;
+    this.#left = this.#queue.filter((event) => event.stored).length;
+    this.#stats.lost += this.#queue.length - this.#left;
     this.#queue = [];
     this.#abort?.();
   }
@@ -199,11 +207,16 @@ export class Eye {
     const rest = [...this.#queue.slice(this.#sending), ...sending];
     while (rest.length) {
       const batch = rest.splice(0, this.#batchLength(rest));
-      // Plain text needs no permission of the gateway's first, for which there is no time left.
-      const body = new Blob([toBody(batch)], { type: "text/plain" });
-      // One that is too large for what is left of the 64 KiB; the next may be smaller.
-      if (!navigator.sendBeacon(`${this.#url}?key=${encodeURIComponent(this.#key)}`, body)) continue;
-      if (!this.#spool) {
+      let taken = false;
+      try {
+        // Plain text needs no permission of the gateway's first, for which there is no time left.
+        const body = new Blob([toBody(batch)], { type: "text/plain" });
+        taken = navigator.sendBeacon(`${this.#url}?key=${encodeURIComponent(this.#key)}`, body);
+      } catch {
+        // There is no `sendBeacon`.
+      }
+      // Not taken: too large for what is left of the 64 KiB; the next may be smaller.
+      if (taken && !this.#spool) {
         const handed = new Set(batch.filter((event) => !sending.has(event)));
         this.#queue = this.#queue.filter((event) => !handed.has(event));
         this.#stats.beaconed += handed.size;
@@ -214,7 +227,10 @@ export class Eye {
   #add(event: Waiting): void {
     this.#queue.push(event);
     try {
-      this.#spool?.setItem(PREFIX + event.id, event.json);
+      if (this.#spool) {
+        this.#spool.setItem(PREFIX + event.id, event.json);
+        event.stored = true;
+      }
     } catch {
       // The storage is full or forbidden: this event waits in memory alone.
     }

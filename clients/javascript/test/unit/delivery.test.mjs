@@ -283,6 +283,21 @@ for (const [kind, Eye] of [
       assert.equal(spool.length, 4);
     });
 
+    test("what a closed client leaves in its spool waits there, and what the spool had no room for is lost", async () => {
+      const spool = new MemoryStorage();
+      const eye = client({ url: UNREACHABLE, spool });
+      track(eye, 2);
+      spool.setItem = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+      track(eye, 1);
+      await eye.close(20);
+      const stats = eye.stats();
+      assert.equal(spool.length, 2);
+      assert.deepEqual([stats.accepted, stats.waiting, stats.lost], [3, 2, 1]);
+      balance(stats);
+    });
+
     test("a storage that is full or forbidden loses nothing", async () => {
       const no = () => {
         throw new DOMException("no", "QuotaExceededError");
