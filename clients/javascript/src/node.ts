@@ -36,15 +36,15 @@ export class Eye extends BaseEye {
       },
       post,
     );
-    const close = (): void => void this.close();
-    process.once("beforeExit", close);
-    this.#forget = () => process.removeListener("beforeExit", close);
+    open.add(this);
   }
 
-  #forget: () => void;
-
   override close(timeout?: number): Promise<void> {
-    this.#forget();
+    open.delete(this);
     return super.close(timeout);
   }
 }
+
+/** The clients that a process which ends by itself closes first. */
+const open = new Set<Eye>();
+process.on("beforeExit", () => open.forEach((eye) => void eye.close()));

@@ -387,6 +387,11 @@ describe("a Node process", () => {
     assert.equal(result.status, 0, result.stderr); // and not ended by the timeout of `run`
   });
 
+  test("is told of no leak, however many clients it has", () => {
+    const result = run(UNREACHABLE, `${CODE("{}")} for (let n = 0; n < 20; n++) new Eye();`);
+    assert.equal(result.stderr, "");
+  });
+
   test("can require it as CommonJS", () => {
     const result = spawnSync(process.execPath, ["-e", 'require("./dist/node.cjs").Eye.name'], {
       cwd: new URL("../..", import.meta.url),
