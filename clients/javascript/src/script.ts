@@ -5,10 +5,10 @@
  *
  * `window.eye` is the page's {@link EyePage}.
  */
-import { EyePage } from "./page";
+import { EyePage } from "./page.js";
 
-const { url, key, spool } = (document.currentScript as HTMLScriptElement).dataset;
 try {
+  const { url, key, spool } = (document.currentScript as HTMLScriptElement).dataset;
   (window as { eye?: EyePage }).eye = new EyePage({
     url: url ?? "",
     key: key ?? "",
