@@ -1,4 +1,4 @@
-import { type Fate, fates, retryAfter } from "./answer";
+import { type Fate, fates, retryAfter } from "./answer.js";
 
 export interface Options {
   /** The gateway, such as `https://eye.example.com`. */
@@ -22,7 +22,13 @@ export interface Options {
 }
 
 /** The part of `Storage` that a spool needs. */
-export type Spool = Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">;
+export interface Spool {
+  readonly length: number;
+  key(place: number): string | null;
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
 
 /**
  * What became of the events, each counted once:
@@ -39,7 +45,7 @@ export interface Stats {
   beaconed: number;
   /** Events the gateway refused for good, by its error code. */
   rejected: Record<string, number>;
-  /** Accepted events given up when the client closed. */
+  /** Accepted events given up when the client closed, and in no spool. */
   lost: number;
   /** Events never accepted: `buffer_full`, `invalid`, `too_large`, `closed`. */
   dropped: Record<string, number>;
@@ -107,7 +113,8 @@ export class Eye {
   #hurry = false;
   #closed = false;
 
-  constructor(options: Options, post: Post = browserPost) {
+  /** Throws if there is no `url` or no `key`; nothing else here throws. */
+  constructor(options: Partial<Options> = {}, post: Post = browserPost) {
     const { url, key, spool, ...rest } = options;
     if (!url || !key) throw new TypeError("The Eye needs a url and a key");
     this.#url = new URL(`${url.replace(/\/+$/, "")}/events`).href;

@@ -8,5 +8,5 @@
  * - `node.ts`: the same for Node: compressed requests, and nothing lost when the process ends by itself
  * - `script.ts`: what a `<script>` tag starts
  */
-export { Eye, type Options, type Stats } from "./client";
-export { EyePage, type PageOptions } from "./page";
+export { Eye, type Options, type Spool, type Stats } from "./client.js";
+export { EyePage, type PageOptions } from "./page.js";

@@ -1,9 +1,10 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 
-import { Eye as BaseEye, type Options, type Post } from "./client";
+import { Eye as BaseEye, type Options, type Post } from "./client.js";
 
-export type { Options, Stats } from "./client";
+export type { Options, Spool, Stats } from "./client.js";
+export { EyePage, type PageOptions } from "./page.js";
 
 const compress = promisify(gzip);
 
