@@ -37,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(operations::rejections))
         .routes(routes!(operations::rejections_summary))
         .routes(routes!(operations::event_types))
+        .routes(routes!(operations::rejections_series))
         .routes(routes!(operations::audit))
         .routes(routes!(operations::health))
         .routes(routes!(operations::live))

@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::events::Reason;
 use crate::params::{Params, filtered, limit};
+use crate::usage::{Interval, fill};
 use crate::values::{Id, Time};
 
 pub use audit::{
@@ -149,6 +150,63 @@ pub async fn rejections_summary(ask: Ask, Params(params): Params<SummaryParams>)
         Ok(RejectionsSummary {
             summary: query.param("reason", reason).param("limit", limit).fetch_all().await?,
         })
+    })
+    .await
+}
+
+filtered! {
+    pub struct RejectionsSeriesParams {
+        /// Length of a bucket; buckets start on full minutes, hours, days, Mondays, months in UTC.
+        #[param(inline)]
+        pub interval: Interval,
+        /// Only records rejected for this reason, e.g. `data_invalid`.
+        pub reason: Option<String>,
+    }
+}
+
+/// How many records one reason rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "(String, u64)")]
+pub struct ReasonCount {
+    pub reason: String,
+    pub records: u64,
+}
+
+impl From<(String, u64)> for ReasonCount {
+    fn from((reason, records): (String, u64)) -> Self {
+        Self { reason, records }
+    }
+}
+
+/// One bucket of time.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct RejectionsBucket {
+    pub start: Time,
+    pub records: u64,
+    /// By name. A record with several reasons counts under each.
+    pub reasons: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectionsSeries {
+    pub series: Vec<RejectionsBucket>,
+}
+
+/// Rejections over time, by the time of receipt. Buckets without any are included: from `from` to `to` where they are
+/// given, else from the first to the last rejection.
+#[utoipa::path(get, path = "/v1/rejections/series", tag = "Operations", params(RejectionsSeriesParams), responses((status = 200, body = RejectionsSeries)))]
+pub async fn rejections_series(
+    ask: Ask,
+    Params(params): Params<RejectionsSeriesParams>,
+) -> Result<Response, Error> {
+    let (filter, reason) = (params.filter()?, reason(params.reason.as_deref())?);
+    ask.answer(Basis::Log, async |database, _| {
+        let query = filter.bind(database.query(include_str!("operations/rejections_series.sql")));
+        let query = query.param("reason", reason).param("width", params.interval.width());
+        let empty = |start| RejectionsBucket { start, records: 0, reasons: Vec::new() };
+        let found = query.fetch_all().await?;
+        let series = fill(found, |bucket| bucket.start, empty, params.interval, params.from, params.to)?;
+        Ok(RejectionsSeries { series })
     })
     .await
 }

@@ -301,7 +301,8 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
                 .param("width", interval.width()),
         };
         let found: Vec<Bucket> = query.fetch_all().await?;
-        Ok(Usage { series: fill(found, interval, params.from, params.to)? })
+        let empty = |start| Bucket { start, events: 0, sessions: 0 };
+        Ok(Usage { series: fill(found, |bucket| bucket.start, empty, interval, params.from, params.to)? })
     })
     .await
 }
@@ -310,14 +311,16 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
 const MAX_BUCKETS: usize = 100_000;
 
 /// Adds the empty buckets.
-fn fill(
-    found: Vec<Bucket>,
+pub(crate) fn fill<B>(
+    found: Vec<B>,
+    start_of: impl Fn(&B) -> Time,
+    empty: impl Fn(Time) -> B,
     interval: Interval,
     from: Option<Time>,
     to: Option<Time>,
-) -> Result<Vec<Bucket>, Error> {
-    let first = from.map(|from| interval.start(from)).or(found.first().map(|bucket| bucket.start));
-    let last = to.map(|to| Time::from_micros(to.micros() - 1)).or(found.last().map(|bucket| bucket.start));
+) -> Result<Vec<B>, Error> {
+    let first = from.map(|from| interval.start(from)).or(found.first().map(&start_of));
+    let last = to.map(|to| Time::from_micros(to.micros() - 1)).or(found.last().map(&start_of));
     let (Some(mut start), Some(last)) = (first, last) else { return Ok(found) };
     let mut found = found.into_iter().peekable();
     let mut series = Vec::new();
@@ -330,11 +333,7 @@ fn fill(
                 ),
             ));
         }
-        series.push(found.next_if(|bucket| bucket.start == start).unwrap_or(Bucket {
-            start,
-            events: 0,
-            sessions: 0,
-        }));
+        series.push(found.next_if(|bucket| start_of(bucket) == start).unwrap_or_else(|| empty(start)));
         start = interval.next(start);
     }
     Ok(series)
@@ -342,7 +341,7 @@ fn fill(
 
 impl Interval {
     /// In microseconds; 0 for months, which have none.
-    fn width(self) -> i64 {
+    pub(crate) fn width(self) -> i64 {
         const MINUTE: i64 = 60 * 1_000_000;
         match self {
             Self::Minute => MINUTE,

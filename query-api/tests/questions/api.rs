@@ -251,6 +251,7 @@ async fn what_is_not_understood_is_refused() {
         ("/v1/events/42", "id"),
         ("/v1/events?session_id=42", "session_id"),
         ("/v1/rejections?reason=bad_mood", "reason"),
+        ("/v1/rejections/series?reason=bad_mood", "reason"),
         ("/v1/audit?partition=1", "partition"),
     ] {
         let problem = world.problem(world.request(path)).await;

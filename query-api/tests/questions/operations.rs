@@ -96,6 +96,43 @@ async fn the_fate_of_an_event_and_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rejections_are_counted_over_time_without_their_bytes() {
+    let mut world = World::new().await;
+    // More than a list may have in an answer, and more bytes than any answer.
+    let large = "x".repeat(30_000);
+    for n in 0..3 {
+        world.reject(&event(1, n), "data_invalid", "/data/n", large.as_str()).await;
+    }
+    world.reject(&event(1, 4), "invalid_json", "", large.as_str()).await;
+    let rows = "INSERT INTO rejections (partition, offset, app, received_at, reasons, raw) SELECT 9, number, 'other', \
+        fromUnixTimestamp64Micro(1767225600000000 + toInt64(intDiv(number, 1000)) * 7200000000), \
+        [('data_invalid', '/data/a', 'type', ''), ('data_invalid', '/data/b', 'type', ''), ('unknown_application', '', '', '')], \
+        repeat('x', 30000) FROM numbers(1500)";
+    world.tables.query(rows).execute().await.unwrap();
+    let series =
+        async |query: &str| world.get(&format!("/v1/rejections/series?{query}")).await["series"].clone();
+    let hour = |hour: u8, records: u64, reasons: &[(&str, u64)]| {
+        let reasons: Vec<Value> =
+            reasons.iter().map(|(reason, records)| json!({"reason": reason, "records": records})).collect();
+        json!({"start": format!("2026-01-01T{hour:02}:00:00.000000Z"), "records": records, "reasons": reasons})
+    };
+    assert_eq!(
+        series("interval=hour").await,
+        json!([
+            hour(0, 1004, &[("data_invalid", 1003), ("invalid_json", 1), ("unknown_application", 1000)]),
+            hour(1, 0, &[]),
+            hour(2, 500, &[("data_invalid", 500), ("unknown_application", 500)]),
+        ])
+    );
+    assert_eq!(
+        series("interval=hour&reason=data_invalid&app=web&to=2026-01-01T02:00:00Z").await,
+        json!([hour(0, 2, &[("data_invalid", 2)]), hour(1, 0, &[])])
+    );
+    assert_eq!(series("interval=month").await[0]["records"], 1504);
+    assert_eq!(series("app=nobody").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_adds_up_while_events_arrive() {
     let world = World::new().await;
     let rows = "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, timestamp, log_time) \

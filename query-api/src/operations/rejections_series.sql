@@ -1,0 +1,25 @@
+-- A record with several reasons counts under each of them, but once per reason; and once under none, as the record itself.
+SELECT
+    start,
+    sumIf(records, reason = '') AS records,
+    arraySort(groupArrayIf((toString(reason), counted.records), reason != '')) AS reasons
+FROM
+(
+    SELECT
+        if({width:Int64} = 0,
+            toUnixTimestamp64Micro(toDateTime64(toStartOfMonth(received_at), 6, 'UTC')),
+            intDiv(toUnixTimestamp64Micro(received_at) + 2208988800000000, {width:Int64}) * {width:Int64} - 2208988800000000)
+            AS start,
+        reason,
+        count() AS records
+    FROM rejections
+    ARRAY JOIN arrayPushFront(arrayDistinct(reasons.code), '') AS reason
+    WHERE received_at >= {from:DateTime64(6, 'UTC')} AND received_at < {to:DateTime64(6, 'UTC')}
+        AND ({app:String} = '' OR app = {app:String})
+        AND ({category:String} = '' OR category = {category:String})
+        AND ({name:String} = '' OR name = {name:String})
+        AND ({reason:String} = '' OR (has(reasons.code, {reason:String}) AND reason IN ('', {reason:String})))
+    GROUP BY start, reason
+) AS counted
+GROUP BY start
+ORDER BY start
