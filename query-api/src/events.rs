@@ -45,6 +45,21 @@ pub struct Events {
     pub next_cursor: Option<String>,
 }
 
+/// The whole session, of which `events` are a page.
+#[derive(Debug, Clone, Row, Serialize, Deserialize, ToSchema)]
+pub struct WholeSession {
+    pub events: u64,
+    pub first_seen: Time,
+    pub last_seen: Time,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Session {
+    pub session: WholeSession,
+    #[serde(flatten)]
+    pub page: Events,
+}
+
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -57,7 +72,7 @@ pub struct SessionParams {
 
 /// A session's timeline across all applications: by time, then in the order of arrival.
 #[utoipa::path(get, path = "/v1/sessions/{session_id}", tag = "Events",
-    params(("session_id" = Id, Path), SessionParams), responses((status = 200, body = Events)))]
+    params(("session_id" = Id, Path), SessionParams), responses((status = 200, body = Session)))]
 pub async fn session(
     ask: Ask,
     PathId(session_id): PathId,
@@ -76,7 +91,10 @@ pub async fn session(
                 session_id.0
             )));
         }
-        Ok(page(events, limit, &list))
+        // After the page: it knows at least the events of the page.
+        let query = database.small(include_str!("events/whole_session.sql"));
+        let session = query.param("session_id", session_id).fetch_one().await?;
+        Ok(Session { session, page: page(events, limit, &list) })
     })
     .await
 }

@@ -3,6 +3,7 @@
 //! - `world`: a log's tables and the API over them
 //! - `demo`, `reference`: the demo data gives the reference answers, however it arrives
 //! - `model`, `random`: small random logs give the answers of a plain implementation
+//! - `order`: where sessions begin and end, what comes back, what follows step by step
 //! - `api`: parameters, cursors, streams, caching, limits, keys
 //! - `bounds`: what one asker can take
 //! - `operations`: what became of an event, and whether it all adds up
@@ -19,6 +20,7 @@ mod days;
 mod demo;
 mod model;
 mod operations;
+mod order;
 mod random;
 mod reference;
 mod sequences;

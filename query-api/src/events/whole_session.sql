@@ -1,0 +1,5 @@
+SELECT count() AS events, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM events
+PREWHERE session_id = {session_id:UUID}
+-- As for the page of it.
+SETTINGS optimize_use_projections = 0
