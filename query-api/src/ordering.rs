@@ -1,7 +1,8 @@
 //! In what order features are used.
 //!
 //! All questions read `sequences`. Filters come first: neighbours, paths and steps are those of what is
-//! left of a session after filtering by time, app, category and name. Equal times are ordered by arrival.
+//! left of a session after filtering by time, app, category and name. Where a session begins and ends, though, no filter
+//! moves. Equal times are ordered by arrival.
 
 mod funnel;
 mod paths;
@@ -147,7 +148,7 @@ pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> R
 
 filtered! {
     pub struct EndsParams {
-        /// Which place, 1 to 1000: 1 is the first (or, of exits, the last) event of a session.
+        /// Which place in the whole session, 1 to 1000: 1 is its first (or, of exits, its last) event of all.
         pub step: Option<u32>,
         /// How many features, 1 to 10000 (1000).
         pub limit: Option<u32>,
@@ -172,13 +173,14 @@ pub struct Exits {
     pub exits: Vec<End>,
 }
 
-/// What sessions begin with.
+/// What sessions begin with. A session counts if its first event passes the filters; one that began before `from` is
+/// no entry.
 #[utoipa::path(get, path = "/v1/order/entries", tag = "Order", params(EndsParams), responses((status = 200, body = Entries)))]
 pub async fn entries(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
     ends(ask, params, 1, |entries| Entries { entries }).await
 }
 
-/// What sessions end with.
+/// What sessions end with. A session counts if its last event passes the filters; one that went on after `to` is no exit.
 #[utoipa::path(get, path = "/v1/order/exits", tag = "Order", params(EndsParams), responses((status = 200, body = Exits)))]
 pub async fn exits(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
     ends(ask, params, -1, |exits| Exits { exits }).await
@@ -211,13 +213,14 @@ filtered! {
     }
 }
 
-/// The sessions that began in one interval.
+/// The sessions that began in one interval, of those that use what the filters leave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Cohort {
     pub start: Time,
     pub sessions: u64,
-    /// In how many of them something happened n intervals later, n from 0.
-    pub returned: Vec<u64>,
+    /// In how many of them something that passes the filters happened n intervals later, n from 0. An interval that is
+    /// under way counts so far. Null for one that had not begun at `as_of.time`, or that begins at `to` or later.
+    pub returned: Vec<Option<u64>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -225,7 +228,8 @@ pub struct Retention {
     pub cohorts: Vec<Cohort>,
 }
 
-/// In how many sessions something happens again days or weeks after their first event.
+/// In how many sessions something happens again days or weeks after their first event of all. `from` and `to` are about
+/// that first event; `app`, `category` and `name` choose the uses that count, and with them the sessions that have any.
 #[utoipa::path(get, path = "/v1/retention", tag = "Order", params(RetentionParams), responses((status = 200, body = Retention)))]
 pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Result<Response, Error> {
     #[derive(Row, Deserialize)]
@@ -233,6 +237,7 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         start: i64,
         later: u32,
         sessions: u64,
+        first_uses: u64,
     }
     let filter = params.filter()?;
     let periods = match params.periods.unwrap_or(30) {
@@ -245,23 +250,24 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         CohortInterval::Day => 1,
         CohortInterval::Week => 7,
     };
-    ask.answer(Basis::Sequences, async |database, _| {
+    ask.answer(Basis::Sequences, async |database, as_of| {
         let query = database.sequences(selected_sql!("ordering/retention.sql"), &filter);
         let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
+        let (_, to) = filter.range();
+        let nothing =
+            |start: Time| Some(0).filter(|_| start < to && as_of.time.is_some_and(|now| start <= now));
         let mut cohorts: Vec<Cohort> = Vec::new();
         for row in rows {
             let start = Time::from_micros(row.start);
             if cohorts.last().is_none_or(|cohort| cohort.start != start) {
-                cohorts.push(Cohort {
-                    start,
-                    sessions: row.sessions,
-                    returned: vec![0; periods as usize + 1],
-                });
+                let later = |n: u32| Time::from_day(start.day() + days * i64::from(n));
+                let returned = (0..=periods).map(|n| nothing(later(n))).collect();
+                cohorts.push(Cohort { start, sessions: 0, returned });
             }
-            if let Some(returned) =
-                cohorts.last_mut().and_then(|last| last.returned.get_mut(row.later as usize))
-            {
-                *returned = row.sessions;
+            let Some(cohort) = cohorts.last_mut() else { continue };
+            cohort.sessions += row.first_uses;
+            if let Some(returned) = cohort.returned.get_mut(row.later as usize) {
+                *returned = Some(row.sessions);
             }
         }
         Ok(Retention { cohorts })

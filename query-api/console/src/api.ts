@@ -220,8 +220,8 @@ export const fate = (id: string) => get<Fresh & Fate>(`/v1/events/${encodeURICom
 export interface Cohort {
   start: string
   sessions: number
-  /** Sessions with an event 0, 1, 2, ... intervals after their first. */
-  returned: number[]
+  /** Sessions with an event 0, 1, 2, ... intervals after their first; null of what is still to come. */
+  returned: (number | null)[]
 }
 export const retention = (scope: Scope, interval: 'day' | 'week') => get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, periods: 12, ...scope })
 

@@ -113,12 +113,18 @@ HAVING sessions > 0
 ORDER BY sessions DESC, first, \`then\``
 
 /** A row a session: its features in the session's order. */
-const histories = (scope: Scope) => `WITH histories AS
+const histories = (scope: Scope, more: string[] = []) => `WITH histories AS
 (
     SELECT session_id, arrayMap(event -> event.4, arraySort(groupArray((timestamp, partition, offset, (category, name))))) AS features
-    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    FROM eye.events${where(scope, 'timestamp', more).replaceAll('\n', '\n    ')}
     GROUP BY session_id
 )`
+
+/** Of the sessions that lie in the range from their beginning to their end. */
+const wholeHistories = ({ from, to, ...who }: Scope) => {
+  const inRange = [...within({ from }, 'min(timestamp)'), ...within({ to }, 'max(timestamp)')].join(' AND ')
+  return histories(who, inRange ? [`session_id IN (SELECT session_id FROM eye.events GROUP BY session_id HAVING ${inRange})`] : [])
+}
 
 export interface PathsSql {
   length?: number
@@ -141,7 +147,7 @@ export function paths(scope: Scope, { length, start, through, end, whole_session
 FROM histories`
     : `SELECT arraySlice(features, place, ${length}) AS steps, count() AS count, uniqExact(session_id) AS sessions
 FROM histories ARRAY JOIN range(1, toInt64(length(features)) - ${length} + 2) AS place`
-  return `${histories(scope)}
+  return `${whole_session ? wholeHistories(scope) : histories(scope)}
 ${windows}${filter}
 GROUP BY steps
 ORDER BY count DESC, steps
@@ -192,15 +198,17 @@ GROUP BY step
 ORDER BY step`
 }
 
+/** The first (or last) event of all of each session, if it passes the filters. */
 export const ends = (scope: Scope, which: 'entries' | 'exits') =>
-  `SELECT feature.1 AS category, feature.2 AS name, count() AS sessions
+  `WITH event.1 AS category, event.2 AS name, event.3 AS app, event.4 AS timestamp
+SELECT category, name, count() AS sessions
 FROM
 (
-    SELECT ${which === 'entries' ? 'argMin' : 'argMax'}((category, name), (timestamp, partition, offset)) AS feature
-    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
+    SELECT ${which === 'entries' ? 'argMin' : 'argMax'}((category, name, app, timestamp), (timestamp, partition, offset)) AS event
+    FROM eye.events
     GROUP BY session_id
-)
-GROUP BY feature
+)${where(scope)}
+GROUP BY category, name
 ORDER BY sessions DESC, category, name`
 
 export const session = (id: string) =>
@@ -254,14 +262,15 @@ FROM eye.ledger
 WHERE event_id = ${text(eventId)}
 ORDER BY partition, offset`
 
-export const retention = (scope: Scope, interval: 'day' | 'week') => {
-  const start = interval === 'day' ? 'toDate(timestamp)' : 'toMonday(timestamp)'
-  return `SELECT first AS start, dateDiff('${interval}', first, active) AS later, uniqExact(session_id) AS sessions
+/** Cohorts go by the first event of all of each session. */
+export const retention = ({ from, ...scope }: Scope, interval: 'day' | 'week') => {
+  const start = interval === 'day' ? 'toDate' : 'toMonday'
+  return `SELECT ${start}(began) AS start, dateDiff('${interval}', start, ${start}(timestamp)) AS later, uniqExact(session_id) AS sessions
 FROM
 (
-    SELECT session_id, ${start} AS active, min(active) OVER (PARTITION BY session_id) AS first
-    FROM eye.events${where(scope).replaceAll('\n', '\n    ')}
-)
+    SELECT session_id, timestamp, app, category, name, min(timestamp) OVER (PARTITION BY session_id) AS began
+    FROM eye.events
+)${where(scope, 'timestamp', within({ from }, 'began'))}
 GROUP BY start, later
 ORDER BY start, later`
 }

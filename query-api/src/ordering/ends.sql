@@ -1,9 +1,12 @@
--- The feature at a place of each session, counted from its start (1, 2, ..) or its end (-1, -2, ..).
+-- The event at a place of each session, counted from its start (1, 2, ..) or its end (-1, -2, ..), filters or not: it
+-- counts if it passes them itself.
     , counted AS
     (
-        SELECT ids[{place:Int32}] AS id, count() AS sessions
-        FROM selected
-        WHERE length(ids) >= abs({place:Int32})
+        SELECT sessions.features[{place:Int32}] AS id, count() AS sessions
+        FROM sessions
+        WHERE length(sessions.features) >= abs({place:Int32})
+            AND times[{place:Int32}] >= since AND times[{place:Int32}] < until -- IF ranged
+            AND id IN wanted AND ({app:String} = '' OR apps[{place:Int32}] = {app:String}) -- IF picked
         GROUP BY id
     )
 SELECT category, name, sessions

@@ -27,7 +27,8 @@ pub struct PathsBody {
     pub through: Option<FeatureName>,
     /// What it ends with.
     pub end: Option<FeatureName>,
-    /// The sessions as a whole rather than windows of them.
+    /// The sessions as a whole rather than windows of them: those that lie between `from` and `to` from their beginning
+    /// to their end.
     pub whole_session: bool,
     pub from: Option<Time>,
     pub to: Option<Time>,

@@ -1,20 +1,23 @@
--- Days since 1900 rather than dates: plain numbers, also for weeks (1900-01-01 was a Monday).
-    , buckets AS
+-- Days since 1900 rather than dates: plain numbers, also for weeks (1900-01-01 was a Monday). A session counts with its
+-- first use that passes the filters (`first_uses`), and belongs to where it began itself.
+    , {days:Int64} * 86400000000 AS length,
+    2208988800000000 AS since_1900,
+    buckets AS
     (
-        SELECT arrayDistinct(arrayMap(
-            time -> intDiv(toUnixTimestamp64Micro(time) + 2208988800000000, 86400000000 * {days:Int64}), at)) AS buckets
+        SELECT
+            intDiv(toUnixTimestamp64Micro(began) + since_1900, length) AS cohort,
+            arrayDistinct(arrayMap(time -> intDiv(toUnixTimestamp64Micro(time) + since_1900, length), at)) AS buckets
         FROM selected
         WHERE notEmpty(at)
+            AND began >= since -- IF ranged
     )
 SELECT
-    toInt64(cohort * {days:Int64} * 86400000000 - 2208988800000000) AS start,
-    toUInt32(later) AS later,
-    count() AS sessions
-FROM
-(
-    SELECT buckets[1] AS cohort, arrayJoin(buckets) - buckets[1] AS later
-    FROM buckets
-)
-WHERE later <= {periods:UInt32}
+    toInt64(cohort * length - since_1900) AS start,
+    -- What is later than all periods is only in a first use.
+    toUInt32(least(bucket - cohort, {periods:UInt32} + 1)) AS later,
+    count() AS sessions,
+    countIf(nth = 1) AS first_uses
+FROM buckets
+ARRAY JOIN buckets AS bucket, arrayEnumerate(buckets) AS nth
 GROUP BY cohort, later
 ORDER BY cohort, later

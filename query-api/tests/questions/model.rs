@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::world::Sent;
 
+const DAY: i64 = 86_400_000_000;
+
 /// (category, name)
 pub type Feature = (String, String);
 
@@ -21,33 +23,51 @@ pub struct Filter {
     pub name: Option<String>,
 }
 
+impl Filter {
+    pub fn includes(&self, time: i64) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+    }
+}
+
 /// A session's events that pass the filter, in order: time and feature.
 pub type Session = Vec<(i64, Feature)>;
 
-pub fn sessions(log: &[Sent], filter: &Filter) -> Vec<Session> {
+/// All events of a session in order, each with whether it passes the filter.
+pub type Whole = Vec<(bool, i64, Feature)>;
+
+pub fn whole_sessions(log: &[Sent], filter: &Filter) -> Vec<Whole> {
     let mut seen = BTreeSet::new();
-    let mut sessions: BTreeMap<Uuid, Session> = BTreeMap::new();
+    let mut sessions: BTreeMap<Uuid, Whole> = BTreeMap::new();
     for event in log {
         if !seen.insert(event.event_id) {
             continue;
         }
         let is = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| asked == is);
-        if filter.from.is_none_or(|from| event.time >= from)
-            && filter.to.is_none_or(|to| event.time < to)
+        let passes = filter.includes(event.time)
             && is(&filter.app, &event.app)
             && is(&filter.category, &event.category)
-            && is(&filter.name, &event.name)
-        {
-            let feature = (event.category.clone(), event.name.clone());
-            sessions.entry(event.session_id).or_default().push((event.time, feature));
-        }
+            && is(&filter.name, &event.name);
+        let feature = (event.category.clone(), event.name.clone());
+        sessions.entry(event.session_id).or_default().push((passes, event.time, feature));
     }
-    let mut sessions: Vec<Session> = sessions.into_values().collect();
+    let mut sessions: Vec<Whole> = sessions.into_values().collect();
     for session in &mut sessions {
         // Stable: equal times stay in order of arrival.
-        session.sort_by_key(|(time, _)| *time);
+        session.sort_by_key(|(_, time, _)| *time);
     }
     sessions
+}
+
+/// What the filter leaves of each session.
+pub fn left(sessions: &[Whole]) -> Vec<Session> {
+    let events = |session: &Whole| -> Session {
+        session
+            .iter()
+            .filter(|(passes, ..)| *passes)
+            .map(|(_, time, feature)| (*time, feature.clone()))
+            .collect()
+    };
+    sessions.iter().map(events).filter(|session| !session.is_empty()).collect()
 }
 
 pub fn feature(feature: &Feature) -> Value {
@@ -109,7 +129,8 @@ pub fn apps(log: &[Sent], filter: &Filter) -> Value {
     let names: BTreeSet<&String> = log.iter().map(|event| &event.app).collect();
     let mut used: Vec<(u64, &String, Value)> = Vec::new();
     for name in names.into_iter().filter(|name| filter.app.as_ref().is_none_or(|app| app == *name)) {
-        let sessions = sessions(log, &Filter { app: Some(name.clone()), ..filter.clone() });
+        let filter = Filter { app: Some(name.clone()), ..filter.clone() };
+        let sessions = left(&whole_sessions(log, &filter));
         let times: Vec<i64> = sessions.iter().flatten().map(|(time, _)| *time).collect();
         let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { continue };
         let time = |micros: &i64| Time::from_micros(*micros).to_string();
@@ -196,11 +217,12 @@ pub fn paths(
     found.into_iter().map(line).collect()
 }
 
-pub fn ends(sessions: &[Session], step: usize, from_end: bool) -> Value {
+/// The event at a place of the whole session counts, if it passes the filter itself.
+pub fn ends(sessions: &[Whole], step: usize, from_end: bool) -> Value {
     let mut found: BTreeMap<Feature, u64> = BTreeMap::new();
     for session in sessions {
         let place = if from_end { session.len().checked_sub(step) } else { Some(step - 1) };
-        if let Some((_, feature)) = place.and_then(|place| session.get(place)) {
+        if let Some((true, _, feature)) = place.and_then(|place| session.get(place)) {
             *found.entry(feature.clone()).or_default() += 1;
         }
     }
@@ -252,25 +274,34 @@ pub fn funnel(
     steps.iter().enumerate().map(line).collect()
 }
 
-pub fn retention(sessions: &[Session], days: i64, periods: usize) -> Value {
-    let length = days * 86_400_000_000;
+/// Sessions by their real first event; `now` is the newest moment that the log includes.
+pub fn retention(sessions: &[Whole], filter: &Filter, now: i64, days: i64, periods: usize) -> Value {
+    let length = days * DAY;
     // 1970-01-05 was a Monday.
-    let origin = if days == 7 { 4 * 86_400_000_000 } else { 0 };
-    let mut cohorts: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-    for session in sessions.iter().filter(|session| !session.is_empty()) {
-        let bucket = |time: i64| (time - origin).div_euclid(length);
-        let first = bucket(session[0].0);
-        let later: BTreeSet<i64> = session.iter().map(|(time, _)| bucket(*time) - first).collect();
-        let returned = cohorts.entry(first).or_insert_with(|| vec![0; periods + 1]);
+    let origin = if days == 7 { 4 * DAY } else { 0 };
+    let bucket = |time: i64| (time - origin).div_euclid(length);
+    let start = |bucket: i64| bucket * length + origin;
+    let mut cohorts: BTreeMap<i64, (u64, Vec<Option<u64>>)> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| filter.includes(session[0].1)) {
+        let first = bucket(session[0].1);
+        let uses = session.iter().filter(|(passes, ..)| *passes);
+        let later: BTreeSet<i64> = uses.map(|(_, time, _)| bucket(*time) - first).collect();
+        if later.is_empty() {
+            continue;
+        }
+        let none = |n: i64| {
+            let start = start(first + n);
+            (start <= now && filter.to.is_none_or(|to| start < to)).then_some(0)
+        };
+        let (sessions, returned) =
+            cohorts.entry(first).or_insert_with(|| (0, (0..=periods as i64).map(none).collect()));
+        *sessions += 1;
         for later in later {
             if let Some(returned) = returned.get_mut(later as usize) {
-                *returned += 1;
+                *returned = Some(returned.unwrap_or(0) + 1);
             }
         }
     }
-    let line = |(bucket, returned): (i64, Vec<u64>)| {
-        json!({"start": Time::from_micros(bucket * length + origin).to_string(), "sessions": returned[0],
-            "returned": returned})
-    };
+    let line = |(bucket, (sessions, returned)): (i64, (u64, Vec<Option<u64>>))| json!({"start": Time::from_micros(start(bucket)).to_string(), "sessions": sessions, "returned": returned});
     cohorts.into_iter().map(line).collect()
 }

@@ -105,7 +105,8 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
         category: maybe(random, 6).map(|feature| feature.0),
         name: maybe(random, 8).map(|feature| feature.1),
     };
-    let sessions = model::sessions(log, &filter);
+    let whole = model::whole_sessions(log, &filter);
+    let sessions = model::left(&whole);
     let time = |micros: i64| query_api::values::Time::from_micros(micros).to_string();
     let mut query = form_urlencoded::Serializer::new(String::new());
     let mut body = json!({});
@@ -151,14 +152,22 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
     assert_eq!(found, model::precedence(&sessions), "precedence, {what}");
     let step = 1 + random.below(3) as usize;
     let found = get(&format!("/v1/order/entries?step={step}"), "entries").await;
-    assert_eq!(found, model::ends(&sessions, step, false), "entries, {what}");
+    assert_eq!(found, model::ends(&whole, step, false), "entries, {what}");
     let found = get(&format!("/v1/order/exits?step={step}"), "exits").await;
-    assert_eq!(found, model::ends(&sessions, step, true), "exits, {what}");
+    assert_eq!(found, model::ends(&whole, step, true), "exits, {what}");
     for (interval, days) in [("day", 1), ("week", 7)] {
-        let found = get(&format!("/v1/retention?interval={interval}&periods=9"), "cohorts").await;
-        assert_eq!(found, model::retention(&sessions, days, 9), "retention by {interval}, {what}");
+        let found = world.get(&format!("/v1/retention?interval={interval}&periods=9&{query}")).await;
+        let now = query_api::values::Time::parse(found["as_of"]["time"].as_str().unwrap()).unwrap().micros();
+        let expected = model::retention(&whole, &filter, now, days, 9);
+        assert_eq!(found["cohorts"], expected, "retention by {interval}, {what}");
     }
 
+    // A session that the range cuts is no whole one.
+    let in_range: Vec<model::Whole> = whole
+        .into_iter()
+        .filter(|session| session.iter().all(|(_, time, _)| filter.includes(*time)))
+        .collect();
+    let in_range = model::left(&in_range);
     let (start, through, end) = (maybe(random, 4), maybe(random, 4), maybe(random, 4));
     let length = 1 + random.below(12) as usize;
     let limit = 1 + random.below(30) as usize;
@@ -174,7 +183,8 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
             }
         }
         let (found, body) = post("/v1/order/paths", "paths", more).await;
-        let expected = model::paths(&sessions, length, start.as_ref(), through.as_ref(), end.as_ref(), limit);
+        let sessions = if length.is_some() { &sessions } else { &in_range };
+        let expected = model::paths(sessions, length, start.as_ref(), through.as_ref(), end.as_ref(), limit);
         assert_eq!(found, expected, "paths, {what}, {body}");
     }
 

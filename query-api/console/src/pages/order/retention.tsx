@@ -59,7 +59,7 @@ function Cohorts({ cohorts, interval }: { cohorts: Cohort[]; interval: Interval 
               <td>{count(sessions)}</td>
               {Array.from({ length: columns }, (_, n) => {
                 const back = returned[n]
-                return back === undefined ? (
+                return back == null ? (
                   <td key={n} class="none" />
                 ) : (
                   <td key={n} title={`${count(back)} of ${count(sessions)} sessions, ${percent(back, sessions)}`} style={{ backgroundColor: `rgb(var(--heat) / ${((0.5 * back) / sessions).toFixed(3)})` }}>
