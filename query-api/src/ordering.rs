@@ -4,6 +4,7 @@
 //! left of a session after filtering by time, app, category and name. Where a session begins and ends, though, no filter
 //! moves. Equal times are ordered by arrival.
 
+mod flow;
 mod funnel;
 mod paths;
 
@@ -21,6 +22,7 @@ use crate::params::{Params, filtered, limit};
 use crate::usage::CohortInterval;
 use crate::values::{Feature, Time};
 
+pub use flow::{__path_flow, Flow, FlowBody, FlowColumn, FlowFeature, FlowLink, FlowNode, FlowOther, flow};
 pub use funnel::{__path_funnel, Funnel, FunnelBody, FunnelStep, funnel};
 pub use paths::{__path_paths, PathCount, Paths, PathsBody, paths};
 
@@ -49,6 +51,25 @@ impl Numbers {
     fn of(&self, feature: &FeatureName) -> u16 {
         self.0.get(&(feature.category.clone(), feature.name.clone())).copied().unwrap_or(0)
     }
+}
+
+/// A statement in which an item stands once for each of some numbered things, where there are « and » around it:
+/// `$this` is its number, `$before` that of the one before.
+fn with_items(sql: &str, count: usize) -> String {
+    let mut whole = String::new();
+    for (nth, part) in sql.split(['«', '»']).enumerate() {
+        if nth % 2 == 0 {
+            whole += part;
+        } else {
+            let items: Vec<String> = (1..=count).map(|number| numbered(part, number)).collect();
+            whole += &items.join(", ");
+        }
+    }
+    whole
+}
+
+fn numbered(text: &str, number: usize) -> String {
+    text.replace("$this", &number.to_string()).replace("$before", &(number - 1).to_string())
 }
 
 filtered! {

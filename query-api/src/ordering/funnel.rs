@@ -5,7 +5,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers};
+use super::{FeatureName, Numbers, numbered, with_items};
 use crate::answer::{Ask, Basis};
 use crate::database::{conditional, selected_sql};
 use crate::error::Error;
@@ -183,7 +183,7 @@ impl Form {
             let (times, condition) = title.split_once(" IF ").unwrap_or((title, ""));
             match times {
                 _ if holds(condition) == Some(false) => {}
-                "once" => sql += &self.with_items(body),
+                "once" => sql += &with_items(&body.replace("$last", &self.steps.to_string()), self.steps),
                 _ => (2..=self.steps).for_each(|step| {
                     let body = conditional(body, |name| (name == "shifted").then(|| shifted(step)));
                     sql += &numbered(&body, step);
@@ -192,24 +192,6 @@ impl Form {
         }
         sql
     }
-
-    /// What stands between « and » once for each step.
-    fn with_items(self, text: &str) -> String {
-        let mut whole = String::new();
-        for (nth, part) in text.split(['«', '»']).enumerate() {
-            if nth % 2 == 0 {
-                whole += &part.replace("$last", &self.steps.to_string());
-            } else {
-                let items: Vec<String> = (1..=self.steps).map(|step| numbered(part, step)).collect();
-                whole += &items.join(", ");
-            }
-        }
-        whole
-    }
-}
-
-fn numbered(text: &str, step: usize) -> String {
-    text.replace("$this", &step.to_string()).replace("$before", &(step - 1).to_string())
 }
 
 /// `1h30m` and the like in microseconds; at most 100 years.

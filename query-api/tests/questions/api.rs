@@ -360,6 +360,8 @@ async fn a_very_long_session_breaks_nothing() {
     assert_eq!(transitions["transitions"][0]["count"], 66667);
     let paths = world.post("/v1/order/paths", &json!({"length": 10})).await;
     assert_eq!(paths["paths"].as_array().unwrap().len(), 3);
+    let flow = json!({"start": {"category": "browse", "name": "home"}, "length": 12});
+    assert_eq!(world.post("/v1/order/flow", &flow).await["columns"][11]["features"][0]["count"], 66663);
     let step = |name: &str| json!({"category": "browse", "name": name});
     let steps: Vec<Value> = (0..20).map(|n| step(["home", "search", "cart"][n % 3])).collect();
     let funnel = world.post("/v1/order/funnel", &json!({"steps": steps, "window": "19s"})).await;

@@ -305,3 +305,65 @@ pub fn retention(sessions: &[Whole], filter: &Filter, now: i64, days: i64, perio
     let line = |(bucket, (sessions, returned)): (i64, (u64, Vec<Option<u64>>))| json!({"start": Time::from_micros(start(bucket)).to_string(), "sessions": sessions, "returned": returned});
     cohorts.into_iter().map(line).collect()
 }
+
+/// Every use of `anchor` is followed `length - 1` events onwards (or `backwards`).
+pub fn flow(sessions: &[Session], anchor: &Feature, backwards: bool, length: usize, top: usize) -> Value {
+    // None: the session has ended.
+    let mut windows: Vec<Vec<Option<Feature>>> = Vec::new();
+    for session in sessions {
+        let mut features: Vec<&Feature> = session.iter().map(|(_, feature)| feature).collect();
+        if backwards {
+            features.reverse();
+        }
+        for start in (0..features.len()).filter(|place| features[*place] == anchor) {
+            windows
+                .push((start..start + length).map(|place| features.get(place).copied().cloned()).collect());
+        }
+    }
+    let counts = |column: usize| -> Vec<(Feature, u64)> {
+        let mut counts: BTreeMap<Feature, u64> = BTreeMap::new();
+        for feature in windows.iter().filter_map(|window| window[column].clone()) {
+            *counts.entry(feature).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(feature, count)| (std::cmp::Reverse(*count), feature.clone()));
+        counts
+    };
+    let node = |column: usize, feature: &Option<Feature>| match feature {
+        None => (top + 1, json!({"kind": "ended"})),
+        Some(used) => match counts(column).iter().take(top).position(|(named, _)| named == used) {
+            Some(place) => (place, json!({"kind": "feature", "category": used.0, "name": used.1})),
+            None => (top, json!({"kind": "other"})),
+        },
+    };
+    let mut columns = Vec::new();
+    let mut links = Vec::new();
+    for column in 0..length {
+        let counts = counts(column);
+        let (named, other) = counts.split_at(top.min(counts.len()));
+        let ended = |window: &&Vec<Option<Feature>>| {
+            column > 0 && window[column - 1].is_some() && window[column].is_none()
+        };
+        columns.push(json!({
+            "features": named.iter().map(|(feature, count)|
+                json!({"category": feature.0, "name": feature.1, "count": count})).collect::<Vec<_>>(),
+            "other": {"features": other.len(), "count": other.iter().map(|(_, count)| count).sum::<u64>()},
+            "ended": windows.iter().filter(ended).count(),
+        }));
+        let mut found: BTreeMap<((usize, String), (usize, String)), u64> = BTreeMap::new();
+        for window in windows.iter().filter(|window| column > 0 && window[column - 1].is_some()) {
+            let key = |column: usize| {
+                let (rank, node) = node(column, &window[column]);
+                (rank, node.to_string())
+            };
+            *found.entry((key(column - 1), key(column))).or_default() += 1;
+        }
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by_key(|((from, to), count)| (std::cmp::Reverse(*count), from.0, to.0));
+        links.extend(found.into_iter().map(|(((_, from), (_, to)), count)| {
+            let node = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+            json!({"column": column, "from": node(from), "to": node(to), "count": count})
+        }));
+    }
+    json!({"starts": windows.len(), "columns": columns, "links": links})
+}

@@ -127,3 +127,100 @@ async fn what_is_still_to_come_is_not_nothing() {
         [json!([1, 0, 0, 0]), json!([1, null, null, null])]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_says_what_is_not_named_and_where_sessions_end() {
+    let letters = |session: u128, letters: &str| -> Vec<Sent> {
+        let event = |(n, letter)| event(session, &format!("2025-01-01T00:00:{n:02}Z"), letter);
+        letters.chars().enumerate().map(event).collect()
+    };
+    let world =
+        world(&[letters(1, "abcab"), letters(2, "abda"), letters(3, "acd"), letters(4, "xyz")].concat())
+            .await;
+    let ask = async |more: Value| {
+        let mut body = json!({"length": 3, "top": 1});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut answer = world.post("/v1/order/flow", &body).await;
+        adds_up(&answer);
+        answer.as_object_mut().unwrap().remove("as_of");
+        answer
+    };
+    let node = |letter: char| json!({"kind": "feature", "category": "c", "name": letter.to_string()});
+    let (other, ended) = (json!({"kind": "other"}), json!({"kind": "ended"}));
+    let column = |letter: char, count: u64, features: u64, others: u64, ended: u64| {
+        json!({"features": [{"category": "c", "name": letter.to_string(), "count": count}],
+            "other": {"features": features, "count": others}, "ended": ended})
+    };
+    // From the five a: b, b, b, c, nothing; then c, d, d, nothing.
+    let expected = json!({
+        "starts": 5,
+        "columns": [column('a', 5, 0, 0, 0), column('b', 3, 1, 1, 1), column('d', 2, 1, 1, 1)],
+        "links": [
+            {"column": 1, "from": node('a'), "to": node('b'), "count": 3},
+            {"column": 1, "from": node('a'), "to": other, "count": 1},
+            {"column": 1, "from": node('a'), "to": ended, "count": 1},
+            {"column": 2, "from": node('b'), "to": node('d'), "count": 1},
+            {"column": 2, "from": node('b'), "to": other, "count": 1},
+            {"column": 2, "from": node('b'), "to": ended, "count": 1},
+            {"column": 2, "from": other, "to": node('d'), "count": 1},
+        ],
+    });
+    assert_eq!(ask(json!({"start": feature('a')})).await, expected);
+    // Backwards from the two d: b and c; then a twice.
+    let back = ask(json!({"end": feature('d'), "length": 4, "top": 3})).await;
+    assert_eq!((&back["starts"], &back["columns"][2]), (&json!(2), &column('a', 2, 0, 0, 0)));
+    assert_eq!(back["columns"][3], json!({"features": [], "other": {"features": 0, "count": 0}, "ended": 2}));
+    // Nobody used it: nothing, in as many columns.
+    let none = ask(json!({"start": {"category": "no", "name": "such"}})).await;
+    let empty = json!({"features": [], "other": {"features": 0, "count": 0}, "ended": 0});
+    assert_eq!(none, json!({"starts": 0, "columns": [empty, empty, empty], "links": []}));
+
+    let a = feature('a');
+    for (body, field) in [
+        (json!({}), "start"),
+        (json!({"start": a, "end": a}), "start"),
+        (json!({"start": a, "length": 1}), "length"),
+        (json!({"start": a, "length": 13}), "length"),
+        (json!({"start": a, "top": 0}), "top"),
+        (json!({"start": a, "top": 51}), "top"),
+        (json!({"start": a, "through": a}), "through"),
+    ] {
+        let problem = world.problem(world.post_request("/v1/order/flow", &body.to_string())).await;
+        assert_eq!(problem, (400, "invalid_parameter".into(), field.into()), "{body}");
+    }
+}
+
+/// What comes into a column has been in the one before; the links of a node are all that it is.
+pub fn adds_up(flow: &Value) {
+    let sum =
+        |list: &mut dyn Iterator<Item = &Value>| list.map(|one| one["count"].as_u64().unwrap()).sum::<u64>();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let columns = list(&flow["columns"]);
+    let there = |column: &Value| {
+        sum(&mut list(&column["features"]).iter()) + column["other"]["count"].as_u64().unwrap()
+    };
+    assert_eq!(there(&columns[0]), flow["starts"].as_u64().unwrap(), "{flow}");
+    for (n, pair) in columns.windows(2).enumerate() {
+        assert_eq!(there(&pair[1]) + pair[1]["ended"].as_u64().unwrap(), there(&pair[0]), "{n}, {flow}");
+    }
+    let links = list(&flow["links"]);
+    for (n, column) in columns.iter().enumerate() {
+        let mut nodes: Vec<(Value, u64)> = list(&column["features"])
+            .iter()
+            .map(|used| {
+                let node = json!({"kind": "feature", "category": used["category"], "name": used["name"]});
+                (node, used["count"].as_u64().unwrap())
+            })
+            .collect();
+        nodes.push((json!({"kind": "other"}), column["other"]["count"].as_u64().unwrap()));
+        for (node, count) in nodes {
+            let into = sum(&mut links.iter().filter(|link| link["column"] == n && link["to"] == node));
+            let out = sum(&mut links.iter().filter(|link| link["column"] == n + 1 && link["from"] == node));
+            assert!(n == 0 || into == count, "into {node} of {n}: {flow}");
+            assert!(n + 1 == columns.len() || out == count, "out of {node} of {n}: {flow}");
+        }
+        let ended =
+            sum(&mut links.iter().filter(|link| link["column"] == n && link["to"]["kind"] == "ended"));
+        assert_eq!(column["ended"], ended, "{n}: {flow}");
+    }
+}

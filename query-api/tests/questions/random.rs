@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::demo::Random;
 use crate::model::{self, Feature, Filter};
+use crate::order;
 use crate::world::{Sent, World};
 
 const DAY: i64 = 86_400_000_000;
@@ -186,6 +187,19 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
         let sessions = if length.is_some() { &sessions } else { &in_range };
         let expected = model::paths(sessions, length, start.as_ref(), through.as_ref(), end.as_ref(), limit);
         assert_eq!(found, expected, "paths, {what}, {body}");
+    }
+
+    for length in [2, 3, 2 + random.below(11) as usize] {
+        let (anchor, backwards, top) = (any(random), random.below(2) == 0, 1 + random.below(7) as usize);
+        let anchor_key = if backwards { "end" } else { "start" };
+        let mut body = body.clone();
+        let more = json!({anchor_key: model::feature(&anchor), "length": length, "top": top});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut found = world.post("/v1/order/flow", &body).await;
+        found.as_object_mut().unwrap().remove("as_of");
+        let expected = model::flow(&sessions, &anchor, backwards, length, top);
+        assert_eq!(found, expected, "flow, {what}, {body}");
+        order::adds_up(&found);
     }
 
     for steps in [1 + random.below(4), 1 + random.below(3), 20] {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::demo;
+use crate::order;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +42,7 @@ async fn everything(world: &World) {
     transitions(world, &answers).await;
     ends(world, &answers).await;
     paths(world, &answers).await;
+    flow(world, &catalogue).await;
     funnels(world, &answers, &catalogue).await;
     retention(world, &answers).await;
     timelines(world, &answers).await;
@@ -237,6 +239,21 @@ async fn paths(world: &World, answers: &Value) {
             list(&path["path"]).iter().map(|step| step.as_str().unwrap().to_owned()).collect();
         assert_eq!(whole[&steps], path["sessions"].as_u64().unwrap(), "{steps:?}");
     }
+}
+
+/// From every view of a product four steps on: there are more paths than a list of them may hold.
+async fn flow(world: &World, catalogue: &Catalogue) {
+    let body = json!({"start": catalogue.feature("product_view"), "length": 5});
+    let flow = world.post("/v1/order/flow", &body).await;
+    order::adds_up(&flow);
+    let last = &flow["columns"][4];
+    let count = |name: &str| {
+        let named = list(&last["features"]).iter().find(|used| used["name"] == name);
+        named.map(|used| used["count"].clone())
+    };
+    assert_eq!(count("product_view"), Some(json!(892)));
+    assert_eq!(count("add_to_cart"), Some(json!(231)));
+    assert_eq!(last["ended"], 656);
 }
 
 async fn funnels(world: &World, answers: &Value, catalogue: &Catalogue) {
