@@ -306,6 +306,9 @@ pub fn retention(sessions: &[Whole], filter: &Filter, now: i64, days: i64, perio
     cohorts.into_iter().map(line).collect()
 }
 
+/// Of a flow: its rank in the column, and its JSON.
+type Node = (usize, String);
+
 /// Every use of `anchor` is followed `length - 1` events onwards (or `backwards`).
 pub fn flow(sessions: &[Session], anchor: &Feature, backwards: bool, length: usize, top: usize) -> Value {
     // None: the session has ended.
@@ -350,7 +353,7 @@ pub fn flow(sessions: &[Session], anchor: &Feature, backwards: bool, length: usi
             "other": {"features": other.len(), "count": other.iter().map(|(_, count)| count).sum::<u64>()},
             "ended": windows.iter().filter(ended).count(),
         }));
-        let mut found: BTreeMap<((usize, String), (usize, String)), u64> = BTreeMap::new();
+        let mut found: BTreeMap<(Node, Node), u64> = BTreeMap::new();
         for window in windows.iter().filter(|window| column > 0 && window[column - 1].is_some()) {
             let key = |column: usize| {
                 let (rank, node) = node(column, &window[column]);
