@@ -23,6 +23,7 @@ use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::heal::heal;
 use crate::log;
+use crate::settle::Announced;
 use crate::tables::{Extent, Tables};
 use crate::work::Work;
 
@@ -137,7 +138,7 @@ struct Healing<'a> {
 }
 
 /// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
-/// what remains.
+/// what remains, and how many offsets keep a verdict that they would not get today.
 async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
@@ -145,8 +146,8 @@ async fn audit_range(
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
-) -> Result<(Faults, Faults)> {
-    let (mut found, mut remaining) = (Faults::default(), Faults::default());
+) -> Result<(Faults, Faults, usize)> {
+    let (mut found, mut remaining, mut kept) = (Faults::default(), Faults::default(), 0);
     let mut from = range.start;
     while from < range.end {
         let step = from..range.end.min(from + STEP);
@@ -171,7 +172,10 @@ async fn audit_range(
             };
             now = erased_again(now).await?;
             if now.total() > 0 {
-                let healed = heal(config, tables, judge, erasures, partition, step.clone()).await?;
+                let announced = Announced::not_needed();
+                let healed =
+                    heal(config, tables, judge, erasures, partition, step.clone(), announced).await?;
+                kept += healed.kept;
                 tracing::info!(partition, ?step, ?healed, "healed");
                 // Of a session that was erased meanwhile, rows that were judged before may have come back.
                 now = erased_again(faults(tables, partition, &step).await?).await?;
@@ -184,7 +188,7 @@ async fn audit_range(
         progress.inc(step.end - step.start);
         from = step.end;
     }
-    Ok((found, remaining))
+    Ok((found, remaining, kept))
 }
 
 /// The verb: prints a table; exit code 1 if faults remain.
@@ -216,20 +220,22 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let turn = Mutex::default();
     let healing = judge.as_ref().map(|judge| Healing { judge, erasures: &erasures, turn: &turn });
     let mut lines = Vec::new();
-    loop {
+    let kept = loop {
         let known = erasures.len();
         lines.clear();
+        let mut kept = 0;
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
-            let (found, remaining) =
+            let (found, remaining, some_kept) =
                 audit_range(config, &tables, healing, at.partition, range, &progress).await?;
+            kept += some_kept;
             lines.push((at, found, remaining));
         }
         // An erasure that was brought back concerns what was looked at before it, too.
         if erasures.len() == known {
-            break;
+            break kept;
         }
-    }
+    };
     let mut bad: u64 = lines.iter().map(|(_, _, remaining)| remaining.total()).sum();
     let mut sequences = erase::sequences(&tables, &tables.database).await?.len() as u64;
     if args.heal && sequences > 0 {
@@ -278,6 +284,11 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     }
     if sequences > 0 {
         println!("{sequences} erased sessions still have a sequence");
+    }
+    if kept > 0 {
+        println!(
+            "{kept} offsets would get another verdict today and keep theirs: `projector reproject` judges the log anew"
+        );
     }
     let settled: u64 = lines.iter().map(|(at, ..)| at.settled.saturating_sub(at.log.start)).sum();
     println!(
@@ -385,7 +396,7 @@ async fn round(work: &Work) -> Result<u64> {
         let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
         let range = from.min(settled)..settled;
         let progress = ProgressBar::hidden();
-        let (found, left) =
+        let (found, left, _) =
             audit_range(&work.config, &work.tables, Some(healing), partition, range, &progress).await?;
         if found.total() > 0 {
             work.metrics

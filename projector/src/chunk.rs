@@ -1,5 +1,6 @@
 //! A run of consecutive offsets of one partition, as rows that are ready to be inserted.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -21,11 +22,20 @@ pub(crate) struct Chunk {
     oldest: Option<i64>,
     /// Traces that brought its records, if anybody is told of them.
     traces: Vec<Box<str>>,
+    kept: BTreeSet<u64>,
 }
 
 impl Chunk {
     pub(crate) fn new(start: u64) -> Self {
-        Self { start, columns: Columns::default(), bytes: 0, opened: None, oldest: None, traces: Vec::new() }
+        Self {
+            start,
+            columns: Columns::default(),
+            bytes: 0,
+            opened: None,
+            oldest: None,
+            traces: Vec::new(),
+            kept: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -61,6 +71,17 @@ impl Chunk {
         }
     }
 
+    /// What the tables have of the last row's offset stays there, whatever it is, and nothing is added to it.
+    pub(crate) fn keep_last_as_it_is(&mut self) {
+        self.keep_last_for(0);
+        self.kept.insert(self.end() - 1);
+    }
+
+    /// The version of the schema that judged the last row.
+    pub(crate) fn last_version(&self) -> u16 {
+        self.columns.versions.last().copied().unwrap_or(0)
+    }
+
     fn trace(&mut self, traceparent: &str) {
         let is_new = || self.traces.iter().all(|known| **known != *traceparent);
         if !traceparent.is_empty() && self.traces.len() < traces::MAX_LINKS && is_new() {
@@ -70,15 +91,17 @@ impl Chunk {
 
     /// Closes the chunk: no row is added any more.
     pub(crate) fn close(self) -> ClosedChunk {
-        let (targets, verdicts, rest) = self.columns.into_pieces();
+        let (targets, verdicts, versions, rest) = self.columns.into_pieces();
         ClosedChunk {
             start: self.start,
             oldest: self.oldest.unwrap_or(0),
             bytes: self.bytes,
             targets,
             verdicts,
+            versions,
             rest,
             traces: self.traces,
+            kept: self.kept,
         }
     }
 }
@@ -93,9 +116,13 @@ pub(crate) struct ClosedChunk {
     /// For each offset the tables that get a row of it.
     pub targets: Vec<u8>,
     pub verdicts: Vec<Verdict>,
+    /// Of the schemas that judged.
+    pub versions: Vec<u16>,
     /// All other columns.
     rest: Vec<Bytes>,
     traces: Vec<Box<str>>,
+    /// Offsets of which the tables have what they are to have, see [`Chunk::keep_last_as_it_is`].
+    pub kept: BTreeSet<u64>,
 }
 
 impl ClosedChunk {

@@ -29,6 +29,7 @@ use tracing::Instrument;
 
 use crate::config::ProjectorConfig;
 use crate::error::{Error, Result};
+use crate::heal::heal;
 use crate::intent;
 use crate::log::{self, Change, LogConsumer};
 use crate::pace::Gaps;
@@ -363,9 +364,8 @@ impl Loop {
         }
         let Some(partition) = self.running(number) else { return };
         let is_waiting = partition.is_waiting(now);
-        let hold = draining
-            || is_waiting
-            || partition.is_full() || (crowded && partition.in_flight.is_some());
+        let hold =
+            draining || is_waiting || partition.is_full() || (crowded && partition.in_flight.is_some());
         match (hold, partition.is_paused) {
             (true, false) => self.pause(number),
             (false, true) => self.go_on(number, now),
@@ -394,7 +394,14 @@ impl Loop {
         let span = chunk.span(number);
         let insert = async move {
             let result = if verify {
-                settle(&work.tables, number, &chunk, announced).await
+                match settle(&work.tables, number, &chunk, announced).await {
+                    Err(Error::Disputed) => {
+                        let (judge, range) = (work.judge.load_full(), chunk.range());
+                        let Work { config, tables, erasures, .. } = &*work;
+                        heal(config, tables, &judge, erasures, number, range, announced).await
+                    }
+                    settled => settled,
+                }
             } else {
                 let id = work.tables.insert_id(number, &chunk.range());
                 let _timer = work.metrics.insert_seconds.start_timer();

@@ -23,6 +23,9 @@ pub enum Error {
     /// The log and the ledger contradict each other. Fate: tried again, but only an operator can help.
     #[error("{0}")]
     Contradiction(String),
+    /// Fate: judged again by what judged it before, see `heal`.
+    #[error("some of these offsets have a verdict already, by other rules")]
+    Disputed,
     /// Inserted again and again, and still not there. Fate: tried again with backoff.
     #[error("{missing} rows of {range} are not in the tables after {attempts} inserts")]
     NotHealed { range: String, missing: usize, attempts: u32 },

@@ -1,5 +1,9 @@
 //! Judges a range of the log again and puts right what the tables lack of it.
+//!
+//! History stays what it was: an offset that has a verdict is judged by the version that judged it. If that gives another
+//! verdict (the version is gone, an application was registered since), its rows stay as they are.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,14 +18,15 @@ use crate::config::ProjectorConfig;
 use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
-use crate::projection::Projection;
+use crate::projection::{Past, Projection};
 use crate::resume;
+use crate::row::Verdict;
 use crate::sequences;
 use crate::settle::{Announced, Healed, settle};
 use crate::tables::Tables;
 
-/// Heals `range` of a partition, which must lie below everything that is still being inserted and
-/// above nothing that is faulty: duplicates are known from the ledger's rows before it.
+/// Heals `range` of a partition, which must be announced just now, or lie below everything that is still being inserted;
+/// and above nothing that is faulty: duplicates are known from the ledger's rows before it.
 ///
 /// # Errors
 /// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
@@ -32,6 +37,7 @@ pub(crate) async fn heal(
     erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
+    announced: Announced,
 ) -> Result<Healed> {
     let window = config.judge.window();
     let projection = resume::projection(tables, judge, erasures, partition, range.start, window).await?;
@@ -43,6 +49,7 @@ pub(crate) async fn heal(
         bytes: config.chunks.chunk_bytes,
         position: None,
         projection,
+        past: tables.past(partition, &range).await?,
         end: range.end,
     };
     let mut healed = Healed::default();
@@ -57,15 +64,25 @@ pub(crate) async fn heal(
         .await
         .map_err(|_| Error::Stopped)?;
         let chunk = chunk?;
-        let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
+        let found = settle(tables, partition, &chunk, announced).await?;
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
             sequences::refresh_range(&tables.bound(), partition as u16, start, end).await.map_err(
                 |error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")),
             )?;
         }
-        healed.missing += found.missing;
+        // Of a range that was settled before, whatever is not there was lost.
+        healed.missing += found.missing + found.late;
         healed.wrong += found.wrong;
+        healed.kept += found.kept;
+    }
+    if healed.kept > 0 {
+        tracing::warn!(
+            partition,
+            ?range,
+            kept = healed.kept,
+            "offsets would get another verdict today: they keep theirs"
+        );
     }
     Ok(healed)
 }
@@ -80,6 +97,8 @@ struct Reading {
     projection: Projection,
     /// The next record's offset, if it lies behind a gap that did not fit into the last chunk.
     position: Option<u64>,
+    /// The verdicts that the ledger has.
+    past: BTreeMap<u64, Past>,
     end: u64,
 }
 
@@ -122,7 +141,14 @@ impl Reading {
                     }
                     self.gap(offset, &mut chunk);
                     if offset == self.projection.next && offset < self.end && !self.is_full(&chunk) {
-                        self.projection.record(&self.judge, record, &mut chunk);
+                        match self.past.get(&offset) {
+                            Some(past) => {
+                                self.projection.record_again(&self.judge, record, *past, &mut chunk);
+                            }
+                            None => {
+                                self.projection.record(&self.judge, record, &mut chunk, |_| false);
+                            }
+                        }
                     } else {
                         self.position = Some(offset);
                     }
@@ -141,7 +167,11 @@ impl Reading {
     /// The log holds nothing before `to`.
     fn gap(&mut self, to: u64, chunk: &mut Chunk) {
         while self.projection.next < to.min(self.end) && !self.is_full(chunk) {
+            let past = self.past.get(&self.projection.next);
             self.projection.absent(chunk);
+            if past.is_some_and(|past| past.verdict != Verdict::Absent as u8) {
+                chunk.keep_last_as_it_is();
+            }
         }
     }
 }

@@ -119,7 +119,7 @@ impl Partition {
         }
         let (strangers, log_time) = (&mut self.strangers, record.log_time_ms);
         let waits = |app: &[u8]| strangers.waits(app, offset, log_time, now);
-        let verdict = self.projection.record_unless(judge, record, &mut self.chunk, waits);
+        let verdict = self.projection.record(judge, record, &mut self.chunk, waits);
         if verdict.is_some() {
             self.chunk.opened.get_or_insert(now);
         } else {

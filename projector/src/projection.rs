@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::{Judge, Judgement, Reason, ReasonCode, Record};
+use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
@@ -28,6 +29,14 @@ pub(crate) struct Projection {
     /// Of records below this offset only verdicts are kept.
     pub kept_from: u64,
     pub tally: Tally,
+}
+
+/// What the ledger says of an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// The number of a [`Verdict`].
+    pub verdict: u8,
+    pub schema_version: u16,
 }
 
 /// Counts for the metrics, since they were last taken.
@@ -131,32 +140,19 @@ impl Projection {
         record.log_time_ms = self.log_time;
     }
 
-    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there.
-    pub(crate) fn record(&mut self, judge: &Judge, record: Record<'_>, chunk: &mut Chunk) -> Verdict {
-        let verdict = self.record_unless(judge, record, chunk, |_| false);
-        verdict.expect("no record waits")
-    }
-
-    /// The same, unless its application is unknown and `waits` says of its name that it may be registered soon. Then
-    /// nothing is done, and the record is to be read again.
-    pub(crate) fn record_unless(
+    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there. Nothing is done if its
+    /// application is unknown and `waits` says of its name that it may be registered soon: the record is to be read again.
+    pub(crate) fn record(
         &mut self,
         judge: &Judge,
         mut record: Record<'_>,
         chunk: &mut Chunk,
         waits: impl FnOnce(&[u8]) -> bool,
     ) -> Option<Verdict> {
-        debug_assert_eq!(record.offset as u64, self.next);
-        if let Some(session) = record.erases() {
-            let hash = erasures::hash(session);
-            self.see_time(&mut record);
-            let id = judge.derived_id(record.partition, record.offset);
-            chunk.push(&Row::erasure(self.place(), id, &hash));
-            self.erasures.add(hash);
-            self.next += 1;
-            return Some(self.tally.verdict(Verdict::Erasure));
-        }
         self.see_time(&mut record);
+        if let Some(session) = record.erases() {
+            return Some(self.erasure(judge, &record, session, chunk));
+        }
         let judgement = judge.judge(&record);
         let is_unknown = |reason: &Reason| reason.code == ReasonCode::UnknownApplication;
         if let Some(app) = record.headers.app
@@ -165,28 +161,70 @@ impl Projection {
         {
             return None;
         }
-        let first = self.first(judge, &record, &judgement);
+        Some(self.judged(judge, &record, &judgement, chunk))
+    }
+
+    /// As [`record`](Self::record), of a record that has a verdict already: judged by what it was judged by. If it would
+    /// get another verdict all the same, its rows are to be left as they are; but an erased session is erased.
+    pub(crate) fn record_again(
+        &mut self,
+        judge: &Judge,
+        mut record: Record<'_>,
+        past: Past,
+        chunk: &mut Chunk,
+    ) {
+        self.see_time(&mut record);
+        let verdict = if let Some(session) = record.erases() {
+            self.erasure(judge, &record, session, chunk)
+        } else {
+            let judgement = judge.judge_again(&record, past.schema_version);
+            self.judged(judge, &record, &judgement, chunk)
+        };
+        let same = Past { verdict: verdict as u8, schema_version: chunk.last_version() } == past;
+        if !same && verdict != Verdict::Erased {
+            chunk.keep_last_as_it_is();
+        }
+    }
+
+    fn erasure(&mut self, judge: &Judge, record: &Record<'_>, session: Uuid, chunk: &mut Chunk) -> Verdict {
+        let hash = erasures::hash(session);
+        let id = judge.derived_id(record.partition, record.offset);
+        chunk.push(&Row::erasure(self.place(), id, &hash));
+        self.erasures.add(hash);
+        self.next += 1;
+        self.tally.verdict(Verdict::Erasure)
+    }
+
+    fn judged(
+        &mut self,
+        judge: &Judge,
+        record: &Record<'_>,
+        judgement: &Judgement<'_>,
+        chunk: &mut Chunk,
+    ) -> Verdict {
+        debug_assert_eq!(record.offset as u64, self.next);
+        let first = self.first(judge, record, judgement);
         let place = self.place();
         self.next += 1;
         if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
-            chunk.push(&Row::erased(place, &judgement, first.unwrap_or(place.offset)));
-            return Some(self.tally.verdict(Verdict::Erased));
+            chunk.push(&Row::erased(place, judgement, first.unwrap_or(place.offset)));
+            return self.tally.verdict(Verdict::Erased);
         }
-        self.tally.count_type(judge, &judgement, first.is_some());
+        self.tally.count_type(judge, judgement, first.is_some());
         if let Some(first) = first {
-            chunk.push(&Row::duplicate(place, &judgement, first));
-            return Some(self.tally.verdict(Verdict::Duplicate));
+            chunk.push(&Row::duplicate(place, judgement, first));
+            return self.tally.verdict(Verdict::Duplicate);
         }
         for reason in &judgement.reasons {
             self.tally.reasons[reason.code as usize] += 1;
         }
-        let row = Row::judged(place, &judgement, record.value.unwrap_or_default());
+        let row = Row::judged(place, judgement, record.value.unwrap_or_default());
         let verdict = row.verdict;
         chunk.push(&row);
         if place.offset < self.kept_from {
             chunk.keep_last_for(LEDGER);
         }
-        Some(self.tally.verdict(verdict))
+        self.tally.verdict(verdict)
     }
 
     /// The log holds no record at `self.next`.

@@ -82,7 +82,7 @@ async fn expire(work: &Work, partition: i32, mut horizon: Horizon) -> Result<()>
 async fn delete(tables: &Tables, partition: i32, horizon: Horizon) -> Result<()> {
     let Horizon { kept_from, expired_to } = horizon;
     for table in ["events", "rejections"] {
-        tables.delete(table, partition, &(0..kept_from)).await?;
+        tables.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
     }
     // Of sessions that are partly older, what is left.
     sequences::refresh_range(&tables.bound(), partition as u16, expired_to, kept_from)

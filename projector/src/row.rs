@@ -167,12 +167,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Rows column by column: but for `targets` and `verdicts` as Native has them, see [`Columns::into_pieces`].
+/// Rows column by column: but for the first three as Native has them, see [`Columns::into_pieces`].
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
     /// For each row the tables that get it.
     pub targets: Vec<u8>,
     pub verdicts: Vec<Verdict>,
+    pub versions: Vec<u16>,
     partition: Vec<u8>,
     offset: Vec<u8>,
     event_id: Vec<u8>,
@@ -186,7 +187,6 @@ pub(crate) struct Columns {
     sent_at: Vec<u8>,
     received_at: Vec<u8>,
     log_time: Vec<u8>,
-    schema_version: Vec<u8>,
     first_offset: Vec<u8>,
     reasons_end: Vec<u8>,
     reason_code: Vec<u8>,
@@ -211,6 +211,7 @@ impl Columns {
     pub(crate) fn push(&mut self, row: &Row<'_>) -> usize {
         self.targets.push(row.verdict.targets());
         self.verdicts.push(row.verdict);
+        self.versions.push(row.schema_version);
         self.partition.extend_from_slice(&row.place.partition.to_le_bytes());
         self.offset.extend_from_slice(&row.place.offset.to_le_bytes());
         self.event_id.extend_from_slice(&id(row.event_id));
@@ -220,7 +221,6 @@ impl Columns {
         self.sent_at.extend_from_slice(&row.sent_at.unwrap_or(0).to_le_bytes());
         self.received_at.extend_from_slice(&row.received_at.to_le_bytes());
         self.log_time.extend_from_slice(&row.place.log_time.to_le_bytes());
-        self.schema_version.extend_from_slice(&row.schema_version.to_le_bytes());
         self.first_offset.extend_from_slice(&row.first_offset.to_le_bytes());
         let mut bytes = FIXED
             + string(&mut self.app, row.app.as_bytes())
@@ -242,7 +242,8 @@ impl Columns {
     }
 
     /// The block, but for its beginning, which is [`block_start`]. Nothing large is copied.
-    pub(crate) fn into_pieces(self) -> (Vec<u8>, Vec<Verdict>, Vec<Bytes>) {
+    pub(crate) fn into_pieces(self) -> (Vec<u8>, Vec<Verdict>, Vec<u16>, Vec<Bytes>) {
+        let versions = self.versions.iter().flat_map(|version| version.to_le_bytes()).collect();
         let verdict = self.verdicts.iter().map(|verdict| *verdict as u8).collect();
         // ClickHouse converts the texts to LowCardinality and the verdict to its Enum8: it costs the same as sending
         // dictionaries.
@@ -261,7 +262,7 @@ impl Columns {
             (None, self.sent_at),
             (Some(["received_at", "DateTime64(6, 'UTC')"]), self.received_at),
             (Some(["log_time", "DateTime64(3, 'UTC')"]), self.log_time),
-            (Some(["schema_version", "UInt16"]), self.schema_version),
+            (Some(["schema_version", "UInt16"]), versions),
             (Some(["first_offset", "UInt64"]), self.first_offset),
             (Some(["reasons", REASONS]), self.reasons_end),
             (None, self.reason_code),
@@ -286,7 +287,7 @@ impl Columns {
         pieces.push(small);
         // An empty piece could be taken for the end of a body that is sent in chunks.
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
-        (self.targets, self.verdicts, pieces)
+        (self.targets, self.verdicts, self.versions, pieces)
     }
 }
 

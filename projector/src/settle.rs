@@ -4,11 +4,12 @@
 //! next, a table that lost rows. The deduplication token is no proof: the engine writes it down before it
 //! renames the part, so a crash in between leaves a token without rows. What counts is a look at the rows.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::chunk::ClosedChunk;
 use crate::error::{Error, Result};
-use crate::row::LEDGER;
+use crate::row::{LEDGER, Verdict};
 use crate::tables::{TARGETS, Tables};
 
 /// So often an insert may leave its rows missing before the partition backs off.
@@ -46,10 +47,14 @@ impl Announced {
 /// What had to be done to make the chunk complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Healed {
-    /// Rows of targets that were missing.
+    /// Rows of targets that were missing, while others of the chunk were there.
     pub missing: usize,
+    /// Rows of a chunk of which nothing was there: its insert had not come.
+    pub late: usize,
     /// Rows of targets that were there twice, or with another verdict.
     pub wrong: usize,
+    /// Offsets that keep their rows, although they would get another verdict today.
+    pub kept: usize,
 }
 
 /// What the tables lack of a chunk, and what they have too much of.
@@ -61,6 +66,8 @@ struct Comparison {
     wrong: Vec<u8>,
     /// Whether any row of the range is there, in any target.
     any_present: bool,
+    /// Whether an offset that is to be completed has a verdict already that is another one, or another version's.
+    is_disputed: bool,
 }
 
 impl Comparison {
@@ -81,6 +88,9 @@ impl Comparison {
 ///
 /// The caller must own the partition (an intent for this range committed just now), or the range must
 /// lie below everything that is still being inserted.
+///
+/// # Errors
+/// [`Error::Disputed`] before anything is changed, if some of it was judged before by other rules. `heal` keeps to those.
 pub(crate) async fn settle(
     tables: &Tables,
     partition: i32,
@@ -88,14 +98,18 @@ pub(crate) async fn settle(
     announced: Announced,
 ) -> Result<Healed> {
     let id = tables.insert_id(partition, &chunk.range());
-    let mut healed = Healed::default();
+    let mut healed = Healed { kept: chunk.kept.len(), ..Healed::default() };
     for attempt in 0..ATTEMPTS {
         wait_for_running(tables, &id).await?;
         let found = compare(tables, partition, chunk).await?;
         if found.is_clean() {
             return Ok(healed);
         }
-        healed.missing = healed.missing.max(found.rows_missing());
+        if found.is_disputed {
+            return Err(Error::Disputed);
+        }
+        let counted = if found.any_present { &mut healed.missing } else { &mut healed.late };
+        *counted = (*counted).max(found.rows_missing());
         healed.wrong = healed.wrong.max(found.rows_wrong());
         announced.check()?;
         let missing = remove_wrong(tables, partition, chunk, &found).await?;
@@ -138,17 +152,31 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
     let mut missing = chunk.targets.clone();
     let mut wrong = vec![0; chunk.rows()];
     let mut any_present = false;
+    // Places whose row in the ledger is not what it would be today.
+    let mut other = Vec::new();
     for (target, table) in TARGETS {
+        let said =
+            if target == LEDGER { "toInt8(verdict), schema_version" } else { "toInt8(0), toUInt16(0)" };
         let sql = format!(
-            "SELECT {} FROM {{database}}.{table} \
-             WHERE partition = {{partition:UInt16}} AND offset >= {{from:UInt64}} AND offset < {{to:UInt64}}",
-            if target == LEDGER { "offset, toInt8(verdict)" } else { "offset, toInt8(0)" }
+            "SELECT offset, {said} FROM {{database}}.{table} \
+             WHERE partition = {{partition:UInt16}} AND offset >= {{from:UInt64}} AND offset < {{to:UInt64}}"
         );
-        let see = |row: &[u8; 9]| {
-            let [offset @ .., verdict] = *row;
+        let see = |row: &[u8; 11]| {
+            let [offset @ .., verdict, low, high] = *row;
             any_present = true;
-            let index = (u64::from_le_bytes(offset) - range.start) as usize;
+            let offset = u64::from_le_bytes(offset);
+            if chunk.kept.contains(&offset) {
+                return;
+            }
+            let index = (offset - range.start) as usize;
             let same = target != LEDGER || verdict == chunk.verdicts[index] as u8;
+            let version = u16::from_le_bytes([low, high]);
+            if target == LEDGER
+                && chunk.verdicts[index] != Verdict::Erased
+                && !(same && version == chunk.versions[index])
+            {
+                other.push(index);
+            }
             if missing[index] & target != 0 && same {
                 missing[index] &= !target;
             } else {
@@ -157,11 +185,11 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
         };
         tables.read(&sql, partition, &range, see).await?;
     }
-    Ok(Comparison { missing, wrong, any_present })
+    let is_disputed = other.iter().any(|index| missing[*index] | wrong[*index] != 0);
+    Ok(Comparison { missing, wrong, any_present, is_disputed })
 }
 
-/// Deletes what is wrong and returns the rows that are missing then. One delete a target: a delete costs
-/// the rewriting of parts, not of rows, and this is no ordinary case.
+/// Deletes what is wrong, and nothing else, and returns the rows that are missing then.
 async fn remove_wrong(
     tables: &Tables,
     partition: i32,
@@ -170,17 +198,25 @@ async fn remove_wrong(
 ) -> Result<Vec<u8>> {
     let mut missing = found.missing.clone();
     for (target, table) in TARGETS {
-        let is_wrong = |mask: &u8| mask & target != 0;
-        let (Some(first), Some(last)) =
-            (found.wrong.iter().position(is_wrong), found.wrong.iter().rposition(is_wrong))
-        else {
-            continue;
-        };
-        let (from, to) = (chunk.start + first as u64, chunk.start + last as u64 + 1);
-        tracing::warn!(table, partition, from, to, "rows that are doubled or of another verdict: replaced");
-        tables.delete(table, partition, &(from..to)).await?;
-        for (index, mask) in missing.iter_mut().enumerate().take(last + 1).skip(first) {
-            *mask |= chunk.targets[index] & target;
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for (index, _) in found.wrong.iter().enumerate().filter(|(_, mask)| **mask & target != 0) {
+            let offset = chunk.start + index as u64;
+            match ranges.last_mut() {
+                Some(last) if last.end == offset => last.end += 1,
+                _ => ranges.push(offset..offset + 1),
+            }
+            missing[index] |= chunk.targets[index] & target;
+        }
+        if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
+            let (from, to) = (first.start, last.end);
+            tracing::warn!(
+                table,
+                partition,
+                from,
+                to,
+                "rows that are doubled or of another verdict: replaced"
+            );
+            tables.delete(table, partition, &ranges).await?;
         }
     }
     Ok(missing)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::erasures::Hash;
 use crate::error::{Error, Result};
+use crate::projection::Past;
 use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
 
 /// The row tables with their bit of `targets`.
@@ -27,6 +28,8 @@ const SEND: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(120);
 /// Who asks whether ClickHouse is there does not wait for long.
 const PROBE: Duration = Duration::from_secs(2);
+/// Ranges of one delete.
+const DELETED_AT_ONCE: usize = 500;
 /// A mutation rewrites parts; what looks for its rows reads whole tables.
 pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 
@@ -189,14 +192,37 @@ impl Tables {
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
-    /// Deletes the rows of `range` from one target, and waits until they are gone.
-    pub(crate) async fn delete(&self, table: &str, partition: i32, range: &Range<u64>) -> Result<()> {
-        let (from, to) = (range.start, range.end);
-        self.alter(
-            table,
-            &format!("DELETE WHERE partition = {partition} AND offset >= {from} AND offset < {to}"),
-        )
-        .await
+    /// The verdicts that the ledger has in `range`. An offset that has several, and not the same, has none.
+    pub(crate) async fn past(&self, partition: i32, range: &Range<u64>) -> Result<BTreeMap<u64, Past>> {
+        let sql = "SELECT offset, toInt8(verdict), schema_version FROM {database}.ledger WHERE \
+                   partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}";
+        let (mut found, mut unclear) = (BTreeMap::new(), Vec::new());
+        let see = |row: &[u8; 11]| {
+            let [offset @ .., verdict, low, high] = *row;
+            let (offset, past) = (
+                u64::from_le_bytes(offset),
+                Past { verdict, schema_version: u16::from_le_bytes([low, high]) },
+            );
+            if found.insert(offset, past).is_some_and(|other| other != past) {
+                unclear.push(offset);
+            }
+        };
+        self.read(sql, partition, range, see).await?;
+        unclear.iter().for_each(|offset| {
+            found.remove(offset);
+        });
+        Ok(found)
+    }
+
+    /// Deletes the rows of these ranges, and of nothing between them, from one target, and waits until they are gone.
+    pub(crate) async fn delete(&self, table: &str, partition: i32, ranges: &[Range<u64>]) -> Result<()> {
+        for some in ranges.chunks(DELETED_AT_ONCE) {
+            let some =
+                some.iter().map(|Range { start, end }| format!("offset >= {start} AND offset < {end}"));
+            let offsets = some.collect::<Vec<_>>().join(" OR ");
+            self.alter(table, &format!("DELETE WHERE partition = {partition} AND ({offsets})")).await?;
+        }
+        Ok(())
     }
 
     /// Zero without retention.

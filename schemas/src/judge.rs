@@ -123,6 +123,16 @@ impl Judge {
     /// Judges one record, whatever its bytes. Time grows with the size of the record, not with its
     /// form, and no form of it can exhaust the stack.
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
+        self.judge_by(record, None)
+    }
+
+    /// Judges a record that was judged before by this version of its event type, or, where that is 0, when its type was
+    /// not declared. Where the registry has no such version any more the newest judges, as the judgement then says.
+    pub fn judge_again<'a>(&self, record: &Record<'a>, schema_version: u16) -> Judgement<'a> {
+        self.judge_by(record, Some(schema_version))
+    }
+
+    fn judge_by<'a>(&self, record: &Record<'a>, version: Option<u16>) -> Judgement<'a> {
         let mut reasons = Reasons::default();
         let mut judgement = Judgement {
             event_id: Uuid::nil(),
@@ -158,7 +168,7 @@ impl Judge {
                 check_repeated_keys(data, &mut reasons);
             }
             if category_fits && name_fits {
-                judgement.schema_version = self.check_type(&judgement, data, &mut reasons);
+                judgement.schema_version = self.check_type(&judgement, data, version, &mut reasons);
             }
         }
         judgement.session_id = judgement.session_id.or_else(|| record.keyed_session());
@@ -235,10 +245,18 @@ impl Judge {
         &self,
         judgement: &Judgement<'_>,
         data: Option<Value<'_, '_>>,
+        version: Option<u16>,
         reasons: &mut Reasons,
     ) -> u16 {
         let (category, name) = (&*judgement.category, &*judgement.name);
-        let Some(event_type) = self.registry.get(category, name) else {
+        let newest = self.registry.get(category, name);
+        let declared = match version {
+            // No data: no schema judged it, declared or not.
+            Some(0) if data.is_some() => None,
+            None | Some(0) => newest,
+            Some(version) => self.registry.version(category, name, version).or(newest),
+        };
+        let Some(event_type) = declared else {
             let message =
                 format_args!("no event type is declared for category {category:?} and name {name:?}");
             reasons.add(UnknownEventType, "", message);

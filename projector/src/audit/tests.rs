@@ -13,6 +13,7 @@ use super::round;
 use crate::cli::{Cli, Command};
 use crate::heal::heal;
 use crate::metrics::Metrics;
+use crate::settle::Announced;
 use crate::work::Work;
 
 /// Generous: no time decides a test.
@@ -32,7 +33,9 @@ async fn projected(stack: &Stack) -> Work {
     let judge = config.judge.load(&config.kafka.topic).unwrap();
     let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();
     let judge = work.judge.load_full();
-    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END).await.unwrap();
+    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END, Announced::not_needed())
+        .await
+        .unwrap();
     work.set_owned(vec![0]);
     work.set_inserted_to(0, END);
     work

@@ -43,6 +43,71 @@ async fn the_audit_finds_what_is_lost_or_doubled_and_heals_it() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
+/// Schemas and applications change; what was judged keeps its verdict, whatever has to be healed.
+#[tokio::test(flavor = "multi_thread")]
+async fn healing_keeps_to_the_rules_that_judged() {
+    let types = tempfile::tempdir().unwrap();
+    let version = |version: u16, more: &str| {
+        let schema =
+            format!(r#"{{"x-category":"a","x-name":"b","x-version":{version},"type":"object"{more}}}"#);
+        std::fs::write(types.path().join(format!("v{version}.schema.json")), schema).unwrap();
+    };
+    version(1, "");
+    let folder = types.path().to_str().unwrap();
+    let bed = Bed::new(&["--event-types", folder, "--chunk-rows", "10"]).await;
+    let send = async |data: &str| {
+        let event = event(uuid::Uuid::new_v4()).replace("page interaction", "a").replace("pageview", "b");
+        bed.send(event.replace(r#"{"host":"www.example.com","path":"/"}"#, data).as_bytes()).await
+    };
+    for _ in 0..10 {
+        send("{}").await;
+        send("[]").await;
+    }
+    let running = bed.projector().await;
+    bed.settled(20).await;
+    running.stop().await;
+    let judged = [(20, 20), (10, 10), (10, 10)];
+    assert_eq!(bed.counts().await, judged);
+
+    // From now on nothing of it would be accepted.
+    version(2, r#","required":["c"]"#);
+    let heal = ["audit", "--heal", "--event-types", folder];
+    bed.execute("ALTER TABLE events DELETE WHERE offset IN (2, 14)").await;
+    bed.execute("ALTER TABLE rejections DELETE WHERE offset = 3").await;
+    bed.execute("ALTER TABLE ledger DELETE WHERE offset = 7").await;
+    bed.execute("ALTER TABLE rejections DELETE WHERE offset = 7").await;
+    let (clean, said) = bed.verb(&heal).await;
+    assert!(clean && !said.contains("another verdict"), "{said}");
+    assert_eq!(bed.counts().await, judged);
+    let versions: Vec<(u16, u64)> = bed
+        .tables()
+        .query("SELECT schema_version, count() FROM events GROUP BY 1")
+        .fetch_all()
+        .await
+        .unwrap();
+    assert_eq!(versions, [(1, 10)]);
+
+    // The same by a projector that finds an open intent.
+    bed.execute("ALTER TABLE events DELETE WHERE offset IN (10, 12)").await;
+    bed.execute("ALTER TABLE ledger DELETE WHERE offset >= 18").await;
+    bed.execute("ALTER TABLE events DELETE WHERE offset >= 18").await;
+    bed.execute("ALTER TABLE rejections DELETE WHERE offset >= 18").await;
+    crate::zombies::commit(&bed, 10, "1:20").await;
+    let running = bed.projector().await;
+    bed.settled(20).await;
+    running.stop().await;
+    // What has no verdict any more is judged as of today: 18 is rejected.
+    assert_eq!(bed.counts().await, [(20, 20), (9, 9), (11, 11)]);
+
+    // The version that judged is gone: the audit says what it does not do.
+    std::fs::remove_file(types.path().join("v1.schema.json")).unwrap();
+    bed.execute("ALTER TABLE events DELETE WHERE offset = 4").await;
+    let (clean, said) = bed.verb(&heal).await;
+    assert!(!clean && said.contains("offsets would get another verdict today and keep theirs"), "{said}");
+    assert!(said.contains("0 without verdict, 0 doubled, 1 events and 0 rejections missing"), "{said}");
+    assert_eq!(bed.counts().await, [(20, 20), (8, 8), (11, 11)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_ledger_is_judged_again_from_its_gap() {
     let bed = projected().await;
