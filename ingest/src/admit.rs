@@ -80,7 +80,11 @@ impl Admission {
         match Apps::load(path) {
             Ok(apps) => {
                 let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
-                tracing::info!(applications = admitted.beside.len(), version, "registry of applications read again");
+                tracing::info!(
+                    applications = admitted.beside.len(),
+                    version,
+                    "registry of applications read again"
+                );
                 self.current.store(Arc::new(admitted));
                 self.metrics.apps.loaded(version);
             }

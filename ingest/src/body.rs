@@ -159,14 +159,20 @@ fn ends_here(bytes: Option<Vec<u8>>, rest: &[u8]) -> io::Result<Option<Vec<u8>>>
 fn brotli_stream(sent: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
     use brotli::enc::StandardAlloc as Alloc;
     use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
-    let mut state =
-        BrotliState::new(Alloc::default(), Alloc::default(), Alloc::default());
+    let mut state = BrotliState::new(Alloc::default(), Alloc::default(), Alloc::default());
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
     let (mut left, mut at, mut total) = (sent.len(), 0, 0);
     loop {
         let (mut room, mut filled) = (piece.len(), 0);
         let result = BrotliDecompressStream(
-            &mut left, &mut at, sent, &mut room, &mut filled, &mut piece, &mut total, &mut state,
+            &mut left,
+            &mut at,
+            sent,
+            &mut room,
+            &mut filled,
+            &mut piece,
+            &mut total,
+            &mut state,
         );
         bytes.extend_from_slice(piece.get(..filled).unwrap_or_default());
         if bytes.len() > limit {
@@ -242,7 +248,11 @@ mod tests {
         for (encoding, bytes) in packed(&text).into_iter().skip(1) {
             let cut = Bytes::from(bytes[..bytes.len() - 5].to_vec());
             let inflated = inflate(encoding, cut, 100_000);
-            assert!(matches!(inflated, Err(Error::Inflate(_))), "{encoding:?}: {:?}", inflated.map(|b| b.len()));
+            assert!(
+                matches!(inflated, Err(Error::Inflate(_))),
+                "{encoding:?}: {:?}",
+                inflated.map(|b| b.len())
+            );
         }
     }
 

@@ -71,12 +71,23 @@ pub struct Config {
 #[command(next_help_heading = "Personal data")]
 pub struct PersonalConfig {
     /// A folder with more event types, beside the built-in ones; may be given several times. Values that their
-    /// schemas mark with `"x-personal": "redact"` or `"hash"` are replaced. Read again on SIGHUP.
+    /// schemas mark with `"x-personal": "redact"` or `"hash"` are replaced. Read again when they change, and on SIGHUP.
     #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
     pub event_types: Vec<PathBuf>,
     /// The key of the hashes, 32 characters or more. With another key the same value has another hash.
     #[arg(long, env = "EYE_PERSONAL_KEY", value_name = "KEY", hide_env_values = true)]
     pub personal_key: Option<String>,
+    /// What becomes of an event whose type is not declared here: `append` takes it as it is, `refuse` answers with an error,
+    /// since its schema may mark values that this gateway does not know yet. If not given: `refuse` as soon as any type
+    /// has a value to be replaced.
+    #[arg(long, env = "EYE_UNDECLARED_TYPES", value_enum)]
+    pub undeclared_types: Option<Undeclared>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Undeclared {
+    Append,
+    Refuse,
 }
 
 /// What a request may cost.

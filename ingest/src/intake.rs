@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::admit::Beside;
 use crate::append::{Common, Event, Failure, Outcome};
 use crate::body;
+use crate::config::Undeclared;
 use crate::error::Error;
 use crate::receipts::{Fault, Receipt, Receipts};
 use crate::server::Gateway;
@@ -62,11 +63,12 @@ pub(crate) async fn take(
     // One pass for all events; only in a body that is not UTF-8 it is asked for each.
     let is_utf8 = std::str::from_utf8(&body).is_ok();
     let masking = gateway.personal.masking();
+    let undeclared = gateway.config.personal.undeclared_types;
     let mut prepared = Vec::with_capacity(items.len());
     // Events whose personal values were replaced are in memory a second time, and may have grown.
     let mut copied = 0;
     for item in items {
-        let event = prepare(item, is_utf8, limits.max_event_bytes, &masking);
+        let event = prepare(item, is_utf8, limits.max_event_bytes, &masking, undeclared);
         copied += event.as_ref().map_or(0, Prepared::copied_bytes);
         if copied > limits.max_body_bytes {
             return Err(Error::BodyTooLarge(limits.max_body_bytes));
@@ -146,6 +148,7 @@ fn prepare<'a>(
     is_utf8: bool,
     max_bytes: usize,
     masking: &Masking,
+    undeclared: Option<Undeclared>,
 ) -> Result<Prepared<'a>, Fault> {
     let scanned = item.map_err(|fault| Fault::syntax(&fault))?;
     if !scanned.bytes.starts_with(b"{") {
@@ -167,7 +170,7 @@ fn prepare<'a>(
         Err(_) => session,
     };
     let given = scanned.event_id.and_then(json::text).and_then(|text| Uuid::try_parse(&text).ok());
-    let value = personal::mask(masking, &scanned)?;
+    let value = personal::mask(masking, undeclared, &scanned)?;
     within(value.len())?;
     Ok(Prepared { key, value, event_id: given.unwrap_or_else(Uuid::now_v7) })
 }

@@ -10,7 +10,7 @@ use schemas::Registry;
 use schemas::personal::Masking;
 use tokio::sync::Mutex;
 
-use crate::config::PersonalConfig;
+use crate::config::{PersonalConfig, Undeclared};
 use crate::json::{self, Scanned};
 use crate::metrics::Metrics;
 use crate::receipts::Fault;
@@ -82,19 +82,27 @@ fn read(config: &PersonalConfig) -> anyhow::Result<Masking> {
 ///
 /// # Errors
 /// An event that may have personal values, of which nobody can say where.
-pub(crate) fn mask<'a>(masking: &Masking, event: &Scanned<'a>) -> Result<Cow<'a, [u8]>, Fault> {
+pub(crate) fn mask<'a>(
+    masking: &Masking,
+    undeclared: Option<Undeclared>,
+    event: &Scanned<'a>,
+) -> Result<Cow<'a, [u8]>, Fault> {
+    let undeclared_pass = match undeclared {
+        Some(undeclared) => undeclared == Undeclared::Append,
+        None => masking.is_empty(),
+    };
     let is_concerned = || {
         let text = |token: Option<&'a [u8]>| token.and_then(json::text);
-        event.is_ambiguous
-            || text(event.category)
-                .zip(text(event.name))
-                .is_some_and(|(category, name)| masking.concerns(&category, &name))
+        let concerns = |(category, name): (Cow<'_, str>, Cow<'_, str>)| {
+            masking.concerns(&category, &name) || !(undeclared_pass || masking.declares(&category, &name))
+        };
+        event.is_ambiguous || text(event.category).zip(text(event.name)).is_some_and(concerns)
     };
-    if masking.is_empty() || !is_concerned() {
+    if (masking.is_empty() && undeclared_pass) || !is_concerned() {
         return Ok(Cow::Borrowed(event.bytes));
     }
     let text = std::str::from_utf8(event.bytes).map_err(|_| Fault::not_utf8())?;
-    let masked = masking.mask(text).map_err(|why| Fault::unreadable(&why))?;
+    let masked = masking.mask(text, undeclared_pass).map_err(|why| Fault::unmaskable(&why))?;
     Ok(Cow::Owned(masked.into_bytes()))
 }
 
@@ -122,15 +130,22 @@ mod tests {
         folder
     }
 
-    fn load(folder: &tempfile::TempDir, key: Option<&str>) -> anyhow::Result<Personal> {
-        let config =
-            PersonalConfig { event_types: vec![folder.path().into()], personal_key: key.map(Into::into) };
-        Personal::load(config, Arc::new(Metrics::new()?))
+    fn config(folder: &tempfile::TempDir, key: Option<&str>) -> PersonalConfig {
+        PersonalConfig {
+            event_types: vec![folder.path().into()],
+            personal_key: key.map(Into::into),
+            undeclared_types: None,
+        }
     }
 
-    fn masked(personal: &Personal, event: &str) -> Result<String, Fault> {
+    fn load(folder: &tempfile::TempDir, key: Option<&str>) -> anyhow::Result<Personal> {
+        Personal::load(config(folder, key), Arc::new(Metrics::new()?))
+    }
+
+    fn masked(masking: &Masking, event: &str) -> Result<String, Fault> {
         let scanned = slice(event.as_bytes(), Form::Json, 1).remove(0).unwrap();
-        mask(&personal.masking(), &scanned).map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
+        mask(masking, Some(Undeclared::Append), &scanned)
+            .map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
     }
 
     #[tokio::test]
@@ -153,17 +168,42 @@ mod tests {
         let personal = load(&folder, None).unwrap();
         let sent = r#"{"category":"a","name":"b","data":{"email":"x"}}"#;
         let redacted = sent.replace("\"x\"", "\"[redacted]\"");
-        assert_eq!(masked(&personal, sent).unwrap(), redacted);
+        assert_eq!(masked(&personal.masking(), sent).unwrap(), redacted);
         let file = folder.path().join("b.schema.json");
         let schema = fs::read_to_string(&file).unwrap();
         fs::write(&file, schema.replace("redact", "hash")).unwrap();
         personal.reload("");
         assert!(!personal.metrics.event_types.is_loaded());
-        assert_eq!(masked(&personal, sent).unwrap(), redacted);
+        assert_eq!(masked(&personal.masking(), sent).unwrap(), redacted);
         fs::write(&file, schema.replace("\"redact\"", "true")).unwrap();
         personal.reload("");
         assert!(personal.metrics.event_types.is_loaded());
-        assert_eq!(masked(&personal, sent).unwrap(), sent);
+        assert_eq!(masked(&personal.masking(), sent).unwrap(), sent);
+    }
+
+    #[tokio::test]
+    async fn where_something_is_personal_an_undeclared_type_is_refused() {
+        let said = |personal: &Personal, undeclared, event: &str| {
+            let scanned = slice(event.as_bytes(), Form::Json, 1).remove(0).unwrap();
+            mask(&personal.masking(), undeclared, &scanned).map(|bytes| bytes.into_owned())
+        };
+        let marked = load(&folder("redact"), None).unwrap();
+        let unmarked = load(&tempfile::tempdir().unwrap(), None).unwrap();
+        for event in [
+            r#"{"category":"a","name":"new","data":{"email":"canary"}}"#,
+            r#"{"category":"a","name":"b","name":"new","data":{"email":"canary"}}"#,
+            r#"{"category":"a","category":"a","n\u0061me":"new","data":{"email":"canary"}}"#,
+        ] {
+            let fault = format!("{:?}", said(&marked, None, event).unwrap_err());
+            assert!(fault.contains("undeclared_event_type") && !fault.contains("canary"), "{fault}");
+            assert!(said(&marked, Some(Undeclared::Append), event).is_ok());
+            assert_eq!(said(&unmarked, None, event).unwrap(), event.as_bytes());
+            assert!(said(&unmarked, Some(Undeclared::Refuse), event).is_err());
+        }
+        // What says no type at all is no event of any type.
+        assert!(said(&marked, None, r#"{"data":{}}"#).is_ok());
+        let known = r#"{"category":"page interaction","name":"pageview","data":{}}"#;
+        assert_eq!(said(&marked, None, known).unwrap(), known.as_bytes());
     }
 
     proptest! {
@@ -172,13 +212,13 @@ mod tests {
         #[test]
         fn no_writing_of_the_type_lets_a_value_through(fields in prop::collection::vec(field(), 1..7)) {
             let event = format!("{{{}}}", fields.join(","));
-            static PERSONAL: LazyLock<Personal> = LazyLock::new(|| load(&folder("redact"), None).unwrap());
+            static MASKING: LazyLock<Masking> = LazyLock::new(|| read(&config(&folder("redact"), None)).unwrap());
             // A reader that takes any of the occurrences.
             let says = |field: &str, text: &str| {
                 let pair = |written: &String| serde_json::from_str::<serde_json::Map<_, _>>(&format!("{{{written}}}")).unwrap();
                 fields.iter().any(|written| pair(written).get(field).is_some_and(|value| value == text))
             };
-            let out = masked(&PERSONAL, &event).unwrap();
+            let out = masked(&MASKING, &event).unwrap();
             match says("category", "a") && says("name", "b") {
                 true => prop_assert!(!out.contains("canary"), "{}", out),
                 false => prop_assert_eq!(out, event),

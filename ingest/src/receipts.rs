@@ -1,6 +1,7 @@
 //! The answer to each event, in input order: its place in the log, or what is wrong with it.
 
 use bytes::Bytes;
+use schemas::personal::Unmaskable;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ pub(crate) enum Receipt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Fault {
     /// `invalid_json`, `not_an_object`, `missing_session_id`, `event_too_large`: send it corrected.
+    /// `undeclared_event_type`: declare its type to the gateways first, then send it again.
     /// `queue_full`, `brokers_slow`, `brokers_refused`: send it again with the same `event_id`.
     #[schema(value_type = String)]
     code: &'static str,
@@ -37,10 +39,12 @@ impl Fault {
         Self::new("invalid_json", format!("not JSON at byte {}: {}", fault.at, fault.why), None)
     }
 
-    pub(crate) fn unreadable(why: &schemas::personal::Unreadable) -> Self {
-        let message =
-            format!("not JSON that all readers read alike, in an event that may have personal data: {why}");
-        Self::new("invalid_json", message, None)
+    pub(crate) fn unmaskable(why: &Unmaskable) -> Self {
+        let code = match why {
+            Unmaskable::Unreadable(_) => "invalid_json",
+            Unmaskable::Undeclared { .. } => "undeclared_event_type",
+        };
+        Self::new(code, why.to_string(), None)
     }
 
     pub(crate) fn not_utf8() -> Self {

@@ -10,7 +10,7 @@
 
 mod marks;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -25,6 +25,8 @@ use crate::registry::{EventType, Registry, RegistryError};
 pub struct Masking {
     /// Category, name: only of types with marks that replace something.
     types: BTreeMap<String, BTreeMap<String, Marks>>,
+    /// Category, name: of every type.
+    declared: BTreeMap<String, BTreeSet<String>>,
     key: Option<Hmac<Sha256>>,
 }
 
@@ -36,18 +38,32 @@ pub struct NoKey {
     name: String,
 }
 
-/// An event whose personal values can't be told from the rest of it, because readers of JSON would differ.
+/// Readers of JSON would differ on what is in the event.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(SyntaxError);
+
+/// Why an event's personal values can't be told from the rest of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Unmaskable {
+    #[error("not JSON that all readers read alike, in an event that may have personal data: {0}")]
+    Unreadable(Unreadable),
+    /// Its type may have marks that this registry does not know yet.
+    #[error(
+        "no event type {category:?} / {name:?} is declared here, so nobody can say what of it is personal data"
+    )]
+    Undeclared { category: String, name: String },
+}
 
 impl Masking {
     /// # Errors
     /// A type has values to be hashed, and there is no key.
     pub fn new(registry: &Registry, key: Option<&[u8]>) -> Result<Self, NoKey> {
-        let mut masking =
-            Self { types: BTreeMap::new(), key: key.and_then(|key| Hmac::new_from_slice(key).ok()) };
+        let key = key.and_then(|key| Hmac::new_from_slice(key).ok());
+        let mut masking = Self { key, ..Self::default() };
         for event_type in registry.newest() {
+            let names = masking.declared.entry(event_type.category.clone()).or_default();
+            names.insert(event_type.name.clone());
             let Some(marks) = &event_type.marks else { continue };
             let (category, name) = (event_type.category.clone(), event_type.name.clone());
             if masking.key.is_none() && marks.needs_key() {
@@ -59,8 +75,13 @@ impl Masking {
     }
 
     fn of(event_type: &EventType, key: Hmac<Sha256>) -> Option<Self> {
-        let names = BTreeMap::from([(event_type.name.clone(), event_type.marks.clone()?)]);
-        Some(Self { types: BTreeMap::from([(event_type.category.clone(), names)]), key: Some(key) })
+        let (category, name) = (&event_type.category, &event_type.name);
+        let marks = BTreeMap::from([(name.clone(), event_type.marks.clone()?)]);
+        Some(Self {
+            types: BTreeMap::from([(category.clone(), marks)]),
+            declared: BTreeMap::from([(category.clone(), BTreeSet::from([name.clone()]))]),
+            key: Some(key),
+        })
     }
 
     /// Whether no event has anything to be replaced.
@@ -73,21 +94,36 @@ impl Masking {
         self.types.get(category).is_some_and(|names| names.contains_key(name))
     }
 
-    /// The event with its personal values replaced.
+    /// Whether an event type of this name is declared.
+    pub fn declares(&self, category: &str, name: &str) -> bool {
+        self.declared.get(category).is_some_and(|names| names.contains(name))
+    }
+
+    /// The event with its personal values replaced. `undeclared_pass`: whether an event of a type that is not declared is
+    /// taken as it is.
     ///
     /// On the safe side where an event is not what it should be: of a field that is repeated each occurrence counts
     /// (whichever of them a reader takes), and what stands in the place of an object or array with marked parts is
     /// replaced as a whole.
     ///
     /// # Errors
-    /// No JSON that all readers read alike, so that nobody can say what is in it.
-    pub fn mask(&self, event: &str) -> Result<String, Unreadable> {
-        let document = Document::parse(event).map_err(Unreadable)?;
+    /// No JSON that all readers read alike, so that nobody can say what is in it; or a type that is not declared.
+    pub fn mask(&self, event: &str, undeclared_pass: bool) -> Result<String, Unmaskable> {
+        let document = Document::parse(event).map_err(|error| Unmaskable::Unreadable(Unreadable(error)))?;
         let members = || document.root().members();
         let said = |field: &str| -> HashSet<_> {
             members().filter(|(key, _)| key.is_str(field)).filter_map(|(_, value)| value.as_str()).collect()
         };
         let (categories, names) = (said("category"), said("name"));
+        if !undeclared_pass {
+            let types = categories.iter().flat_map(|category| names.iter().map(move |name| (category, name)));
+            for (category, name) in types {
+                if !self.declares(category, name) {
+                    let (category, name) = (category.to_string(), name.to_string());
+                    return Err(Unmaskable::Undeclared { category, name });
+                }
+            }
+        }
         let mut found = Vec::new();
         for (_, types) in self.types.iter().filter(|(category, _)| categories.contains(category.as_str())) {
             for (_, marks) in types.iter().filter(|(name, _)| names.contains(name.as_str())) {
@@ -139,7 +175,7 @@ pub(crate) fn check_examples(event_type: &EventType) -> Result<(), RegistryError
         return Ok(());
     };
     for example in event_type.examples.iter().filter(|example| example.reasons.is_empty()) {
-        let Ok(masked) = masking.mask(&example.event) else { continue };
+        let Ok(masked) = masking.mask(&example.event, true) else { continue };
         let Ok(document) = Document::parse(&masked) else { continue };
         let is_valid = document.root().get("data").is_none_or(|data| event_type.compiled.accepts(data));
         if !is_valid {

@@ -57,7 +57,7 @@ fn event(data: &str) -> String {
 
 /// Data before and after.
 fn check(data: &str, expected: &str) {
-    assert_eq!(masking().mask(&event(data)).unwrap(), event(expected));
+    assert_eq!(masking().mask(&event(data), true).unwrap(), event(expected));
 }
 
 /// `printf john | openssl dgst -sha256 -hmac key`
@@ -89,7 +89,8 @@ fn only_the_marked_values_change() {
 fn equal_values_have_equal_hashes_and_other_keys_other_ones() {
     let hash_of = |masking: &Masking, value: &str| {
         let masked: Value =
-            serde_json::from_str(&masking.mask(&event(&format!("{{\"user\":{value}}}"))).unwrap()).unwrap();
+            serde_json::from_str(&masking.mask(&event(&format!("{{\"user\":{value}}}")), true).unwrap())
+                .unwrap();
         masked["data"]["user"].as_str().unwrap().to_owned()
     };
     let (ours, other) = (masking(), Masking::new(&registry(), Some(b"another")).unwrap());
@@ -99,7 +100,8 @@ fn equal_values_have_equal_hashes_and_other_keys_other_ones() {
     assert_ne!(hash_of(&other, "\"john\""), JOHN);
     // A number as it is written.
     assert_eq!(hash_of(ours, "42"), hash_of(ours, "\"42\""));
-    let people = masking().mask(&event(r#"{"people":[{"id":"john"}],"rows":[["john"],["john"]]}"#)).unwrap();
+    let people =
+        masking().mask(&event(r#"{"people":[{"id":"john"}],"rows":[["john"],["john"]]}"#), true).unwrap();
     assert_eq!(people.matches(JOHN).count(), 3);
 }
 
@@ -112,7 +114,7 @@ fn only_types_with_marks_are_concerned() {
     let builtin = Masking::new(&Registry::builtin().unwrap(), None).unwrap();
     assert!(builtin.is_empty());
     let other = event(r#"{"email":"x"}"#).replace("\"b\"", "\"c\"");
-    assert_eq!(masking.mask(&other).unwrap(), other);
+    assert_eq!(masking.mask(&other, true).unwrap(), other);
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn where_an_event_is_not_what_it_should_be_more_is_replaced() {
     let twice =
         r#"{"data":{"email":"x"},"category":"a","name":"c","name":"b","category":"z","data":{"email":"y"}}"#;
     assert_eq!(
-        masking().mask(twice).unwrap(),
+        masking().mask(twice, true).unwrap(),
         twice.replace("\"x\"", "\"[redacted]\"").replace("\"y\"", "\"[redacted]\"")
     );
     // Something else in the place of what has marked parts.
@@ -142,13 +144,13 @@ fn where_an_event_is_not_what_it_should_be_more_is_replaced() {
         r#"{"people":[["x"],"y",null,true],"rows":[[["john"]],7]}"#,
         &format!(
             r#"{{"people":["[redacted]","[redacted]",null,true],"rows":[["{}"],"[redacted]"]}}"#,
-            masking().mask(&event(r#"{"user":["john"]}"#)).unwrap().split('"').nth(13).unwrap()
+            masking().mask(&event(r#"{"user":["john"]}"#), true).unwrap().split('"').nth(13).unwrap()
         ),
     );
     check(r#""a@b.c""#, r#""[redacted]""#);
     // No JSON for every reader.
     for unreadable in [r#"{"email":"\ud800"}"#, r#"{"n":1e400}"#, "{\"email\":\"\n\"}"] {
-        assert!(masking().mask(&event(unreadable)).is_err(), "{unreadable}");
+        assert!(masking().mask(&event(unreadable), true).is_err(), "{unreadable}");
     }
 }
 
@@ -294,7 +296,7 @@ proptest! {
     #[test]
     fn no_marked_value_is_left_and_all_else_stays(data in any_json(5)) {
         let sent = event(&data);
-        let masked = masking().mask(&sent).unwrap();
+        let masked = masking().mask(&sent, true).unwrap();
         let parsed: Value = serde_json::from_str(&masked).unwrap();
         prop_assert_eq!(without_unmarked(&parsed["data"], "data"), 0, "{}", masked);
         // The pieces between what was replaced are the sender's own, in order.
@@ -306,7 +308,7 @@ proptest! {
         }
         // Nothing is replaced in what is not marked.
         let unmarked = sent.replace("\"b\"", "\"c\"");
-        prop_assert_eq!(masking().mask(&unmarked).unwrap(), unmarked);
+        prop_assert_eq!(masking().mask(&unmarked, true).unwrap(), unmarked);
     }
 
     #[test]
@@ -326,13 +328,13 @@ proptest! {
             judge.judge(&record).reasons
         };
         prop_assert_eq!(verdict(&event.to_string()), vec![]);
-        prop_assert_eq!(verdict(&masking().mask(&event.to_string()).unwrap()), vec![]);
+        prop_assert_eq!(verdict(&masking().mask(&event.to_string(), true).unwrap()), vec![]);
     }
 
     #[test]
     fn any_text_is_masked_or_refused_as_the_judge_reads_it(text in ".{0,60}") {
         let is_json = serde_json::from_str::<Value>(&text).is_ok();
-        prop_assert_eq!(masking().mask(&text).is_ok(), is_json);
+        prop_assert_eq!(masking().mask(&text, true).is_ok(), is_json);
     }
 }
 
@@ -359,11 +361,11 @@ fn split_hashes(piece: &str) -> Vec<String> {
 #[test]
 fn deep_and_long_events_take_no_stack_and_no_age() {
     let deep = |levels| event(&format!("{{\"whole\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));
-    assert_eq!(masking().mask(&deep(125)).unwrap(), event("{\"whole\":\"[redacted]\"}"));
-    assert!(masking().mask(&deep(200_000)).is_err());
+    assert_eq!(masking().mask(&deep(125), true).unwrap(), event("{\"whole\":\"[redacted]\"}"));
+    assert!(masking().mask(&deep(200_000), true).is_err());
     let many = format!("{{{}\"data\":{{}}}}", "\"category\":\"a\",\"name\":\"b\",".repeat(40_000));
-    assert_eq!(masking().mask(&many).unwrap(), many);
-    let long = masking().mask(&event(&format!("{{\"rows\":[[{}1]]}}", "1,".repeat(100_000)))).unwrap();
+    assert_eq!(masking().mask(&many, true).unwrap(), many);
+    let long = masking().mask(&event(&format!("{{\"rows\":[[{}1]]}}", "1,".repeat(100_000))), true).unwrap();
     assert_eq!(long.matches(&long[long.len() - 80..long.len() - 20][..10]).count(), 100_001);
 }
 

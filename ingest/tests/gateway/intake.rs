@@ -230,12 +230,15 @@ async fn values_marked_personal_are_not_in_the_log() {
 
     let with = |data: &str| event("").replace("{}", data);
     let sent = with(r#"{"email":"a@b.c", "users":["ann", "bob","ann"],"n":1.0 }"#);
-    let unmarked = with(r#"{"email":"a@b.c"}"#).replace("\"n\"", "\"m\"");
+    let undeclared = with(r#"{"email":"a@b.c"}"#).replace("\"n\"", "\"m\"");
+    let unmarked = undeclared.replace("\"c\"", "\"page interaction\"").replace("\"m\"", "\"pageview\"");
     let unreadable = with(r#"{"email":"\ud800"}"#);
-    let body = format!("[{sent},{unmarked} , {unreadable}]");
+    let body = format!("[{sent},{unmarked} , {unreadable},{undeclared}]");
     let (status, answer) = gateway.answer(gateway.post("application/json", body)).await;
     assert_eq!(status, 202, "{answer}");
     assert_eq!(answer["receipts"][2]["error"]["code"], "invalid_json", "{answer}");
+    // Its schema may have marks that this gateway does not know yet.
+    assert_eq!(answer["receipts"][3]["error"]["code"], "undeclared_event_type", "{answer}");
     let log = gateway.log();
     assert_eq!(log.len(), 2);
     assert_eq!(log[&place(&answer["receipts"][1])].value, unmarked.as_bytes());
