@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use infra::kafka::KafkaConfig;
-use schemas::{Judge, Record, Registry, compat};
+use schemas::{Judge, Record, Registry, check, compat};
 
 use crate::config::JudgeConfig;
 use crate::log;
@@ -29,29 +30,67 @@ pub struct CheckSchemasArgs {
     /// Judge only every N-th offset: quicker, and the counts are then of the sample.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
+    /// Only check the types themselves and their examples: needs no Kafka and no applications.
+    #[arg(long)]
+    pub offline: bool,
     /// Show so many events of each group.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub samples: usize,
 }
 
-/// Judges the log by the event types in force and by the changed ones, and says what differs. Reads Kafka
-/// only. Duplicates are left out: they never become events. Exit code 1 if an event would become invalid.
+/// Exit codes: of events that are valid now and would become invalid; of types that are not what they should be; of a
+/// log that can't be read. 2 is the command line's.
+const STRICTER: u8 = 1;
+const FAULTY: u8 = 3;
+const NO_LOG: u8 = 4;
+
+/// Checks the changed event types and their examples (with --offline each must have some: otherwise the log is the proof), then judges the log by the event types in force and by the changed
+/// ones, and says what differs. Reads Kafka only. Duplicates are left out: they never become events.
 ///
 /// # Errors
-/// Event types that can't be read, Kafka out of reach, a topic that does not exist.
+/// Nothing but settings that contradict each other; what is found is in the exit code.
 pub fn run(args: &CheckSchemasArgs) -> anyhow::Result<ExitCode> {
     ensure!(
-        args.judge.apps.is_some(),
-        "without applications every record is rejected and nothing could differ: give the file with --apps or EYE_APPS"
+        args.offline || args.judge.apps.is_some(),
+        "without applications every record is rejected and nothing could differ: give the file with --apps or EYE_APPS, \
+         or check the types alone with --offline"
     );
+    let read = || -> anyhow::Result<_> {
+        let now = args.judge.read_event_types()?;
+        let changed = Registry::load_changed(&args.judge.event_types, &args.changes)?;
+        let changed = Arc::new(changed);
+        let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
+        let problems = check::check(&changed, &args.changes, today, args.offline)?;
+        Ok((now, changed, problems))
+    };
+    let (now, changed, problems) = match read() {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return Ok(FAULTY.into());
+        }
+    };
+    say_changes(&now, &changed);
+    problems.iter().for_each(|problem| println!("{problem}"));
+    if !problems.is_empty() {
+        println!("{} faults", problems.len());
+        return Ok(FAULTY.into());
+    }
+    if args.offline {
+        println!("every example is judged as it promises");
+        return Ok(ExitCode::SUCCESS);
+    }
     let now = args.judge.load(&args.kafka.topic)?;
-    let changed =
-        Registry::load_changed(&args.judge.event_types, &args.changes).context("changed event types")?;
-    say_changes(now.registry(), &changed);
-    let then = now.with_registry(Arc::new(changed));
-    let report = read(args, &now, &then)?;
+    let then = now.with_registry(changed);
+    let report = match compare(args, &now, &then) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return Ok(NO_LOG.into());
+        }
+    };
     print!("{report}");
-    Ok(if report.invalid() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.invalid() == 0 { ExitCode::SUCCESS } else { STRICTER.into() })
 }
 
 /// What the schemas alone tell, newest version against newest version.
@@ -149,7 +188,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn read(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Report> {
+fn compare(args: &CheckSchemasArgs, now: &Judge, then: &Judge) -> anyhow::Result<Report> {
     let mut projections: BTreeMap<i32, Projection> = BTreeMap::new();
     let mut report = Report::default();
     log::read_all(&args.kafka, |record| {

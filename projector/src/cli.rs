@@ -48,7 +48,9 @@ pub enum Command {
     Compare(CompareArgs),
     /// Judge the log's history by changed schemas and say which verdicts would differ. Writes nothing.
     ///
-    /// Exit code 1 if an event that is valid now would become invalid.
+    /// First checks the types themselves: examples must be judged as they promise. --offline does only that, and wants a
+    /// valid and an invalid example of each type. Exit code 1 if an event that is valid now would become invalid, 3 if a type or an example
+    /// is faulty, 4 if the log can't be read.
     CheckSchemas(Box<CheckSchemasArgs>),
     /// Print a first schema for an event type that is sent and not declared, from its events in the log.
     ProposeSchema(ProposeSchemaArgs),

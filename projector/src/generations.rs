@@ -66,6 +66,8 @@ const HAND_OVER: Duration = Duration::from_secs(8);
 pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let config = &args.config;
     config.validate()?;
+    // Before anything is made.
+    config.judge.load(&config.kafka.topic)?;
     let old = database::serving(&config.clickhouse)
         .await?
         .context("no generation serves yet: run `projector migrate`")?;
@@ -271,6 +273,13 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(partition, end)| (*end).min(ends_of_other.get(partition).copied().unwrap_or(0)))
             .sum();
+        if offsets == 0 {
+            println!(
+                "generations {} and {} have no offset in common: there is nothing to compare",
+                args.one, args.other
+            );
+            return Ok(ExitCode::FAILURE);
+        }
         println!(
             "generations {} and {} are equal: {compared} rows of {offsets} offsets",
             args.one, args.other

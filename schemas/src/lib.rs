@@ -20,6 +20,7 @@
 //! - [`Event`]: the envelope as a Rust type, for clients and documentation; [`generated`]: JSON
 //!   Schemas of it and of a reason, kept in `generated/`.
 //! - [`personal`]: personal values, kept out of the log.
+//! - [`check`]: whether event types are judged as their examples promise.
 //! - [`compat`]: what a new version of a schema changes; [`Proposal`]: a first schema for events of an
 //!   unknown type.
 //! - `event-types/`: the built-in schemas, with valid and invalid examples beside each; its README
@@ -32,6 +33,7 @@
 )]
 
 pub mod apps;
+pub mod check;
 pub mod compat;
 mod data;
 mod envelope;

@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use self::source::read as files;
 pub use self::source::{Example, ExpectedReason};
 use self::source::{Source, parse_example, parse_schema};
 use crate::{

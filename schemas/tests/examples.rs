@@ -8,7 +8,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use schemas::{ExpectedReason, Headers, Judge, Record, Registry, Settings, apps::Apps};
+use schemas::{Headers, Judge, Record, Registry, Settings, apps::Apps, check};
 
 /// 2026-01-01T00:00:00Z: later than every valid example.
 const LOG_TIME_MS: i64 = 1_767_225_600_000;
@@ -25,30 +25,88 @@ fn record(value: &[u8]) -> Record<'_> {
 
 #[test]
 fn examples_get_the_verdicts_they_promise() {
-    let judge = judge();
-    for event_type in judge.registry().iter() {
+    let apps = Arc::new(Apps::from_iter(["example"]));
+    let registry = Arc::new(Registry::builtin().unwrap());
+    let judge = Judge::new(Arc::clone(&registry), apps, Settings::default());
+    for event_type in registry.iter() {
         let (valid, invalid): (Vec<_>, Vec<_>) =
             event_type.examples.iter().partition(|e| e.reasons.is_empty());
         assert!(!valid.is_empty(), "{event_type:?} has no valid example");
         assert!(!invalid.is_empty(), "{event_type:?} has no invalid example");
         for example in &event_type.examples {
-            let judgement = judge.judge(&record(example.event.as_bytes()));
-            let reasons = judgement.reasons.iter().map(|reason| ExpectedReason {
-                code: reason.code,
-                pointer: reason.pointer.to_string(),
-                keyword: reason.keyword.to_string(),
-            });
-            let (mut found, mut promised) = (reasons.collect::<Vec<_>>(), example.reasons.clone());
-            found.sort();
-            promised.sort();
-            assert_eq!(found, promised, "{}: {judgement:#?}", example.path.display());
-            if judgement.is_accepted() {
-                assert_eq!(judgement.category, event_type.category, "{}", example.path.display());
-                assert_eq!(judgement.name, event_type.name, "{}", example.path.display());
-                assert_eq!(judgement.schema_version, event_type.version);
-            }
+            let judged = check::replay(&judge, event_type, example, LOG_TIME_MS);
+            assert_eq!(judged, Ok(()), "{}", example.path.display());
         }
     }
+}
+
+/// What an author gets wrong, and is told before any event is judged by it.
+#[test]
+fn faulty_types_are_told() {
+    let told = |files: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        match Registry::load(&[folder.path()]) {
+            Ok(registry) => {
+                let problems = check::check(&Arc::new(registry), folder.path(), LOG_TIME_MS, true).unwrap();
+                problems.iter().map(|problem| problem.problem.clone()).collect::<Vec<_>>().join("\n")
+            }
+            Err(error) => error.to_string(),
+        }
+    };
+    let schema =
+        |more: &str| format!(r#"{{"x-category":"a","x-name":"b","x-version":1,"type":"object"{more}}}"#);
+    let event = |name: &str, data: &str| {
+        format!(
+            r#"{{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"a","name":"{name}","data":{data},"timestamp":"2021-01-01T00:00:00Z"}}"#
+        )
+    };
+    let invalid = |data: &str| {
+        format!(
+            r#"{{"event":{},"reasons":[{{"code":"data_invalid","pointer":"/data","keyword":"required"}}]}}"#,
+            event("b", data)
+        )
+    };
+    let strict = schema(r#","required":["c"]"#);
+    let (valid, refused) = (event("b", r#"{"c":1}"#), invalid("{}"));
+    let (v, i) = ("examples/valid/1.json", "examples/invalid/1.json");
+    assert_eq!(told(&[("b.schema.json", &strict), (v, &valid), (i, &refused)]), "");
+
+    let impossible = schema(r#","required":["c"],"properties":{"c":false}"#);
+    let misspelt =
+        |keyword: &str| schema(&format!(r#","properties":{{"c":{{"type":"string","{keyword}":"hash"}}}}"#));
+    for (files, expected) in [
+        (vec![], "no event type is in this folder"),
+        (vec![("v1.json", &*strict)], "neither a schema (NAME.schema.json) nor an example"),
+        (vec![("b.schema.json", &*strict)], "no valid example: nothing shows that an event can satisfy it"),
+        (vec![("b.schema.json", &*strict), (v, &*valid)], "no invalid example"),
+        (
+            vec![("b.schema.json", &*impossible), (v, &*valid), (i, &*refused)],
+            "promises: accepted; is judged: data_invalid /data/c",
+        ),
+        (
+            vec![("b.schema.json", &*strict), (v, &*valid), (i, &*invalid(r#"{"c":1}"#))],
+            "is judged: accepted",
+        ),
+        (vec![("b.schema.json", &*strict), (v, "garbage"), (i, &*refused)], "is judged: invalid_json"),
+        (
+            vec![("b.schema.json", &*strict), (v, &*event("pageview", r#"{"c":1}"#)), (i, &*refused)],
+            "unknown_event_type",
+        ),
+        (vec![("b.schema.json", &*misspelt("x-persnal"))], "did you mean x-personal?"),
+        (vec![("b.schema.json", &*misspelt("x-Personal"))], "did you mean x-personal?"),
+    ] {
+        let told = told(&files);
+        assert!(told.contains(expected), "{expected:?} is not in {told:?}");
+    }
+    assert!(
+        !told(&[("b.schema.json", &misspelt("x-owner"))]).contains("did you mean"),
+        "others' keywords are theirs"
+    );
 }
 
 #[test]

@@ -39,6 +39,19 @@ fn holds(keyword: &str) -> Option<Holds> {
     })
 }
 
+/// What of a schema is for us.
+const OURS: [&str; 4] = ["x-category", "x-name", "x-version", "x-personal"];
+
+/// The keyword of ours that is meant by one which is nearly the same: as it stands nobody would heed it, and a value that
+/// is to be hashed would be in the log for ever.
+fn nearly(keyword: &str) -> Option<&'static str> {
+    if !keyword.to_ascii_lowercase().starts_with("x-") || OURS.contains(&keyword) {
+        return None;
+    }
+    let distance = |ours: &str| strsim::damerau_levenshtein(&keyword.to_ascii_lowercase(), ours);
+    OURS.into_iter().find(|ours| distance(ours) <= 2)
+}
+
 /// One more name in a JSON pointer.
 pub(crate) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
@@ -54,6 +67,9 @@ pub(crate) fn subschemas(schema: &Value) -> Result<Vec<(String, &Value)>, String
     while let Some((pointer, schema)) = schemas.pop() {
         for (keyword, value) in schema.as_object().into_iter().flatten() {
             let at = below(&pointer, keyword);
+            if let Some(meant) = nearly(keyword) {
+                return Err(format!("{at}: did you mean {meant}?"));
+            }
             match holds(keyword) {
                 None => return Err(format!("{at}: no keyword of JSON Schema, and does not begin with x-")),
                 Some(Holds::NoSchema) => {}

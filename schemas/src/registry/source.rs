@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use crate::{ReasonCode, data::Schema, personal::Marks};
 
 /// A schema or an example: a JSON file in a folder of event types.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     text: String,
 }
@@ -37,14 +37,30 @@ pub struct ExpectedReason {
     pub keyword: String,
 }
 
+impl fmt::Display for ExpectedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.as_str())?;
+        for part in [&self.pointer, &self.keyword] {
+            if !part.is_empty() {
+                write!(f, " {part}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Source {
-    pub(super) fn is_schema(&self) -> bool {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn is_schema(&self) -> bool {
         self.path.to_string_lossy().ends_with(".schema.json") && self.example_of().is_none()
     }
 
     /// The folder of the event type that this file is an example of:
     /// `FOLDER/examples/{valid,invalid}/*.json`.
-    pub(super) fn example_of(&self) -> Option<&Path> {
+    pub(crate) fn example_of(&self) -> Option<&Path> {
         let (kind, examples) = (self.path.parent()?, self.path.parent()?.parent()?);
         let is_kind = kind.ends_with("valid") || kind.ends_with("invalid");
         (is_kind && examples.ends_with("examples")).then(|| examples.parent())?
@@ -66,7 +82,7 @@ pub(super) fn builtin() -> Vec<Source> {
 
 /// Every `*.json` below `root`, ordered by path. Hidden files and folders are left out: a mounted volume of Kubernetes keeps
 /// its files in `..data`, and beside it links that have the files' names.
-pub(super) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
+pub(crate) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
     /// Deep enough for people, and the end of a symbolic link to a folder above itself.
     const MAX_DEPTH: usize = 16;
     let mut sources = Vec::new();
