@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub insert_errors: IntCounter,
     /// Rows that healing inserted, or replaced.
     pub healed: IntCounterVec,
+    /// Partitions of the topic.
+    pub topic_partitions: IntGauge,
     /// Partitions that are owned, and of them those that are not running.
     pub partitions: IntGauge,
     pub partitions_starting: IntGauge,
@@ -136,6 +138,7 @@ impl Metrics {
                 "Rows that were missing or wrong and were put right",
                 &["kind"],
             )?,
+            topic_partitions: gauge("topic_partitions", "Partitions that the topic has")?,
             partitions: gauge("partitions", "Partitions that this process owns")?,
             partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
             chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
@@ -164,7 +167,7 @@ impl Metrics {
         for reason in ReasonCode::ALL {
             metrics.reasons.with_label_values(&[reason.as_str()]);
         }
-        for kind in ["missing", "wrong", "audit"] {
+        for kind in ["missing", "late", "wrong", "kept", "audit"] {
             metrics.healed.with_label_values(&[kind]);
         }
         metrics.audit_faults.set(-1);

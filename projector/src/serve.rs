@@ -190,14 +190,11 @@ async fn log_ends(work: Arc<Work>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let owned = work.owned();
-        if owned.is_empty() {
-            match work.partitions().await {
-                Ok(_) => work.brokers_answered(),
-                Err(error) => tracing::debug!(%error, "the brokers don't answer"),
-            }
+        if let Err(error) = work.count_partitions().await {
+            tracing::debug!(%error, "the brokers don't answer");
+            continue;
         }
-        for partition in owned {
+        for partition in work.owned() {
             match work.bounds(partition).await {
                 Ok(bounds) => work.set_log_end(partition, bounds.end),
                 Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
@@ -235,7 +232,10 @@ async fn follow_event_types(work: Arc<Work>, mut files: Files) {
             }
             Err(error) => {
                 work.metrics.event_types.refused();
-                tracing::error!(error = format!("{error:#}"), "event types refused; the ones before stay in force");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "event types refused; the ones before stay in force"
+                );
             }
         }
     }
@@ -254,7 +254,10 @@ async fn follow_apps(work: Arc<Work>, mut files: Files) {
             }
             Err(error) => {
                 work.metrics.apps.refused();
-                tracing::error!(error = format!("{error:#}"), "applications refused; the ones before stay in force");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "applications refused; the ones before stay in force"
+                );
             }
         }
     }

@@ -91,11 +91,14 @@ impl Work {
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
-    /// The partitions that the topic has.
-    pub(crate) async fn partitions(&self) -> Result<Vec<i32>> {
+    /// Asks the brokers how many partitions the topic has.
+    pub(crate) async fn count_partitions(&self) -> Result<()> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::partitions(&reader, &topic));
-        Ok(asked.await.map_err(|_| Error::Stopped)??)
+        let partitions = asked.await.map_err(|_| Error::Stopped)??;
+        self.brokers_answered();
+        self.metrics.topic_partitions.set(partitions.len() as i64);
+        Ok(())
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -211,7 +214,8 @@ impl Work {
         self.metrics.freshness.observe(age as f64 / 1000.0);
         self.metrics.chunk_rows.observe(chunk.rows() as f64);
         self.metrics.lag_ms.with_label_values(&[&partition.to_string()]).set(age);
-        for (kind, rows) in [("missing", healed.missing), ("wrong", healed.wrong)] {
+        let Healed { missing, late, wrong, kept } = healed;
+        for (kind, rows) in [("missing", missing), ("late", late), ("wrong", wrong), ("kept", kept)] {
             self.metrics.healed.with_label_values(&[kind]).inc_by(rows as u64);
         }
         if healed != Healed::default() {
@@ -276,7 +280,6 @@ impl Work {
     pub(crate) fn is_erased(&self) -> bool {
         self.erased() == self.erasures.len()
     }
-
 }
 
 fn unix_now() -> Duration {
