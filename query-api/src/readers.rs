@@ -96,7 +96,10 @@ mod tests {
         }
         assert!(matches!(readers.admit(&headers("Bearer secret")), Err(Error::TooMany(1))));
         let again = Readers::new(registry(), false, &readers);
-        assert!(matches!(again.admit(&headers("Bearer secret")), Err(Error::TooMany(1))), "no bucket is refilled");
+        assert!(
+            matches!(again.admit(&headers("Bearer secret")), Err(Error::TooMany(1))),
+            "no bucket is refilled"
+        );
         assert!(Readers::new(registry(), true, &readers).admit(&HeaderMap::new()).is_ok());
         assert!(Readers::new(Apps::default(), false, &readers).admit(&HeaderMap::new()).is_ok());
     }

@@ -101,7 +101,10 @@ impl App {
                 }
                 Err(error) => {
                     self.metrics.apps.refused();
-                    tracing::error!(error = format!("{error:#}"), "readers refused; the ones before stay in force");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "readers refused; the ones before stay in force"
+                    );
                 }
             }
         }

@@ -7,5 +7,6 @@ mod erasure;
 mod first_events;
 mod following;
 mod personal;
+mod registries;
 mod straight_to_kafka;
 mod traces;

@@ -21,7 +21,7 @@ fn one(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartiti
 }
 
 /// A commit by hand, to an empty group.
-async fn commit(bed: &Bed, offset: i64, metadata: &str) {
+pub(crate) async fn commit(bed: &Bed, offset: i64, metadata: &str) {
     let (config, metadata) = (bed.config.clone(), metadata.to_owned());
     tokio::task::spawn_blocking(move || {
         let group = config.group_of(1);
@@ -245,6 +245,55 @@ async fn a_broker_that_hangs_does_not_keep_a_projector_from_stopping() {
     running.stop().await;
     assert_eq!(bed.counts().await, [(40, 40), (40, 40), (0, 0)]);
     assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// What can't be asked has no last value: neither a lag of before nor readiness.
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_and_clickhouse_that_are_silent_are_told() {
+    let stack = Stack::start(StackOptions::default()).await.unwrap();
+    let bed = Bed::on(Arc::new(stack), &[]).await;
+    let running = bed.projector().await;
+    bed.send_events(5).await;
+    bed.verdicts(5).await;
+    let ready = async |expected: &str| {
+        eventually(&format!("/readyz says {expected}"), || async {
+            let answer = reqwest::get(format!("{}/readyz", running.url)).await.ok()?.text().await.ok()?;
+            answer.contains(expected).then_some(())
+        })
+        .await;
+    };
+    let lag = || async { metric(&running.url, "eye_projector_lag_offsets{partition=\"0\"}").await };
+    let silent = || async { lag().await.is_none().then_some(()) };
+    let told = || async { lag().await.filter(|lag| *lag == 0.0) };
+    ready("\"status\":\"ok\"").await;
+    eventually("a lag", told).await;
+
+    bed.stack.kafka.process.pause();
+    ready("waiting for the brokers").await;
+    eventually("no lag", silent).await;
+    let health = reqwest::get(format!("{}/healthz", running.url)).await.unwrap();
+    assert!(health.status().is_success(), "a broker that is away is no reason to start this process again");
+    bed.stack.kafka.process.resume();
+    ready("\"status\":\"ok\"").await;
+    eventually("a lag", told).await;
+
+    bed.stack.clickhouse.process.pause();
+    ready("waiting for ClickHouse").await;
+    bed.stack.clickhouse.process.resume();
+    ready("\"status\":\"ok\"").await;
+    running.stop().await;
+
+    // Brokers that were never reached.
+    let mut config = bed.config.clone();
+    config.kafka.brokers = "127.0.0.1:1".into();
+    let running = bed.projector_with(config).await;
+    let answer = eventually("an answer", || async {
+        let answer = reqwest::get(format!("{}/readyz", running.url)).await.ok()?.text().await.ok()?;
+        (!answer.contains("waiting for ClickHouse")).then_some(answer)
+    })
+    .await;
+    assert!(answer.contains("waiting for the brokers"), "{answer}");
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
