@@ -43,6 +43,7 @@ describe('Copied SQL and curl', () => {
     [`order/paths?${RANGE}&whole=yes`, 'Most frequent paths', (r) => [r.steps.map(pair), r.count], async () => (await api('/v1/order/paths', { ...body, whole_session: true, limit: 20 })).paths, (p) => [p.steps.map(pair), p.count]],
     [`order/flow?${RANGE}`, 'Sessions begin with', (r) => [r.name, r.sessions], async () => (await api(`/v1/order/entries?${RANGE}`)).entries, (e) => [e.name, e.sessions]],
     [`order/flow?${RANGE}`, 'Sessions end with', (r) => [r.name, r.sessions], async () => (await api(`/v1/order/exits?${RANGE}`)).exits, (e) => [e.name, e.sessions]],
+    ['order/retention?from=2024-03-01&to=2024-05-01', 'Retention', (r) => [String(r.start).slice(0, 10), r.later, r.sessions], async () => (await api('/v1/retention?interval=week&periods=12&from=2024-03-01&to=2024-05-01')).cohorts.flatMap((c: Row) => c.returned.map((back: number | null, later: number) => [c.start.slice(0, 10), later, back]).filter(([, , back]: Row) => back)), (cell) => cell],
     ...(['', '&window=30m', '&window=30m&begin=first', '&exclude=browse/search'] as const).map((more): [string, string, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown] => [
       `order/funnel?${RANGE}&${STEPS.map(({ category, name }) => `step=${category}/${name}`).join('&')}${more}`,
       'Funnel',
