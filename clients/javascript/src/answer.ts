@@ -13,20 +13,22 @@ const RETRYABLE_STATUS = [401, 403, 404, 408, 425, 429];
 /** Errors in a receipt that say nothing about the event itself. */
 const RETRYABLE_EVENT = ["queue_full", "brokers_slow", "brokers_refused"];
 
-/** The fates of `count` events by the answer to their request. */
+/**
+ * The fates of `count` events by the answer to their request. Only what a gateway names is refused for good: an answer
+ * without a code is that of some other server on the way, and says nothing about the events.
+ */
 export function fates(status: number, body: string, count: number): Fate[] {
-  if (status === 202 || status === 400) {
-    const receipts = parse(body);
-    if (receipts?.length === count) {
-      return receipts.map(({ error }) => {
-        if (!error) return "";
-        const code = error.code ?? "unknown";
-        return RETRYABLE_EVENT.includes(code) ? null : code;
-      });
-    }
+  const { receipts, code } = parse(body);
+  if ((status === 202 || status === 400) && Array.isArray(receipts) && receipts.length === count) {
+    return receipts.map(({ error }: Receipt) => {
+      if (!error) return "";
+      const reason = error.code ?? "unknown";
+      return RETRYABLE_EVENT.includes(reason) ? null : reason;
+    });
   }
-  const final = status >= 400 && status < 500 && !RETRYABLE_STATUS.includes(status);
-  return Array<Fate>(count).fill(final ? (status === 413 ? "too_large" : `http_${status}`) : null);
+  const final =
+    status >= 400 && status < 500 && !RETRYABLE_STATUS.includes(status) && typeof code === "string";
+  return Array<Fate>(count).fill(status === 413 ? "too_large" : final ? code : null);
 }
 
 /**
@@ -39,11 +41,10 @@ export function retryAfter(value: string | null): number {
   return Math.min(Math.max(ms || 0, 0), 300_000);
 }
 
-function parse(body: string): Receipt[] | undefined {
+function parse(body: string): { receipts?: unknown; code?: unknown } {
   try {
-    const { receipts } = JSON.parse(body);
-    return Array.isArray(receipts) ? receipts : undefined;
+    return Object(JSON.parse(body));
   } catch {
-    return undefined;
+    return {};
   }
 }

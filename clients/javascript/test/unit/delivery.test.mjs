@@ -96,6 +96,8 @@ for (const [kind, Eye] of [
       "500 with a page": status(500, {}, "<html>"),
       "429": status(429, { "Retry-After": "0" }),
       "401": status(401),
+      "a page of another server's": status(405, {}, "<html>"),
+      "JSON of another server's": status(400, {}, { error: "blocked" }),
       "no JSON": status(202, {}, "thanks"),
       "no receipts": status(202, {}, { receipts: [] }),
       "a reset before": reset({ afterAppend: false }),
@@ -190,11 +192,11 @@ for (const [kind, Eye] of [
     });
 
     test("a request the gateway cannot read is not repeated for ever", async () => {
-      gateway.faults = [status(415)];
+      gateway.faults = [status(415, {}, { code: "unsupported_media_type" })];
       const eye = client();
       track(eye, 3);
       assert.equal(await eye.flush(), true);
-      assert.deepEqual(eye.stats().rejected, { http_415: 3 });
+      assert.deepEqual(eye.stats().rejected, { unsupported_media_type: 3 });
     });
 
     test("the queue is bounded and counts what it drops", async () => {
