@@ -113,12 +113,14 @@ export class Eye {
   #hurry = false;
   #closed = false;
 
-  /** Throws if there is no `url` or no `key`; nothing else here throws. */
+  /** Throws if there is no `url` or no `key`, or they can't be one; nothing else here throws. */
   constructor(options: Partial<Options> = {}, post: Post = browserPost) {
     const { url, key, spool, ...rest } = options;
     if (!url || !key) throw new TypeError("The Eye needs a url and a key");
-    this.#url = new URL(`${url.replace(/\/+$/, "")}/events`).href;
-    this.#key = key;
+    // A key from a file ends with a line feed. What no header carries would never be sent, nor be told of.
+    this.#key = key.trim();
+    if (!/^[!-~]+$/.test(this.#key)) throw new TypeError("The Eye's key has characters that no key has");
+    this.#url = new URL(`${url.trim().replace(/\/+$/, "")}/events`).href;
     this.#post = post;
     this.#spool = spool;
     this.#options = {

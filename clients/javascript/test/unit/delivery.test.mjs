@@ -62,6 +62,21 @@ for (const [kind, Eye] of [
       assert.equal(gateway.requests[0].headers["content-type"], "application/json");
     });
 
+    test("white space around url and key is none of theirs", async () => {
+      const eye = client({ url: ` ${gateway.url}/ \n`, key: " k\n" });
+      track(eye, 1);
+      await eye.close();
+      assert.equal(gateway.requests[0].headers.authorization, "Bearer k");
+    });
+
+    test("a key that no header carries is refused at the start, and not told", () => {
+      for (const key of ["secret\u2013key", "secret\nkey", "secret key", "\n"])
+        assert.throws(
+          () => client({ key }),
+          (error) => error instanceof TypeError && !error.message.includes("secret"),
+        );
+    });
+
     test("events travel in batches and in order", async () => {
       const eye = client({ batchEvents: 10, flushInterval: 60_000 });
       const ids = track(eye, 105);
@@ -316,7 +331,8 @@ for (const [kind, Eye] of [
 /** Ends the page, whose browser takes `room` bytes; the ids of the events that it was handed, in order. */
 async function endPage(eye, room) {
   const bodies = [];
-  const sendBeacon = (_, body) => body.size <= room && ((room -= body.size), bodies.push(body), true);
+  const sendBeacon = (url, body) =>
+    url.endsWith("/events?key=k") && body.size <= room && ((room -= body.size), bodies.push(body), true);
   Object.defineProperty(globalThis, "navigator", { value: { sendBeacon }, configurable: true });
   eye.beacon();
   delete globalThis.navigator;
@@ -327,7 +343,7 @@ async function endPage(eye, room) {
 test("what is on the wire when a page ends is handed to the browser, too", async () => {
   const gateway = await Gateway.start();
   gateway.faults = [hang];
-  const eye = new BrowserEye({ url: gateway.url, key: "k", flushInterval: 5 });
+  const eye = new BrowserEye({ url: gateway.url, key: "k\n", flushInterval: 5 });
   const sent = eye.track(randomUUID(), "test", "event", {});
   while (!gateway.requests.length) await sleep(1);
   const waiting = eye.track(randomUUID(), "test", "event", {});
