@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //! - [`kafka`]: brokers, topic, client options that pass through; the topic as `migrate` makes it
-//! - [`database`]: the ClickHouse client, generations, DDL files, the version check at start
+//! - [`database`]: the ClickHouse client, and how long to wait for it
 //! - [`follow`]: files that change while a service runs
 //! - [`telemetry`]: logs as text or JSON; [`traces`]: spans to a collector
 //! - [`http`]: problem details (RFC 9457), request ids, `/metrics`

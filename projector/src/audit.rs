@@ -10,7 +10,6 @@ use anyhow::Context;
 use clap::Args;
 use clickhouse::Row;
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::database;
 use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -200,11 +199,11 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     config.validate()?;
     let generation = match args.generation {
         Some(generation) => generation,
-        None => database::serving(&config.clickhouse)
+        None => ::tables::serving(&config.clickhouse)
             .await?
             .context("no generation serves yet: run `projector migrate`")?,
     };
-    database::check_version(&config.clickhouse, generation).await?;
+    ::tables::check_version(&config.clickhouse, generation).await?;
     let tables = Tables::new(&config.clickhouse, generation, &config.kafka.topic);
     let judge = args.heal.then(|| config.judge.load(&config.kafka.topic)).transpose()?.map(Arc::new);
     let totals = totals(&tables).await?;

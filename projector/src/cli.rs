@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 use infra::kafka::{self, KafkaConfig, TopicConfig};
 use infra::telemetry::TelemetryConfig;
 use tokio::net::TcpListener;
@@ -83,11 +83,11 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Brokers or ClickHouse out of reach, a statement that fails.
 pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
     if args.render {
-        print!("{}", database::render(&args.clickhouse, 1)?);
+        print!("{}", ::tables::render(&args.clickhouse, 1)?);
         return Ok(());
     }
     kafka::create_topic(&args.kafka, &args.topic).await?;
-    let generation = database::serving(&args.clickhouse).await?.unwrap_or(1);
-    database::migrate(&args.clickhouse, generation).await?;
-    database::serve(&args.clickhouse, generation).await
+    let generation = ::tables::serving(&args.clickhouse).await?.unwrap_or(1);
+    ::tables::migrate(&args.clickhouse, generation).await?;
+    ::tables::serve(&args.clickhouse, generation).await
 }

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use infra::database::{self, OtherVersion};
+use ::tables::OtherVersion;
 
 use crate::error::{Error, Result};
-use crate::row::Verdict;
 use crate::tables::{MUTATION, Tables};
 use crate::usage;
 use crate::work::Work;
+use ::tables::Verdict;
 
 pub use request::{EraseArgs, run};
 
@@ -95,14 +95,14 @@ async fn inserted(work: &Work) {
 async fn others(work: &Work) -> Result<()> {
     let clickhouse = &work.config.clickhouse;
     let unclear = |error: anyhow::Error| Error::Contradiction(format!("the other generations: {error:#}"));
-    let serving = database::serving(clickhouse).await.map_err(unclear)?;
-    for generation in database::generations(clickhouse).await.map_err(unclear)? {
+    let serving = ::tables::serving(clickhouse).await.map_err(unclear)?;
+    for generation in ::tables::list(clickhouse).await.map_err(unclear)? {
         let tables = Tables::new(clickhouse, generation, &work.tables.topic);
         if tables.database == work.tables.database || Some(generation) == serving {
             continue;
         }
         let erased = async {
-            database::check_version(clickhouse, generation).await?;
+            ::tables::check_version(clickhouse, generation).await?;
             apply(&tables, &work.tables.database).await?;
             forget(&tables, &work.tables.database).await?;
             anyhow::Ok(())

@@ -11,16 +11,16 @@ use anyhow::{Context, bail, ensure};
 use arc_swap::ArcSwapOption;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 
 use crate::audit::totals;
 use crate::config::ProjectorConfig;
 use crate::log;
 use crate::metrics::Metrics;
-use crate::row::{EVENTS, REJECTIONS};
 use crate::serve::project;
-use crate::tables::{TARGETS, Tables};
+use crate::tables::Tables;
 use crate::work::Work;
+use ::tables::verdict::{EVENTS, REJECTIONS, TARGETS};
 
 #[derive(Debug, Args)]
 pub struct ReprojectArgs {
@@ -68,12 +68,12 @@ pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>)
     config.validate()?;
     // Before anything is made.
     config.judge.load(&config.kafka.topic)?;
-    let old = database::serving(&config.clickhouse)
+    let old = ::tables::serving(&config.clickhouse)
         .await?
         .context("no generation serves yet: run `projector migrate`")?;
-    let newest = database::generations(&config.clickhouse).await?.last().copied().unwrap_or(old);
+    let newest = ::tables::list(&config.clickhouse).await?.last().copied().unwrap_or(old);
     let next = if newest > old { newest } else { newest + 1 };
-    database::migrate(&config.clickhouse, next).await?;
+    ::tables::migrate(&config.clickhouse, next).await?;
     println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
     if next == newest {
         println!(
@@ -91,7 +91,7 @@ pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>)
             () = &mut shutdown => {}
             done = build(config, &current) => {
                 let served = match done {
-                    Ok(()) => database::serve(&config.clickhouse, next).await,
+                    Ok(()) => ::tables::serve(&config.clickhouse, next).await,
                     Err(error) => Err(error),
                 };
                 if served.is_ok() {
@@ -161,16 +161,16 @@ pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
     let clickhouse = &args.clickhouse;
     if let Some(generation) = args.serve {
         known(clickhouse, generation).await?;
-        database::check_version(clickhouse, generation).await?;
-        database::serve(clickhouse, generation).await?;
+        ::tables::check_version(clickhouse, generation).await?;
+        ::tables::serve(clickhouse, generation).await?;
     }
     if let Some(generation) = args.drop {
         known(clickhouse, generation).await?;
         drop_generation(clickhouse, generation).await?;
     }
-    let serving = database::serving(clickhouse).await?;
+    let serving = ::tables::serving(clickhouse).await?;
     println!("{:>10} {:>14} {:>14} {:>14}", "generation", "offsets", "accepted", "rejected");
-    for generation in database::generations(clickhouse).await? {
+    for generation in ::tables::list(clickhouse).await? {
         let serves = if Some(generation) == serving { "  serves" } else { "" };
         match totals(&Tables::new(clickhouse, generation, "")).await {
             Ok(totals) => println!(
@@ -187,7 +187,7 @@ pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
 }
 
 async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    if database::serving(clickhouse).await? == Some(generation) {
+    if ::tables::serving(clickhouse).await? == Some(generation) {
         bail!(
             "generation {generation} serves: serve another one first, by `projector generations --serve N`"
         );
@@ -200,7 +200,7 @@ async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyh
 }
 
 async fn known(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let all = database::generations(clickhouse).await?;
+    let all = ::tables::list(clickhouse).await?;
     ensure!(all.contains(&generation), "there is no generation {generation}: there are {all:?}");
     Ok(())
 }

@@ -20,10 +20,10 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::projection::{Past, Projection};
 use crate::resume;
-use crate::row::Verdict;
 use crate::sequences;
 use crate::settle::{Announced, Healed, settle};
 use crate::tables::Tables;
+use ::tables::Verdict;
 
 /// Heals `range` of a partition, which must be announced just now, or lie below everything that is still being inserted;
 /// and above nothing that is faulty: duplicates are known from the ledger's rows before it.

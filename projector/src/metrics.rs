@@ -9,7 +9,7 @@ use prometheus::{
 };
 use schemas::ReasonCode;
 
-use crate::row::Verdict;
+use ::tables::Verdict;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     /// Records by event type, verdict and first reason. Category and name are those of a declared type, or empty: what
     /// a sender makes up is no label.
     pub types: IntCounterVec,
+    /// Records by registered application and verdict, also of those that write to Kafka themselves.
+    pub apps_verdicts: IntCounterVec,
     /// Offsets not inserted yet, by partition.
     pub lag: IntGaugeVec,
     /// Offset below which everything is inserted, by partition: does not change when a partition is stuck.
@@ -95,6 +97,11 @@ impl Metrics {
                 "type_verdicts_total",
                 "Records judged, by declared event type, verdict and first reason",
                 &["category", "name", "verdict", "reason"],
+            )?,
+            apps_verdicts: counters(
+                "app_verdicts_total",
+                "Records judged, by registered application and verdict",
+                &["app", "verdict"],
             )?,
             lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet", &["partition"])?,
             position: gauges(

@@ -11,9 +11,9 @@ use crate::config::ChunkConfig;
 use crate::pace::{Gaps, Pace};
 use crate::projection::Projection;
 use crate::resume::Plan;
-use crate::row::Verdict;
 use crate::strangers::{self, Strangers};
 use crate::tables::MAX_BLOCK_ROWS;
+use ::tables::Verdict;
 
 /// A partition whose end was not reached for so long is catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);

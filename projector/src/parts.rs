@@ -1,5 +1,5 @@
 //! Builds the projections of parts that have none: inserts leave them to the first merge
-//! (`infra/clickhouse/0044_ledger_projections_by_merges.sql`), and some parts are never merged by themselves.
+//! (`tables/ddl/ledger.sql`), and some parts are never merged by themselves.
 //!
 //! Merges join neighbours that have the same projections. A part without any whose neighbours have them waits for ever,
 //! and its neighbours can't be merged over it: without this the parts would become ever more. (So it is in ClickHouse

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
-use crate::row::{LEDGER, Place, Row, Verdict};
+use crate::row::{Place, Row};
 use crate::window::Window;
+use ::tables::Verdict;
+use ::tables::verdict::LEDGER;
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
 const LAST_TIME: i64 = 10_413_791_999_999;
@@ -46,6 +48,8 @@ pub(crate) struct Tally {
     reasons: [u64; ReasonCode::ALL.len()],
     /// By category and name of declared event types; all others are under the empty text.
     types: BTreeMap<String, BTreeMap<String, TypeTally>>,
+    /// By registered application.
+    apps: BTreeMap<String, [u64; Verdict::ALL.len()]>,
 }
 
 /// Counts of one event type.
@@ -58,7 +62,7 @@ struct TypeTally {
 }
 
 impl Tally {
-    fn count_type(&mut self, judge: &Judge, judgement: &Judgement<'_>, is_duplicate: bool) {
+    fn count_sender(&mut self, judge: &Judge, judgement: &Judgement<'_>, is_duplicate: bool) {
         let (category, name) = (&*judgement.category, &*judgement.name);
         // What no schema judged may still be of a type that is declared: its data was missing, say.
         let is_declared = judgement.schema_version > 0 || judge.registry().get(category, name).is_some();
@@ -68,11 +72,36 @@ impl Tally {
             Some(tally) => tally,
             None => self.types.entry(category.into()).or_default().entry(name.into()).or_default(),
         };
-        match judgement.reasons.first() {
-            _ if is_duplicate => tally.duplicate += 1,
-            Some(reason) => tally.rejected[reason.code as usize] += 1,
-            None => tally.accepted += 1,
+        let verdict = match judgement.reasons.first() {
+            _ if is_duplicate => {
+                tally.duplicate += 1;
+                Verdict::Duplicate
+            }
+            Some(reason) => {
+                tally.rejected[reason.code as usize] += 1;
+                Verdict::Rejected
+            }
+            None => {
+                tally.accepted += 1;
+                Verdict::Accepted
+            }
+        };
+        if judgement.reasons.iter().all(|reason| reason.code != ReasonCode::UnknownApplication) {
+            let app = &*judgement.app;
+            let tally = match self.apps.get_mut(app) {
+                Some(tally) => tally,
+                None => self.apps.entry(app.into()).or_default(),
+            };
+            tally[verdict as usize - 1] += 1;
         }
+    }
+
+    /// Application, verdict.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = ([&str; 2], u64)> {
+        self.apps.iter().flat_map(|(app, verdicts)| {
+            let counts = Verdict::ALL.into_iter().zip(*verdicts).filter(|(_, count)| *count > 0);
+            counts.map(move |(verdict, count)| ([app.as_str(), verdict.as_str()], count))
+        })
     }
 
     /// Category, name, verdict, reason of a rejection.
@@ -210,7 +239,7 @@ impl Projection {
             chunk.push(&Row::erased(place, judgement, first.unwrap_or(place.offset)));
             return self.tally.verdict(Verdict::Erased);
         }
-        self.tally.count_type(judge, judgement, first.is_some());
+        self.tally.count_sender(judge, judgement, first.is_some());
         if let Some(first) = first {
             chunk.push(&Row::duplicate(place, judgement, first));
             return self.tally.verdict(Verdict::Duplicate);

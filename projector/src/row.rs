@@ -1,58 +1,13 @@
 //! A verdict as one row of `landing`, written column by column, as ClickHouse's format Native has it.
 //!
-//! Names and types stand in front of each column, so the order of `infra/clickhouse/0001_landing.sql` does not matter; a
+//! Names and types stand in front of each column, so the order of `tables/ddl/landing.sql` does not matter; a
 //! test inserts every kind of row into the real engine and reads it back. Native, as ClickHouse takes 1.5 CPU seconds to
 //! read a million of these rows from RowBinary, value by value, and 0.2 from columns.
 
+use ::tables::Verdict;
 use bytes::Bytes;
 use schemas::{Judgement, Reason, ReasonCode};
 use uuid::Uuid;
-
-/// What became of an offset; the numbers are those of the `Enum8` in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(crate) enum Verdict {
-    Accepted = 1,
-    Rejected = 2,
-    Duplicate = 3,
-    /// The log holds no record at this offset: a transaction marker, an aborted record.
-    Absent = 4,
-    /// Of a session that is erased, see [`crate::erasures`].
-    Erased = 5,
-    /// Asks to erase a session.
-    Erasure = 6,
-}
-
-impl Verdict {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Duplicate => "duplicate",
-            Self::Absent => "absent",
-            Self::Erased => "erased",
-            Self::Erasure => "erasure",
-        }
-    }
-
-    /// The tables that get a row, as the bits of `targets`.
-    pub(crate) fn targets(self) -> u8 {
-        match self {
-            Self::Accepted => LEDGER | EVENTS,
-            Self::Rejected => LEDGER | REJECTIONS,
-            Self::Duplicate | Self::Absent | Self::Erased => LEDGER,
-            Self::Erasure => LEDGER | ERASURES,
-        }
-    }
-}
-
-pub(crate) const LEDGER: u8 = 1;
-pub(crate) const EVENTS: u8 = 2;
-pub(crate) const REJECTIONS: u8 = 4;
-pub(crate) const ERASURES: u8 = 8;
 
 /// Of a record that is too large to be judged, this much is kept in `rejections.raw`.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;

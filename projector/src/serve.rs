@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::tables::OtherVersion;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
-use infra::database::{self, OtherVersion};
 use infra::follow::Files;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -57,7 +57,7 @@ pub async fn serve(
             },
         };
         let moved = async {
-            while database::serving(&config.clickhouse)
+            while ::tables::serving(&config.clickhouse)
                 .await
                 .ok()
                 .flatten()
@@ -85,9 +85,9 @@ pub async fn serve(
 async fn serving(config: &ProjectorConfig) -> anyhow::Result<u32> {
     loop {
         let found = async {
-            let generation = database::serving(&config.clickhouse).await?;
+            let generation = ::tables::serving(&config.clickhouse).await?;
             if let Some(generation) = generation {
-                database::check_version(&config.clickhouse, generation).await?;
+                ::tables::check_version(&config.clickhouse, generation).await?;
             }
             anyhow::Ok(generation)
         };

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::ClosedChunk;
 use crate::error::{Error, Result};
-use crate::row::{LEDGER, Verdict};
-use crate::tables::{TARGETS, Tables};
+use crate::tables::Tables;
+use ::tables::Verdict;
+use ::tables::verdict::{LEDGER, TARGETS};
 
 /// So often an insert may leave its rows missing before the partition backs off.
 const ATTEMPTS: u32 = 5;

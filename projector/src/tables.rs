@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use ::tables::{account, cluster};
 use bytes::Bytes;
 use clickhouse::{Client, Compression, Row};
 use infra::database::{ClickHouseConfig, within};
@@ -12,11 +13,6 @@ use serde::Deserialize;
 use crate::erasures::Hash;
 use crate::error::{Error, Result};
 use crate::projection::Past;
-use crate::row::{ERASURES, EVENTS, LEDGER, REJECTIONS};
-
-/// The row tables with their bit of `targets`.
-pub(crate) const TARGETS: [(u8, &str); 4] =
-    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
 /// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of
 /// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
@@ -53,7 +49,7 @@ pub(crate) struct Extent {
     pub log_time: i64,
 }
 
-/// See `infra/clickhouse/0027_horizons.sql`.
+/// See `tables/ddl/horizons.sql`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Horizon {
     pub kept_from: u64,
@@ -63,10 +59,7 @@ pub(crate) struct Horizon {
 impl Extent {
     /// No gap and no overlap: as many rows as offsets, and they add up to what the offsets add up to.
     pub(crate) fn is_contiguous(&self) -> bool {
-        let (first, last) = (u128::from(self.first), u128::from(self.last));
-        self.rows > 0
-            && self.rows == self.last - self.first + 1
-            && self.sum == ((first + last) * (last - first + 1) / 2) as u64
+        account::is_contiguous(self.rows, self.first, self.last, self.sum)
     }
 }
 
@@ -252,7 +245,7 @@ impl Tables {
 
     /// Changes what is there already, and waits until it is done.
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
-        let sql = format!("ALTER TABLE {} {mutation}", self.config.mutable(&self.database, table));
+        let sql = format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, &self.database, table));
         let alter = self.client.query(&sql).with_setting("mutations_sync", "2");
         Ok(within(MUTATION, alter.execute()).await?)
     }
@@ -265,7 +258,7 @@ impl Tables {
              AND rows > 0 AND empty(projections)",
             self.config.of_all_servers("parts")
         );
-        let table = self.config.local(table);
+        let table = cluster::local(&self.config, table);
         let query = self.client.query(&sql).param("database", &self.database).param("table", &table);
         // A server that does not answer is looked at another time.
         let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
@@ -354,18 +347,5 @@ mod tests {
         let answer = tables(&address).insert("id", "token", pieces).await;
         assert!(matches!(answer, Err(Error::Running)), "{answer:?}");
         drop(server.await);
-    }
-
-    #[test]
-    fn an_extent_is_contiguous_only_if_nothing_is_missing_or_doubled() {
-        let extent = |rows, sum| Extent { rows, first: 3, last: 6, sum, log_time: 0 };
-        assert!(extent(4, 18).is_contiguous());
-        assert!(!extent(3, 13).is_contiguous(), "5 is missing");
-        assert!(!extent(4, 17).is_contiguous(), "4 twice, 5 missing");
-        let end = u64::MAX / 2;
-        let far =
-            Extent { rows: 2, first: end - 1, last: end, sum: (end - 1).wrapping_add(end), log_time: 0 };
-        assert!(far.is_contiguous());
-        assert!(!Extent { rows: 0, first: 0, last: 0, sum: 0, log_time: 0 }.is_contiguous());
     }
 }

@@ -244,6 +244,9 @@ impl Work {
         for (labels, count) in tally.types() {
             self.metrics.types.with_label_values(&labels).inc_by(count);
         }
+        for (labels, count) in tally.apps() {
+            self.metrics.apps_verdicts.with_label_values(&labels).inc_by(count);
+        }
         *tally = Tally::default();
     }
 

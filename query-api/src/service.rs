@@ -13,10 +13,11 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use infra::database::{self, OtherVersion, within};
+use infra::database::within;
 use infra::follow::Files;
 use infra::http::Problem;
 use schemas::apps::Apps;
+use tables::OtherVersion;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -74,7 +75,7 @@ impl App {
     /// Finds out which generation serves.
     async fn look(&self) -> anyhow::Result<()> {
         let clickhouse = &self.config.clickhouse;
-        let Some(generation) = database::serving(clickhouse).await? else {
+        let Some(generation) = tables::serving(clickhouse).await? else {
             self.serving.store(None);
             return Ok(());
         };
@@ -82,7 +83,7 @@ impl App {
         if self.serving.load().as_ref().is_some_and(|serving| serving.name() == name) {
             return Ok(());
         }
-        database::check_version(clickhouse, generation).await?;
+        tables::check_version(clickhouse, generation).await?;
         tracing::info!(database = name, "answers from");
         self.serving.store(Some(Arc::new(Database::new(clickhouse, generation, &self.config.limits))));
         Ok(())

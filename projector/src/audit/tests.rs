@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use infra::database;
 use infra::kafka::{KafkaConfig, TopicConfig};
 use local_stack::{Stack, StackOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -28,7 +27,7 @@ async fn projected(stack: &Stack) -> Work {
     let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
     let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
-    database::migrate(&config.clickhouse, 1).await.unwrap();
+    ::tables::migrate(&config.clickhouse, 1).await.unwrap();
     append(&config.kafka).await;
     let judge = config.judge.load(&config.kafka.topic).unwrap();
     let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 use infra::kafka::{self, KafkaConfig};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -77,7 +77,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
     let sessions: Vec<String> = args.sessions.iter().map(|session| hex(&hash(*session))).collect();
     loop {
         let began = Instant::now();
-        let serving = database::serving(&args.clickhouse)
+        let serving = ::tables::serving(&args.clickhouse)
             .await?
             .context("no generation serves yet: run `projector migrate`")?;
         let tables = Tables::new(&args.clickhouse, serving, &args.kafka.topic);
@@ -91,7 +91,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
             .fetch_one()
             .await?;
         let mut left = 0;
-        for generation in database::generations(&args.clickhouse).await? {
+        for generation in ::tables::list(&args.clickhouse).await? {
             let tables = Tables::new(&args.clickhouse, generation, &args.kafka.topic);
             let sql = include_str!("left.sql").replace("{database}", &tables.database);
             left += tables.client().query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;

@@ -1,7 +1,7 @@
 //! What one look leaves, and the next one does.
 
 use clap::Parser;
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 use local_stack::{ClickHouseAlone, StackOptions};
 
 use super::*;
@@ -25,7 +25,7 @@ async fn bare(tables: &Tables) -> usize {
 async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_young() {
     let engine = ClickHouseAlone::start(StackOptions::default()).await.expect("the engine starts");
     let clickhouse = Line::parse_from(["it", "--clickhouse-url", &engine.url()]).clickhouse;
-    database::migrate(&clickhouse, 1).await.unwrap();
+    ::tables::migrate(&clickhouse, 1).await.unwrap();
     let tables = Tables::new(&clickhouse, 1, "");
     let (table, mutation) = PROJECTIONS[0];
     let mut before = BTreeSet::new();

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clickhouse::Client;
-use infra::database;
 use infra::kafka::TopicConfig;
 use local_stack::{Stack, StackOptions};
 use projector::ProjectorConfig;
@@ -103,8 +102,8 @@ impl Bed {
         let config = *config;
         let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
         infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
-        database::migrate(&config.clickhouse, 1).await.unwrap();
-        database::serve(&config.clickhouse, 1).await.unwrap();
+        tables::migrate(&config.clickhouse, 1).await.unwrap();
+        tables::serve(&config.clickhouse, 1).await.unwrap();
         let producer = config.kafka.client(&[("linger.ms", "1")]).create().unwrap();
         Self { stack, config, producer, _apps: apps }
     }

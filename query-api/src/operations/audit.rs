@@ -6,6 +6,7 @@ use axum::response::Response;
 use clickhouse::Row;
 use infra::database::within;
 use serde::{Deserialize, Serialize};
+use tables::account;
 use utoipa::ToSchema;
 
 use crate::answer::{AsOf, Ask, Basis};
@@ -192,10 +193,7 @@ impl Held {
         if let (Some(first), Some(last)) = (first, last) {
             (account.ledger_start, account.ledger_end) = (first, last + 1);
             let sum = counts.iter().fold(0u64, |sum, count| sum.wrapping_add(count.sum));
-            let offsets = u128::from(last - first) + 1;
-            let expected = (u128::from(first) + u128::from(last)) * offsets / 2;
-            // As many as there are offsets, adding up to what offsets add up to: no gap, no overlap.
-            is_whole = u128::from(records) == offsets && sum == expected as u64;
+            is_whole = account::is_contiguous(records, first, last, sum);
         }
         let of = |rows: &[(u16, u64, u64, u64)]| rows.iter().find(|row| row.0 == partition).copied();
         (_, account.events, account.rejections, account.erasures) = of(&self.tables).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clickhouse::{Client, Row};
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 use local_stack::{ClickHouseAlone, StackOptions};
 use query_api::{Config, Service};
 use reqwest::{RequestBuilder, Response};
@@ -107,8 +107,8 @@ impl World {
         config.limits.time = std::time::Duration::from_secs(600);
         change(&mut config);
         let clickhouse = config.clickhouse.clone();
-        database::migrate(&clickhouse, 1).await.expect("migrate");
-        database::serve(&clickhouse, 1).await.expect("serve");
+        tables::migrate(&clickhouse, 1).await.expect("migrate");
+        tables::serve(&clickhouse, 1).await.expect("serve");
         let service = Service::connect(config).await.expect("connect");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use infra::database::{self, ClickHouseConfig};
+use infra::database::ClickHouseConfig;
 use local_stack::{ClickHouseAlone, StackOptions};
 use query_api::{Config, Service};
 use serde_json::{Value, json};
@@ -66,8 +66,8 @@ async fn main() -> anyhow::Result<()> {
         "600",
     ]);
     let clickhouse: ClickHouseConfig = config.clickhouse.clone();
-    database::migrate(&clickhouse, 1).await?;
-    database::serve(&clickhouse, 1).await?;
+    tables::migrate(&clickhouse, 1).await?;
+    tables::serve(&clickhouse, 1).await?;
     let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);
     let server = stack.process.pid().context("the server runs")?;
     fill::fill(&tables, server, cli.events).await?;

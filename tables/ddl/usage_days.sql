@@ -8,6 +8,9 @@ feature; `key` is the feature's number, for a category the smallest of its featu
 Days count from 1 = 1900-01-01, a Monday. Rows belong to a run, and only the runs that an epoch names count:
 see `usage_epochs`. Later runs correct earlier ones, so `events` may be negative. A table of its own
 and not a projection of `events`: what a session did before is nothing that a row of `events` knows.
+
+`totals` is what all days together come to: a question without a range adds up a few rows a feature instead of some
+for each of its days.
 */
 CREATE TABLE IF NOT EXISTS {database}.usage_days
 (
@@ -19,7 +22,12 @@ CREATE TABLE IF NOT EXISTS {database}.usage_days
     previous UInt32,
     events Int64,
     first DateTime64(6, 'UTC'),
-    last DateTime64(6, 'UTC')
+    last DateTime64(6, 'UTC'),
+    PROJECTION totals
+    (
+        SELECT run, kind, app, key, sum(events), sumIf(events, previous = 0), min(first), max(last)
+        GROUP BY run, kind, app, key
+    )
 )
 ENGINE = MergeTree
 PARTITION BY run

@@ -6,19 +6,45 @@
 //! small and kept whole on every server. Views and materialized views stay as they are, on every server.
 
 use anyhow::{Context, bail};
+use infra::database::ClickHouseConfig;
+
+use crate::ddl;
 
 /// What a rendered table is called on each server.
-pub(super) const LOCAL: &str = "_local";
+const LOCAL: &str = "_local";
 
 /// How long ClickHouse Keeper remembers the tokens of inserts, in seconds: ten years, so that it is the
 /// number of tokens alone which counts, as on one server.
 const TOKENS_SECONDS: u32 = 315_360_000;
 
+/// A statement of the DDL, names filled in, as the statements that do it here.
+///
+/// # Errors
+/// A statement that has no form on a cluster.
+pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Result<Vec<String>> {
+    match &config.cluster {
+        Some(cluster) => rewrite(&statement, cluster),
+        None => Ok(vec![statement]),
+    }
+}
+
+/// What a table must be called in `ALTER TABLE ... UPDATE` or `DELETE`, which a distributed table
+/// does not take: `eye_g1.ledger`, or `eye_g1.ledger_local ON CLUSTER 'name'`.
+pub fn mutable(config: &ClickHouseConfig, database: &str, table: &str) -> String {
+    format!("{database}.{}{}", local(config, table), config.on_cluster())
+}
+
+/// The table that has the rows: of a cluster's distributed table, the one on each server. Others have them themselves.
+pub fn local(config: &ClickHouseConfig, table: &str) -> String {
+    let is_distributed = config.cluster.is_some() && is_sharded(table).unwrap_or(false);
+    format!("{table}{}", if is_distributed { LOCAL } else { "" })
+}
+
 /// Rewrites one statement, names already filled in, into those that make the same thing on `cluster`.
 ///
 /// # Errors
 /// A statement of a kind that is not known here: it needs a decision, not a guess.
-pub(super) fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<String>> {
+fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<String>> {
     let (comment, sql) = split_comment(statement);
     let on_cluster = format!(" ON CLUSTER '{cluster}'");
     for create in [
@@ -73,12 +99,9 @@ fn names_a_session(columns: &str) -> bool {
     columns.contains("session_id UUID")
 }
 
-/// Whether the file that creates `table` makes it distributed.
-pub(super) fn is_sharded(table: &str) -> anyhow::Result<bool> {
-    let create = format!("CREATE TABLE IF NOT EXISTS {{database}}.{table}\n");
-    let (_, _, sql) = super::statements()
-        .find(|(.., sql)| sql.contains(&create))
-        .with_context(|| format!("no file creates the table {table}"))?;
+/// Whether `table` is distributed on a cluster.
+fn is_sharded(table: &str) -> anyhow::Result<bool> {
+    let sql = ddl::of(table).with_context(|| format!("no file creates the table {table}"))?;
     let (columns, engine) = sql.split_once("ENGINE = ").context("a table without an engine")?;
     Ok(names_a_session(columns) && engine.trim() != "Null")
 }
@@ -118,7 +141,19 @@ fn split_name(rest: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::rewrite;
+    use super::*;
+
+    #[test]
+    fn a_table_of_a_cluster_is_changed_where_its_rows_are() {
+        let one = ClickHouseConfig::default();
+        let many = ClickHouseConfig { cluster: Some("c".into()), ..one.clone() };
+        for table in ["ledger", "events", "rejections", "sequences"] {
+            assert_eq!(mutable(&many, "eye_g2", table), format!("eye_g2.{table}_local ON CLUSTER 'c'"));
+        }
+        // Names no session, so it is whole on every server.
+        assert_eq!(mutable(&many, "eye_g2", "erasures"), "eye_g2.erasures ON CLUSTER 'c'");
+        assert_eq!(mutable(&one, "eye_g1", "ledger"), "eye_g1.ledger");
+    }
 
     fn check(statement: &str, expected: &[&str]) {
         assert_eq!(rewrite(statement, "c").unwrap(), expected);

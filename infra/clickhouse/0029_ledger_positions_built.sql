@@ -1,3 +1,0 @@
-/* For the rows that are there already. */
-ALTER TABLE {database}.ledger
-    MATERIALIZE PROJECTION positions

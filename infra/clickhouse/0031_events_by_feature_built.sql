@@ -1,2 +1,0 @@
-/* For the events that are there already; in the background. */
-ALTER TABLE {database}.events MATERIALIZE PROJECTION IF EXISTS by_feature

@@ -1,2 +1,0 @@
-/* `listed` does its work. */
-ALTER TABLE {database}.events DROP PROJECTION IF EXISTS by_feature

@@ -1,2 +1,0 @@
-/* For the runs that are there already. */
-ALTER TABLE {database}.usage_days MATERIALIZE PROJECTION IF EXISTS totals

@@ -1,0 +1,32 @@
+/*
+What the projector inserts: one row a log offset, in log order. Null keeps nothing; the materialized views
+`landing_to_*` copy each row to the tables whose bit is set in `targets`: 1 = ledger, 2 = events, 4 = rejections,
+8 = erasures. An ordinary insert sets every bit that its verdict calls for. Healing sets only the bits of the tables
+that lost the row, so both take the same path. The row of an erasure carries the session's hash in `raw`.
+
+The columns have the types of the tables that the views fill: to convert them cost a tenth of a small insert.
+*/
+CREATE TABLE IF NOT EXISTS {database}.landing
+(
+    targets UInt8,
+    partition UInt16,
+    offset UInt64,
+    verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6),
+    event_id UUID,
+    session_id UUID,
+    app LowCardinality(String),
+    category LowCardinality(String),
+    name LowCardinality(String),
+    data String,
+    timestamp DateTime64(6, 'UTC'),
+    sent_at Nullable(DateTime64(6, 'UTC')),
+    received_at DateTime64(6, 'UTC'),
+    log_time DateTime64(3, 'UTC'),
+    schema_version UInt16,
+    first_offset UInt64,
+    reasons Array(Tuple(code LowCardinality(String), pointer String, keyword LowCardinality(String), message String)),
+    reasons_total UInt16,
+    raw String,
+    traceparent String
+)
+ENGINE = Null

@@ -1,0 +1,27 @@
+//! When a partition's ledger adds up.
+
+/// Whether `rows` rows with offsets from `first` to `last`, which add up to `sum` modulo 2^64, are each offset of that range
+/// once: as many rows as offsets, and the sum of an arithmetic series. One that is missing or is there twice changes one of
+/// the two, unless two faults cancel each other out exactly; the audit's exact look at a range finds those.
+pub fn is_contiguous(rows: u64, first: u64, last: u64, sum: u64) -> bool {
+    let (first, last) = (u128::from(first), u128::from(last));
+    rows > 0
+        && first <= last
+        && u128::from(rows) == last - first + 1
+        && sum == ((first + last) * (last - first + 1) / 2) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_contiguous;
+
+    #[test]
+    fn only_if_nothing_is_missing_or_doubled() {
+        assert!(is_contiguous(4, 3, 6, 18));
+        assert!(!is_contiguous(3, 3, 6, 13), "5 is missing");
+        assert!(!is_contiguous(4, 3, 6, 17), "4 twice, 5 missing");
+        let end = u64::MAX / 2;
+        assert!(is_contiguous(2, end - 1, end, (end - 1).wrapping_add(end)), "far up");
+        assert!(!is_contiguous(0, 0, 0, 0));
+    }
+}

@@ -1,0 +1,72 @@
+//! The statements that make the tables, in the order in which they are run.
+//!
+//! One statement a file; `{database}` stands for the generation's name, `{views}` for that of the views. A table's file says
+//! what it is today. Once a version is released, a change comes as a numbered file in `ddl/changes/` *and* in the table's
+//! file: new databases are made by the files, older ones are changed; a test holds both equal.
+
+/// The version of tables without any change. Databases from before the first release have versions below.
+pub const BASE: u32 = 100;
+
+/// (name, statement)
+pub type File = (&'static str, &'static str);
+
+macro_rules! files {
+    ($folder:literal: $($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../", $folder, "/", $name, ".sql")))),*]
+    };
+}
+
+/// The tables and what fills them: a view after what it reads and writes.
+pub const TABLES: [File; 16] = files!("ddl":
+    "landing", "ledger", "events", "rejections", "erasures",
+    "landing_to_ledger", "landing_to_events", "landing_to_rejections", "landing_to_erasures",
+    "features", "sequences", "sequences_positions",
+    "usage_days", "usage_epochs", "usage_epoch",
+    "horizons",
+);
+
+/// How tables of an earlier version become those of today, oldest first: (version, name, statement), from [`BASE`] + 1 on.
+pub const CHANGES: [(u32, &str, &str); 0] = [];
+
+/// What readers see of a generation, with the rights of who made them: an analyst needs none on a generation.
+pub const VIEWS: [File; 8] = files!("views":
+    "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
+);
+
+/// The statement that makes a table or a view of a generation.
+pub fn of(name: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(table, _)| *table == name).map(|(_, sql)| *sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_named_after_what_it_makes_and_is_run() {
+        for (folder, files) in [("ddl", TABLES.as_slice()), ("views", VIEWS.as_slice())] {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let found = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+            let found = found.filter_map(|name| Some(name.to_str()?.strip_suffix(".sql")?.to_owned()));
+            let known = files.iter().map(|(name, _)| (*name).to_owned());
+            assert_eq!(found.collect::<BTreeSet<_>>(), known.collect::<BTreeSet<_>>());
+            for (name, sql) in files {
+                assert!(sql.starts_with("/*"), "{name} begins with a comment");
+                let database = if folder == "ddl" { "{database}" } else { "{views}" };
+                let makes = format!(" {database}.{name}");
+                let statement = sql.split_once("*/").unwrap().1;
+                let line = statement.trim_start().lines().next().unwrap();
+                assert!(line.starts_with("CREATE ") && line.contains(&makes), "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_change_has_the_next_number() {
+        let versions: Vec<u32> = CHANGES.iter().map(|(version, ..)| *version).collect();
+        assert_eq!(versions, (BASE + 1..).take(versions.len()).collect::<Vec<_>>());
+    }
+}

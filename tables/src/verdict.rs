@@ -1,0 +1,79 @@
+//! What became of an offset, and which tables get a row of it.
+
+/// The numbers are those of the `Enum8` in `ddl/ledger.sql` and `ddl/landing.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    Accepted = 1,
+    Rejected = 2,
+    Duplicate = 3,
+    /// The log holds no record at this offset: a transaction marker, an aborted record.
+    Absent = 4,
+    /// Of a session that is erased.
+    Erased = 5,
+    /// Asks to erase a session.
+    Erasure = 6,
+}
+
+/// The bits of `landing.targets`.
+pub const LEDGER: u8 = 1;
+pub const EVENTS: u8 = 2;
+pub const REJECTIONS: u8 = 4;
+pub const ERASURES: u8 = 8;
+
+/// The tables that have a row an offset, with their bits.
+pub const TARGETS: [(u8, &str); 4] =
+    [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
+
+impl Verdict {
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
+
+    /// As ClickHouse names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Duplicate => "duplicate",
+            Self::Absent => "absent",
+            Self::Erased => "erased",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// The tables that get a row, as the bits of `targets`.
+    pub fn targets(self) -> u8 {
+        match self {
+            Self::Accepted => LEDGER | EVENTS,
+            Self::Rejected => LEDGER | REJECTIONS,
+            Self::Duplicate | Self::Absent | Self::Erased => LEDGER,
+            Self::Erasure => LEDGER | ERASURES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ddl;
+
+    #[test]
+    fn the_tables_know_the_same_verdicts() {
+        let verdicts: Vec<String> = Verdict::ALL
+            .iter()
+            .map(|verdict| format!("'{}' = {}", verdict.as_str(), *verdict as u8))
+            .collect();
+        let column = format!("verdict Enum8({}),", verdicts.join(", "));
+        for table in ["ledger", "landing"] {
+            assert!(ddl::of(table).unwrap().contains(&column), "{table} has another column than {column}");
+        }
+    }
+
+    #[test]
+    fn each_target_has_a_view_of_its_bit() {
+        for (bit, table) in TARGETS {
+            let condition = format!("WHERE bitTest(targets, {})", bit.trailing_zeros());
+            assert!(ddl::of(&format!("landing_to_{table}")).unwrap().contains(&condition), "{table}");
+        }
+    }
+}
