@@ -70,7 +70,7 @@ for (const [kind, Eye] of [
     });
 
     test("a key that no header carries is refused at the start, and not told", () => {
-      for (const key of ["secret\u2013key", "secret\nkey", "secret key", "\n"])
+      for (const key of ["secret\u2013key", "secret\nkey", "\n"])
         assert.throws(
           () => client({ key }),
           (error) => error instanceof TypeError && !error.message.includes("secret"),
