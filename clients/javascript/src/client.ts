@@ -119,7 +119,8 @@ export class Eye {
     if (!url || !key) throw new TypeError("The Eye needs a url and a key");
     // A key from a file ends with a line feed. What no header carries would never be sent, nor be told of.
     this.#key = key.trim();
-    if (!/^[ -~]+$/.test(this.#key)) throw new TypeError("The Eye's key has a character that no HTTP header carries");
+    if (!/^[ -~]+$/.test(this.#key))
+      throw new TypeError("The Eye's key has a character that no HTTP header carries");
     this.#url = new URL(`${url.trim().replace(/\/+$/, "")}/events`).href;
     this.#post = post;
     this.#spool = spool;
