@@ -89,6 +89,37 @@ export interface Path {
 }
 export const paths = (scope: Scope, body: PathsBody) => post<Fresh & { paths: Path[] }>('/v1/order/paths', { ...scope, ...body })
 
+export interface FlowBody {
+  /** Either what the flow begins with, or what it ends with. */
+  start?: Feature
+  end?: Feature
+  /** Columns, that of the start (or end) included. */
+  length: number
+}
+export type FlowNode = ({ kind: 'feature' } & Feature) | { kind: 'other' } | { kind: 'ended' }
+export interface FlowColumn {
+  /** Those that are named, the most frequent first. */
+  features: (Feature & { count: number })[]
+  /** All others: how many different ones, and how often. */
+  other: { features: number; count: number }
+  /** How many that were in the column before have no event here. */
+  ended: number
+}
+export interface FlowLink {
+  /** That of `to`; `from` is in the column before, nearer to the start (or end). */
+  column: number
+  from: FlowNode
+  to: FlowNode
+  count: number
+}
+export interface Flow {
+  columns: FlowColumn[]
+  links: FlowLink[]
+  /** Uses of the start (or end). */
+  starts: number
+}
+export const flow = (scope: Scope, body: FlowBody) => post<Fresh & Flow>('/v1/order/flow', { ...scope, ...body })
+
 export interface FunnelBody {
   steps: Feature[]
   window?: string
@@ -128,7 +159,13 @@ interface EventPage extends Fresh {
   /** The `cursor` of the next page; null at the end. */
   next_cursor: string | null
 }
-export const session = (id: string, limit: number) => get<EventPage>(`/v1/sessions/${encodeURIComponent(id)}`, { limit }, ['data'])
+/** The whole session, however few of its events the page has. */
+export interface WholeSession {
+  events: number
+  first_seen: string
+  last_seen: string
+}
+export const session = (id: string, limit: number) => get<EventPage & { session: WholeSession }>(`/v1/sessions/${encodeURIComponent(id)}`, { limit }, ['data'])
 
 export type ListOrder = 'newest' | 'oldest'
 export interface EventsQuery {

@@ -88,25 +88,21 @@ export interface Answer<T> {
 
 /** Asks when the question changes and on every refresh; null asks nothing. */
 export function useAnswer<T>(question: Question<T> | null): Answer<T> {
-  return useAnswers(question && JSON.stringify(question), (signal) => ask(question!, signal))
-}
-
-/** The same for what takes several questions: `load` is called again when `identity` changes. */
-export function useAnswers<T>(identity: string | null, load: (signal: AbortSignal) => Promise<T>): Answer<T> {
   const round = refreshes.use()
+  const identity = question && JSON.stringify(question)
   const asked = `${round} ${identity}`
   const [answer, setAnswer] = useState<{ asked: string; identity: string | null; value?: T; problem?: Problem }>({ asked: '', identity: null })
   useEffect(() => {
-    if (identity === null) return
+    if (!question) return
     const abort = new AbortController()
-    load(abort.signal).then(
+    ask(question, abort.signal).then(
       (value) => abort.signal.aborted || setAnswer({ asked, identity, value }),
       (problem: Problem) => abort.signal.aborted || setAnswer((old) => ({ asked, identity, problem, value: old.identity === identity && passes(problem) ? old.value : undefined })),
     )
     return () => abort.abort()
   }, [asked])
   // From the first moment that the question is another one, its old answer is not shown as the answer.
-  const shown: Answer<T> = answer.asked !== asked ? { value: answer.value, loading: identity !== null } : { value: answer.value, problem: answer.problem, loading: false }
+  const shown: Answer<T> = answer.asked !== asked ? { value: answer.value, loading: question !== null } : { value: answer.value, problem: answer.problem, loading: false }
   useMoment((shown.value as { as_of?: AsOf } | undefined)?.as_of)
   return shown
 }

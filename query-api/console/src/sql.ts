@@ -154,6 +154,22 @@ ORDER BY count DESC, steps
 LIMIT ${limit}`
 }
 
+/** The steps from each use of `start` (or back from `end`); of an empty feature there is no event: the session ended. */
+export function flow(scope: Scope, { start, end, length }: { start?: Feature; end?: Feature; length: number }): string {
+  const from = end ? '(SELECT arrayReverse(features) AS features FROM histories)' : 'histories'
+  return `${histories(scope)},
+windows AS
+(
+    SELECT arraySlice(features, place, ${length}) AS steps
+    FROM ${from} ARRAY JOIN arrayEnumerate(features) AS place
+    WHERE features[place] = ${feature((end ?? start)!)}
+)
+SELECT step, steps[step] AS feature, steps[step + 1] AS ${end ? 'before' : 'after'}, count() AS count
+FROM windows ARRAY JOIN range(1, least(toInt64(length(steps)), ${length - 1}) + 1) AS step
+GROUP BY ALL
+ORDER BY step, count DESC, feature, ${end ? 'before' : 'after'}`
+}
+
 export interface FunnelSql {
   steps: Feature[]
   windowMs: number | null

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, eventually, produce, QUERY } from '../pipeline.ts'
+import { api, eventually, produce, QUERY, send } from '../pipeline.ts'
 
 interface Stored {
   event_id: string
@@ -47,6 +47,20 @@ describe('Sessions', () => {
       await page.page.locator('.timeline .event button').nth(index).click()
       assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Data of ${event.name}` }).last().innerText()), event.data)
     }
+    await page.close()
+  })
+
+  test('a long session is told as a whole', async () => {
+    const session_id = randomUUID()
+    const start = Date.parse('1992-03-01T10:00:00Z')
+    const events = Array.from({ length: 2_100 }, (_, second) => ({ session_id, category: 'page interaction', name: 'pageview', data: { host: 'www.example.com', path: '/' }, timestamp: new Date(start + second * 10_000).toISOString() }))
+    await send(events)
+    await eventually('all events are in', () => api(`/v1/events?session_id=${session_id}&limit=1&order=newest`).catch(() => null), (page) => page?.events[0]?.timestamp.startsWith('1992-03-01T15:49:50'))
+    await eventually('all events are in', async () => (await api(`/v1/sessions/${session_id}`).catch(() => null))?.session.events, (events) => events === 2_100)
+    const page = await Console.open(browser, `sessions/${session_id}`)
+    const fact = (name: string) => page.page.locator(`[data-test="session-${name}"]`).innerText()
+    assert.deepEqual([await fact('events'), await fact('to'), await fact('over')], ['2,100', '1992-03-01 15:49:50', '5 h 49 min'])
+    await page.panel('Timeline').getByText('The first 2,000 of 2,100 events.').waitFor()
     await page.close()
   })
 

@@ -113,11 +113,39 @@ describe('Order', () => {
     assert.equal(first.reduce((sum, row) => sum + number(row[3]), 0), features[0].events)
     const { transitions } = await api('/v1/order/transitions?limit=10000')
     const going = transitions.filter((t: { from: Feature }) => t.from.name === 'add_to_cart')
-    const named = first.filter(([, , to]) => !['other features', 'session ends'].includes(to!))
+    const named = first.filter(([, , to]) => !/^\d+ other features?$|^session ends$/.test(to!))
     assert.ok(named.length >= 5)
     for (const [, , to, times] of named) assert.equal(number(times), going.find((t: { to: Feature }) => text(t.to) === to)?.count, to)
     await page.close()
   })
+
+  // From four steps on the most frequent paths alone, however many, told neither how often a feature is there nor which ones are.
+  for (const [address, body] of [
+    ['start=browse/product_view&steps=5', { start: { category: 'browse', name: 'product_view' }, length: 5 }],
+    ['end=checkout/purchase&steps=5&from=2024-03-01&to=2024-05-01', { end: { category: 'checkout', name: 'purchase' }, length: 5, from: '2024-03-01', to: '2024-05-01' }],
+  ] as [string, { start?: Feature; end?: Feature; length: number; from?: string; to?: string }][])
+    test(`flow: every use is in every step, ${address}`, async () => {
+      const page = await Console.open(browser, `order/flow?${address}`)
+      await page.panel(/^Flow /).getByRole('button', { name: 'Table' }).click()
+      const table = (await page.table('Steps of the flow')).map(([step, from, to, times]) => ({ step: number(step), far: body.end ? from! : to!, times: number(times) }))
+      const { paths } = (await api('/v1/order/paths', { ...body, limit: 10_000 })) as { paths: { steps: Feature[]; count: number }[] }
+      assert.ok((paths.length > 1000 || body.end) && paths.length < 10_000)
+      const counted = new Map<string, number>()
+      for (const { steps, count } of paths) {
+        const last = text(body.end ? steps[0]! : steps.at(-1)!)
+        counted.set(last, (counted.get(last) ?? 0) + count)
+      }
+      // What the API counts one by one is drawn: the seven most frequent by name, all others together.
+      const shown = new Map<string, number>()
+      for (const { step, far, times } of table) if (step === 4 && !/^session (ends|begins)$/.test(far)) shown.set(far, (shown.get(far) ?? 0) + times)
+      const sorted = [...counted].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))
+      const rest = sorted.slice(7)
+      assert.deepEqual(Object.fromEntries(shown), Object.fromEntries([...sorted.slice(0, 7), [`${rest.length} other features`, rest.reduce((sum, [, n]) => sum + n, 0)]]))
+      // What is not there has ended before.
+      const into = (step: number, ended: boolean) => table.filter((link) => link.step === step && /^session (ends|begins)$/.test(link.far) === ended).reduce((sum, { times }) => sum + times, 0)
+      for (let step = 2; step <= 4; step++) assert.equal(into(step, false) + into(step, true), into(step - 1, false))
+      await page.close()
+    })
 
   test('flow to a feature', async () => {
     const page = await Console.open(browser, 'order/flow?end=checkout/purchase')

@@ -41,6 +41,13 @@ describe('Copied SQL and curl', () => {
     [`order/precedence?${RANGE}`, 'Which comes first', (r) => [pair(r.first), pair(r.then), r.sessions, r.both], async () => (await api(`/v1/order/precedence?${RANGE}&limit=10000`)).pairs, (p) => [pair(p.first), pair(p.then), p.sessions, p.both]],
     [`order/paths?${RANGE}&length=4`, 'Most frequent paths', (r) => [r.steps.map(pair), r.count, r.sessions], async () => (await api('/v1/order/paths', { ...body, length: 4, limit: 20 })).paths, (p) => [p.steps.map(pair), p.count, p.sessions]],
     [`order/paths?${RANGE}&whole=yes`, 'Most frequent paths', (r) => [r.steps.map(pair), r.count], async () => (await api('/v1/order/paths', { ...body, whole_session: true, limit: 20 })).paths, (p) => [p.steps.map(pair), p.count]],
+    ...(['start', 'end'] as const).map((place): [string, string | RegExp, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown] => [
+      `order/flow?${RANGE}&${place}=cart/add_to_cart`,
+      /^Flow /,
+      (r) => [r.step, pair(r.feature), pair(r.after ?? r.before).trim(), r.count],
+      async () => (await api('/v1/order/flow', { ...body, [place]: STEPS[1], length: 4, top: 50 })).links,
+      (link) => [link.column, pair(link.from), link.to.kind === 'ended' ? '' : pair(link.to), link.count],
+    ]),
     [`order/flow?${RANGE}`, 'Sessions begin with', (r) => [r.name, r.sessions], async () => (await api(`/v1/order/entries?${RANGE}`)).entries, (e) => [e.name, e.sessions]],
     [`order/flow?${RANGE}`, 'Sessions end with', (r) => [r.name, r.sessions], async () => (await api(`/v1/order/exits?${RANGE}`)).exits, (e) => [e.name, e.sessions]],
     ['order/retention?from=2024-03-01&to=2024-05-01', 'Retention', (r) => [String(r.start).slice(0, 10), r.later, r.sessions], async () => (await api('/v1/retention?interval=week&periods=12&from=2024-03-01&to=2024-05-01')).cohorts.flatMap((c: Row) => c.returned.map((back: number | null, later: number) => [c.start.slice(0, 10), later, back]).filter(([, , back]: Row) => back)), (cell) => cell],

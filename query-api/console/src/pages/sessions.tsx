@@ -58,16 +58,14 @@ function OneSession({ id }: { id: string }) {
       question={question}
       answer={answer}
       sql={sql.session(id)}
-      chart={({ events, next_cursor }) => (
-        <>
-          <Timeline events={events} />
-          {next_cursor && (
-            <p class="note">
-              These are the first {count(LIMIT)} events. <a href={elsewhere('events', { session_id: id, order: 'oldest' })}>All events of the session</a>
-            </p>
-          )}
-        </>
-      )}
+      note={
+        answer.value?.next_cursor && (
+          <>
+            The first {count(LIMIT)} of {count(answer.value.session.events)} events. <a href={elsewhere('events', { session_id: id, order: 'oldest' })}>All events of the session</a>
+          </>
+        )
+      }
+      chart={({ session, events }) => <Timeline session={session} events={events} />}
       table={({ events }) => (
         <Table
           caption="Events of the session"

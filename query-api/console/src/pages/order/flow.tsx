@@ -1,5 +1,5 @@
 import * as api from '../../api'
-import { ask, useAnswer, useAnswers, type Answer } from '../../ask'
+import { useAnswer, type Answer } from '../../ask'
 import { Chart, tooltip } from '../../charts/chart'
 import { categoryColour } from '../../catalogue'
 import { decodeFeature, encodeFeature } from '../../feature'
@@ -13,7 +13,7 @@ import { FeatureName } from '../../ui/feature'
 import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
 import { Ends } from './ends'
-import { flowOf, PATHS, type Flow } from './flow-graph'
+import { graphOf, type Node } from './flow-graph'
 
 const STEPS = [3, 4, 5]
 
@@ -27,22 +27,18 @@ export default function FlowPage() {
   const end = decodeFeature(params.get('end'))
   const asked = decodeFeature(params.get('start'))
   const entries = useAnswer(api.entries(scope))
-  const likely = entries.value?.entries[0]
+  // Of this time range and application, not of those before.
+  const likely = entries.loading ? undefined : entries.value?.entries[0]
   const anchor = end ?? asked ?? (likely ? { category: likely.category, name: likely.name } : null)
   const backwards = end !== null
 
-  // Shorter paths too: from them comes what does not go on.
-  const questions = anchor ? Array.from({ length: steps - 1 }, (_, i) => api.paths(scope, { length: i + 2, [backwards ? 'end' : 'start']: anchor, limit: PATHS })) : []
-  const uses = anchor && api.features({ ...scope, ...anchor }, 'most', 'events')
-  const flow = useAnswers<Flow>(anchor && JSON.stringify([uses, questions]), async (signal) => {
-    const [{ features }, ...paths] = await Promise.all([ask(uses!, signal), ...questions.map((question) => ask(question, signal))] as const)
-    return flowOf(anchor!, features[0]?.events ?? 0, paths.map(({ paths }) => paths), backwards)
-  })
+  const body = anchor && { [backwards ? 'end' : 'start']: anchor, length: steps }
+  const question = body && api.flow(scope, body)
+  const flow = useAnswer(question)
   // Without a first feature there is no event at all.
-  const answer: Answer<Flow> = anchor ? flow : { ...entries, value: entries.value && { uses: 0, links: [], leftOut: 0 } }
+  const answer: Answer<api.Flow> = anchor ? flow : { ...entries, value: entries.value && { columns: [], links: [], starts: 0 } }
 
   const pick = (feature: string | null) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })
-  const body = anchor && { length: steps, [backwards ? 'end' : 'start']: anchor, limit: PATHS }
   return (
     <>
       <div class="panel actions" role="group" aria-label="Which flow">
@@ -57,22 +53,22 @@ export default function FlowPage() {
         title={anchor ? `Flow ${backwards ? 'to' : 'from'} ${anchor.name}` : 'Flow'}
         class="flow"
         note={`Each use of the feature, and what came directly ${backwards ? 'before' : 'after'} it. Choose a step in the drawing to start there.`}
-        question={body && api.paths(scope, body)}
+        question={question}
         answer={answer}
-        sql={body ? sql.paths(scope, body) : undefined}
+        sql={body ? sql.flow(scope, body) : undefined}
         isEmpty={({ links }) => !links.length}
         chart={(flow) => <Drawing flow={flow} backwards={backwards} onPick={(key) => pick(key)} />}
-        table={({ links, uses }) => (
+        table={(flow) => (
           <Table
             caption="Steps of the flow"
-            rows={links}
-            rowKey={(link) => `${link.step} ${link.from.key}>${link.to.key}`}
+            rows={graphOf(flow, backwards).links}
+            rowKey={(link) => `${link.from.id}>${link.to.id}`}
             columns={[
               { label: 'Step', number: true, sort: ({ step }) => step, cell: ({ step }) => step },
               { label: 'From', cell: ({ from }) => <NodeName node={from} />, sort: ({ from }) => from.label },
               { label: 'To', cell: ({ to }) => <NodeName node={to} />, sort: ({ to }) => to.label },
-              { label: 'Times', number: true, sort: (link) => link.count, cell: (link) => <BarCell value={link.count} of={uses} /> },
-              { label: 'Of all uses', number: true, cell: (link) => percent(link.count, uses) },
+              { label: 'Times', number: true, sort: (link) => link.count, cell: (link) => <BarCell value={link.count} of={flow.starts} /> },
+              { label: 'Of all uses', number: true, cell: (link) => percent(link.count, flow.starts) },
             ]}
           />
         )}
@@ -85,61 +81,54 @@ export default function FlowPage() {
   )
 }
 
-const NodeName = ({ node }: { node: Flow['links'][number]['from'] }) => (node.feature ? <FeatureName feature={node.feature} /> : <span class="muted">{node.label}</span>)
+const NodeName = ({ node }: { node: Node }) => (node.feature ? <FeatureName feature={node.feature} /> : <span class="muted">{node.label}</span>)
 
-function Drawing({ flow, backwards, onPick }: { flow: Flow; backwards: boolean; onPick: (key: string | null) => void }) {
-  const nodes = [...new Map(flow.links.flatMap(({ from, to }) => [from, to]).map((node) => [node.id, node])).values()]
-  const incoming = (id: string) => flow.links.filter(({ to }) => to.id === id).reduce((sum, { count }) => sum + count, 0)
-  const outgoing = (id: string) => flow.links.filter(({ from }) => from.id === id).reduce((sum, { count }) => sum + count, 0)
-  const amount = (id: string) => Math.max(incoming(id), outgoing(id))
-  const deepest = Math.max(...nodes.map(({ depth }) => depth))
+function Drawing({ flow, backwards, onPick }: { flow: api.Flow; backwards: boolean; onPick: (key: string | null) => void }) {
+  const { nodes, links } = graphOf(flow, backwards)
   return (
-    <>
-      <Chart
-        label={`Flow of ${count(flow.uses)} uses over ${deepest + 1} steps. The table has the figures.`}
-        height={420}
-        minWidth={620}
-        data={flow}
-        onPick={(index, what) => what === 'node' && nodes[index]?.feature && onPick(encodeFeature(nodes[index].feature))}
-        option={(colours) => ({
-          tooltip: {
-            ...tooltip(colours),
-            trigger: 'item',
-            formatter: (params) => {
-              const { dataType, dataIndex } = params as { dataType: string; dataIndex: number }
-              const link = flow.links[dataIndex]
-              if (dataType === 'edge' && link) return `${escape(link.from.label)} → ${escape(link.to.label)}<br><b>${count(link.count)}</b> (${percent(link.count, flow.uses)} of all uses)`
-              const node = nodes[dataIndex]
-              return node ? `${node.feature ? `${escape(node.feature.category)}: ` : ''}${escape(node.label)}<br><b>${count(amount(node.id))}</b> (${percent(amount(node.id), flow.uses)} of all uses)` : ''
-            },
+    <Chart
+      label={`Flow of ${count(flow.starts)} uses over ${flow.columns.length} steps. The table has the figures.`}
+      height={420}
+      minWidth={620}
+      data={flow}
+      onPick={(index, what) => what === 'node' && nodes[index]?.feature && onPick(encodeFeature(nodes[index].feature))}
+      option={(colours) => ({
+        tooltip: {
+          ...tooltip(colours),
+          trigger: 'item',
+          formatter: (params) => {
+            const { dataType, dataIndex } = params as { dataType: string; dataIndex: number }
+            const link = links[dataIndex]
+            if (dataType === 'edge' && link) return `${escape(link.from.label)} → ${escape(link.to.label)}<br><b>${count(link.count)}</b> (${percent(link.count, flow.starts)} of all uses)`
+            const node = nodes[dataIndex]
+            return node ? `${node.feature ? `${escape(node.feature.category)}: ` : ''}${escape(node.label)}<br><b>${count(node.count)}</b> (${percent(node.count, flow.starts)} of all uses)` : ''
           },
-          series: [
-            {
-              type: 'sankey',
-              left: 6,
-              right: 140,
-              top: 8,
-              bottom: 8,
-              nodeWidth: 12,
-              nodeGap: 9,
-              layoutIterations: 0,
-              draggable: false,
-              nodeAlign: backwards ? 'right' : 'left',
-              emphasis: { focus: 'adjacency' },
-              label: { color: colours.text, fontSize: 12, formatter: ({ dataIndex }) => `${nodes[dataIndex!]?.label}  ${count(amount(nodes[dataIndex!]?.id ?? ''))}` },
-              lineStyle: { color: 'source', opacity: 0.22, curveness: 0.5 },
-              data: nodes.map(({ id, depth, feature }) => ({
-                name: id,
-                depth,
-                itemStyle: { color: feature ? colours.categories[categoryColour(feature.category)] : colours.line, borderWidth: 0 },
-              })),
-              links: flow.links.map(({ from, to, count }) => ({ source: from.id, target: to.id, value: count })),
-            },
-          ],
-        })}
-      />
-      {flow.leftOut > 0 && <p class="note">{count(flow.leftOut)} rare steps are beyond the {count(PATHS)} most frequent paths and not drawn.</p>}
-    </>
+        },
+        series: [
+          {
+            type: 'sankey',
+            left: 6,
+            right: 140,
+            top: 8,
+            bottom: 8,
+            nodeWidth: 12,
+            nodeGap: 9,
+            layoutIterations: 0,
+            draggable: false,
+            nodeAlign: backwards ? 'right' : 'left',
+            emphasis: { focus: 'adjacency' },
+            label: { color: colours.text, fontSize: 12, formatter: ({ dataIndex }) => `${nodes[dataIndex!]?.label}  ${count(nodes[dataIndex!]?.count ?? 0)}` },
+            lineStyle: { color: 'source', opacity: 0.22, curveness: 0.5 },
+            data: nodes.map(({ id, depth, feature }) => ({
+              name: id,
+              depth,
+              itemStyle: { color: feature ? colours.categories[categoryColour(feature.category)] : colours.line, borderWidth: 0 },
+            })),
+            links: links.map(({ from, to, count }) => ({ source: from.id, target: to.id, value: count })),
+          },
+        ],
+      })}
+    />
   )
 }
 

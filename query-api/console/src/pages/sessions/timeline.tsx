@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { StoredEvent } from '../../api'
+import type { StoredEvent, WholeSession } from '../../api'
 import { categoryColour } from '../../catalogue'
 import { count, day, duration, millisBetween, plural, time } from '../../format'
 import { Json } from '../../json/view'
@@ -10,33 +10,35 @@ import { FeatureName } from '../../ui/feature'
 /** A gap from here on is a pause: it gets a line of its own. */
 const PAUSE_MS = 30 * 60_000
 
-/** A session's events in their order, a column for each application, each event with its data. */
-export function Timeline({ events }: { events: StoredEvent[] }) {
+/** Facts of the whole session; then its events in their order, a column for each application, each event with its data. */
+export function Timeline({ session, events }: { session: WholeSession; events: StoredEvent[] }) {
   const apps = [...new Set(events.map(({ app }) => app))]
-  const first = events[0]!
-  const last = events.at(-1)!
-  const span = ms(last) - ms(first)
+  const all = session.events === events.length
+  const span = Date.parse(events.at(-1)!.timestamp) - Date.parse(events[0]!.timestamp)
   return (
     <>
       <dl class="facts">
         <div>
           <dt>Events</dt>
-          <dd data-test="session-events">{count(events.length)}</dd>
+          <dd data-test="session-events">{count(session.events)}</dd>
         </div>
         <div>
           <dt>From</dt>
-          <dd>{time(first.timestamp)}</dd>
+          <dd>{time(session.first_seen)}</dd>
         </div>
         <div>
           <dt>To</dt>
-          <dd>{time(last.timestamp)}</dd>
+          <dd data-test="session-to">{time(session.last_seen)}</dd>
         </div>
         <div>
           <dt>Over</dt>
-          <dd>{duration(span)}</dd>
+          <dd data-test="session-over">{duration(millisBetween(session.first_seen, session.last_seen))}</dd>
         </div>
         <div>
-          <dt>{plural(apps.length, 'application')}</dt>
+          <dt>
+            {plural(apps.length, 'application')}
+            {!all && ' in the events below'}
+          </dt>
           <dd>{apps.join(', ')}</dd>
         </div>
       </dl>
