@@ -231,6 +231,14 @@ export interface RejectionCount extends Feature {
 }
 export const rejectionsSummary = (scope: Scope, reason?: string | null) => get<Fresh & { summary: RejectionCount[] }>('/v1/rejections/summary', { ...scope, reason })
 
+export interface RejectionBucket {
+  start: string
+  /** A record with several reasons counts once here, and under each of them below. */
+  records: number
+  reasons: { reason: string; records: number }[]
+}
+export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) => get<Fresh & { series: RejectionBucket[] }>('/v1/rejections/series', { interval, ...scope, reason })
+
 export interface Fate extends Feature {
   event_id: string
   verdict: 'accepted' | 'rejected' | 'duplicate' | 'erased' | 'erasure'

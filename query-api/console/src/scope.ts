@@ -117,17 +117,6 @@ export function fittingInterval(spanMs: number, most = 200): Interval {
   return INTERVALS.find((interval) => spanMs / LENGTH[interval] <= most) ?? 'month'
 }
 
-/** The start of the bucket that `time` is in; weeks begin on Monday. */
-export function bucketStart(time: string, interval: Interval): string {
-  const date = new Date(time)
-  date.setUTCSeconds(0, 0)
-  if (interval !== 'minute') date.setUTCMinutes(0)
-  if (interval !== 'minute' && interval !== 'hour') date.setUTCHours(0)
-  if (interval === 'week') date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7))
-  if (interval === 'month') date.setUTCDate(1)
-  return rfc3339(date.getTime())
-}
-
 /** The first instant after the bucket that starts at `start`. */
 export function bucketEnd(start: string, interval: Interval): string {
   const date = new Date(start)

@@ -254,6 +254,13 @@ ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', re
 GROUP BY reason, app, category, name
 ORDER BY records DESC, reason, app, category, name`
 
+export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) =>
+  `SELECT ${START[interval].replace('timestamp', 'received_at')} AS start, reason, count() AS records
+FROM eye.rejections
+ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', reason ? [`reason = ${text(reason)}`] : [])}
+GROUP BY start, reason
+ORDER BY start, records DESC, reason`
+
 export const audit = () =>
   `SELECT partition, min(offset) AS first, max(offset) AS last, count() AS verdicts,
     last - first + 1 - uniqExact(offset) AS missing, count() - uniqExact(offset) AS doubled,

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, eventually, produce, send } from '../pipeline.ts'
+import { api, eventually, produce, rows, send } from '../pipeline.ts'
 
 interface Line {
   reason: string
@@ -46,13 +46,20 @@ describe('Problems', () => {
     })
 
   test('over time: each rejected record under its reasons', async () => {
-    const page = await Console.open(browser, 'problems')
+    const page = await Console.open(browser, 'usage')
+    const records: string[] = []
+    page.page.on('request', (request) => new URL(request.url()).pathname === '/v1/rejections' && records.push(new URL(request.url()).search))
+    await page.visit('problems')
+    // The records themselves, each with its bytes, are asked for by the list alone.
+    assert.deepEqual(records, ['?limit=50'])
     const { rejections } = (await api('/v1/rejections?limit=1000')) as { rejections: { reasons: { code: string }[] }[] }
     assert.equal(await page.page.locator('.over-time svg').count(), 1)
     await page.panel('Over time').getByRole('button', { name: 'Table' }).click()
     const table = await page.table('Rejections over time')
     const shown = table.reduce((sum, [, ...counts]) => sum + counts.reduce((sum, text) => sum + number(text), 0), 0)
     assert.equal(shown, rejections.reduce((sum, { reasons }) => sum + new Set(reasons.map(({ code }) => code)).size, 0))
+    const found = await rows(await page.code('Over time', 'SQL'))
+    assert.equal(found.reduce((sum, { records }) => sum + Number(records), 0), shown)
     await page.close()
   })
 

@@ -1,7 +1,8 @@
 import { useScope } from '../pages'
 import { useRoute, setParams } from '../router'
 import type { Known } from '../scope'
-import { REASONS } from '../api'
+import { REASONS, rejectionsSummary } from '../api'
+import { useAnswer } from '../ask'
 import { FindById } from '../ui/find'
 import { FateOf } from './problems/fate'
 import { OverTime } from './problems/over-time'
@@ -15,6 +16,8 @@ export default function Problems() {
   const scope = useScope()
   const event = params.get('event')
   const reason = REASONS.find((reason) => reason === params.get('reason')) ?? null
+  const question = rejectionsSummary(scope, reason)
+  const summary = useAnswer(question)
   return (
     <>
       <section class="panel" aria-label="Where is my event?">
@@ -33,8 +36,8 @@ export default function Problems() {
         </label>
         <p class="muted">The time range is about when a record was received: the event's own time may be what is wrong with it.</p>
       </div>
-      <Summary scope={scope} reason={reason} />
-      <OverTime scope={scope} reason={reason} />
+      <Summary scope={scope} reason={reason} question={question} answer={summary} />
+      <OverTime scope={scope} reason={reason} summary={summary} />
       <Rejected scope={scope} reason={reason} />
     </>
   )

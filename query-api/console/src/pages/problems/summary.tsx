@@ -1,6 +1,5 @@
-import * as api from '../../api'
 import type { RejectionCount } from '../../api'
-import { useAnswer } from '../../ask'
+import type { Answer, Question } from '../../ask'
 import { count, second } from '../../format'
 import { setParams, useRoute } from '../../router'
 import type { Scope } from '../../scope'
@@ -14,12 +13,17 @@ import { BarCell, Table } from '../../ui/table'
 type By = 'reason' | 'type' | 'app'
 export const BY: [By, string][] = [['reason', 'Reason'], ['type', 'Event type'], ['app', 'Application']]
 
+interface Props {
+  scope: Scope
+  reason: string | null
+  question: Question<unknown>
+  answer: Answer<{ summary: RejectionCount[] }>
+}
+
 /** How many records were rejected, by what is wrong, what they were to be, and who sent them. */
-export function Summary({ scope, reason }: { scope: Scope; reason: string | null }) {
+export function Summary({ scope, reason, question, answer }: Props) {
   const { params } = useRoute()
   const by = BY.find(([name]) => name === params.get('group'))?.[0] ?? 'reason'
-  const question = api.rejectionsSummary(scope, reason)
-  const answer = useAnswer(question)
   return (
     <Panel
       title="Rejections"
