@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import * as api from '../api'
 import type { LiveVerdict } from '../api'
 import { curl, readerKey } from '../ask'
@@ -25,13 +25,12 @@ export default function Live() {
   const show = SHOWN.find(([name]) => name === params.get('verdict'))?.[0] ?? 'all'
   const key = readerKey.use()
   const [connected, setConnected] = useState<boolean | null>(null)
-  const [paused, setPaused] = useState(false)
   const [verdicts, setVerdicts] = useState<LiveVerdict[]>([])
+  /** What a pause holds on to; the others go on to come in, and are there after it. */
+  const [held, setHeld] = useState<LiveVerdict[] | null>(null)
   const [counts, setCounts] = useState({ accepted: 0, rejected: 0, duplicate: 0, skipped: 0 })
   const [asOf, setAsOf] = useState<AsOf>()
   useMoment(asOf)
-  const isPaused = useRef(false)
-  isPaused.current = paused
 
   useEffect(() => {
     const abort = new AbortController()
@@ -43,7 +42,7 @@ export default function Live() {
       arrived = []
       skipped = 0
       setCounts((counts) => news.reduce((sum, { verdict }) => ({ ...sum, [verdict]: sum[verdict] + 1 }), { ...counts, skipped: counts.skipped + missed }))
-      if (!isPaused.current) setVerdicts((kept) => [...news.reverse(), ...kept].slice(0, KEPT))
+      setVerdicts((kept) => [...news.reverse(), ...kept].slice(0, KEPT))
     }
     let drawing = 0
     const soon = () => {
@@ -64,7 +63,7 @@ export default function Live() {
     }
   }, [key])
 
-  const shown = verdicts.filter(({ verdict }) => show === 'all' || verdict === show)
+  const shown = (held ?? verdicts).filter(({ verdict }) => show === 'all' || verdict === show)
   return (
     <>
       <dl class="tiles" aria-label="Since the page was opened">
@@ -80,7 +79,7 @@ export default function Live() {
             <span role="status" class={`badge ${connected ? 'good' : connected === null ? '' : 'bad'}`}>
               {connected ? 'connected' : connected === null ? 'connecting…' : 'broken, trying again'}
             </span>
-            {counts.skipped > 0 && <small>{count(counts.skipped)} not shown: too many at once</small>}
+            {counts.skipped > 0 && <small>{count(counts.skipped)} in no count: too many at once</small>}
           </dd>
         </div>
       </dl>
@@ -89,8 +88,8 @@ export default function Live() {
           <h2 id="live-heading">As they come in</h2>
           <div class="tools">
             <Choice<Shown> label="Verdict" options={SHOWN} value={show} onChange={(verdict) => setParams({ verdict: verdict === 'all' ? null : verdict }, { replace: true })} />
-            <button type="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>
-              {paused ? 'Paused' : 'Pause'}
+            <button type="button" aria-pressed={!!held} onClick={() => setHeld(held ? null : verdicts)}>
+              {held ? 'Paused' : 'Pause'}
             </button>
             <CodeButton label="curl" title="Live: copy as curl" text={() => curl(api.live()).replace('curl -sS', 'curl -sSN')} />
           </div>
@@ -100,7 +99,7 @@ export default function Live() {
         ) : (
           <div class="state">
             <p>
-              <strong>{paused ? 'Paused.' : 'Waiting for the next event.'}</strong>
+              <strong>{held ? 'Paused.' : 'Waiting for the next event.'}</strong>
             </p>
             <p class="muted">Each shows up here a second or so after the gateway has taken it. Try one:</p>
             <pre tabIndex={0}>{`EYE_URL=http://127.0.0.1:8080 EYE_KEY=demo-key    # of the local stack; yours in production
