@@ -73,6 +73,15 @@ describe('Problems', () => {
     await page.close()
   })
 
+  test('a filter that nothing passes says so, and can be taken away', async () => {
+    const page = await Console.open(browser, 'problems?reason=record_too_large')
+    await page.page.getByText('No rejections match these filters').waitFor()
+    await page.press('Clear filters')
+    assert.equal(page.params.has('reason'), false)
+    assert.ok((await page.page.locator('tr[data-place]').count()) > 0)
+    await page.close()
+  })
+
   test('filter: category, application and time', async () => {
     const { rejections } = await api('/v1/rejections?app=demo&category=page%20interaction&limit=50')
     assert.ok(rejections.length > 0)
