@@ -151,6 +151,8 @@ export interface StoredEvent extends Feature {
   partition: number
   offset: number
   schema_version: number
+  /** Of the request that brought it. */
+  traceparent: string | null
   /** JSON, as its sender wrote it. */
   data: string
 }
@@ -250,6 +252,7 @@ export interface Fate extends Feature {
   offset: number
   schema_version: number
   app: string
+  traceparent: string | null
   /** JSON, as its sender wrote it; null unless the event was accepted. */
   data: string | null
   reasons: Reason[]

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, eventually, produce, QUERY, send } from '../pipeline.ts'
+import { api, eventually, INGEST, KEY, produce, QUERY, send } from '../pipeline.ts'
 
 interface Stored {
   event_id: string
@@ -131,6 +131,20 @@ describe('Events', () => {
     const { events } = (await api('/v1/events?limit=1')) as { events: Stored[] }
     await page.press(/^Details of/)
     assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Data of ${events[0]!.name}` }).innerText()), events[0]!.data)
+    await page.close()
+  })
+
+  test('an event leads to the request that brought it', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const event = { session_id: randomUUID(), category: 'page interaction', name: 'pageview', data: { host: 'www.example.com', path: '/' }, timestamp: '1993-03-01 10:00:00' }
+    const response = await fetch(`${INGEST}/events`, { method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', traceparent }, body: JSON.stringify(event) })
+    const [{ event_id }] = (await response.json()).receipts
+    const { traceparent: kept } = await eventually('it is in', () => api(`/v1/events/${event_id}`).catch(() => null), (fate) => fate !== null)
+    const page = await Console.open(browser, `events?session_id=${event.session_id}`)
+    await page.press(/^Details of/)
+    await page.page.getByText(kept, { exact: true }).waitFor()
+    await page.visit(`problems?event=${event_id}`)
+    await page.panel('Fate of the event').getByText(kept, { exact: true }).waitFor()
     await page.close()
   })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api } from '../pipeline.ts'
+import { api, eventually } from '../pipeline.ts'
 
 interface Feature {
   category: string
@@ -146,6 +146,21 @@ describe('Order', () => {
       for (let step = 2; step <= 4; step++) assert.equal(into(step, false) + into(step, true), into(step - 1, false))
       await page.close()
     })
+
+  test('a flow gets the colours of its categories, however late they are known', async () => {
+    const page = await Console.open(browser, 'usage')
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    await page.page.route('**/v1/apps', async (route) => (await held, route.continue()))
+    await page.page.goto('about:blank')
+    await page.visit('order/flow?start=cart/add_to_cart')
+    const fill = async () => await page.page.locator('.flow svg path').evaluateAll((paths) => paths.some((path) => path.getAttribute('fill') === '#23804f'))
+    await page.page.locator('.flow svg path').first().waitFor()
+    assert.equal(await fill(), false)
+    answer()
+    await eventually('the colour of cart', fill, (coloured) => coloured)
+    await page.close()
+  })
 
   test('flow to a feature', async () => {
     const page = await Console.open(browser, 'order/flow?end=checkout/purchase')

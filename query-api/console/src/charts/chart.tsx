@@ -2,6 +2,7 @@ import type { ComposeOption, ECharts } from 'echarts/core'
 import type { BarSeriesOption, LineSeriesOption, SankeySeriesOption } from 'echarts/charts'
 import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from 'echarts/components'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { catalogue } from '../catalogue'
 import { dark } from '../theme'
 import { Loading } from '../ui/states'
 
@@ -38,6 +39,7 @@ export function Chart({ label, height, option, data, onPick, minWidth }: Props) 
   pick.current = onPick
   const [ready, setReady] = useState(false)
   const isDark = dark.use()
+  const known = catalogue.use() // knows the colours of categories
 
   useEffect(() => {
     let gone = false
@@ -58,7 +60,7 @@ export function Chart({ label, height, option, data, onPick, minWidth }: Props) 
 
   useEffect(() => {
     chart.current?.setOption({ animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...option(colours()) }, { notMerge: true })
-  }, [ready, isDark, data])
+  }, [ready, isDark, known, data])
 
   return (
     <div class="chart" role="img" aria-label={label}>

@@ -93,6 +93,12 @@ export function FateOf({ id }: { id: string }) {
                 partition {fate.partition}, offset {fate.offset}, at {time(fate.log_time)}
               </dd>
             </div>
+            {fate.traceparent && (
+              <div>
+                <dt>Trace context</dt>
+                <dd class="mono">{fate.traceparent}</dd>
+              </div>
+            )}
             {fate.schema_version > 0 && (
               <div>
                 <dt>Schema</dt>

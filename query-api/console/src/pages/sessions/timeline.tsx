@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import type { StoredEvent, WholeSession } from '../../api'
-import { categoryColour } from '../../catalogue'
+import { catalogue, categoryColour } from '../../catalogue'
 import { count, day, duration, millisBetween, plural, time } from '../../format'
 import { Json } from '../../json/view'
 import { elsewhere } from '../../router'
@@ -64,6 +64,7 @@ const ms = ({ timestamp }: StoredEvent) => Date.parse(timestamp)
 
 /** Where in the session's time its events lie, a line for each application. */
 function Strip({ events, span, apps }: { events: StoredEvent[]; span: number; apps: string[] }) {
+  catalogue.use() // knows the colours
   const first = ms(events[0]!)
   return (
     <div class="strip" aria-hidden="true">
@@ -151,6 +152,12 @@ export function EventDetail({ event }: { event: StoredEvent }) {
           <dt>Schema</dt>
           <dd>version {event.schema_version}</dd>
         </div>
+        {event.traceparent && (
+          <div>
+            <dt>Trace context</dt>
+            <dd class="mono">{event.traceparent}</dd>
+          </div>
+        )}
       </dl>
     </div>
   )
