@@ -68,19 +68,24 @@ FROM eye.events${where(scope)}
 GROUP BY app
 ORDER BY events DESC, app`
 
-const START: Record<Interval, string> = {
-  minute: 'toStartOfMinute(timestamp)',
-  hour: 'toStartOfHour(timestamp)',
-  day: 'toStartOfDay(timestamp)',
-  week: 'toStartOfWeek(timestamp, 1)',
-  month: 'toStartOfMonth(timestamp)',
+const START: Record<Interval, (time: string) => string> = {
+  minute: (time) => `toStartOfMinute(${time})`,
+  hour: (time) => `toStartOfHour(${time})`,
+  day: (time) => `toStartOfDay(${time})`,
+  week: (time) => `toStartOfWeek(${time}, 1)`,
+  month: (time) => `toStartOfMonth(${time})`,
 }
 
-export const usage = (scope: Scope, interval: Interval) =>
-  `SELECT ${START[interval]} AS start, count() AS events, uniqExact(session_id) AS sessions
+/** With the empty buckets of the whole range, or (where it has no bound) from the first event, to the last one. */
+export function usage(scope: Scope, interval: Interval): string {
+  const [start, step] = [START[interval], `INTERVAL 1 ${interval.toUpperCase()}`]
+  const from = scope.from ? ` FROM ${start(instant(scope.from))}` : ''
+  const to = scope.to ? ` TO ${start(`${instant(scope.to)} - INTERVAL 1 MICROSECOND`)} + ${step}` : ''
+  return `SELECT ${start('timestamp')} AS start, count() AS events, uniqExact(session_id) AS sessions
 FROM eye.events${where(scope)}
 GROUP BY start
-ORDER BY start WITH FILL STEP INTERVAL 1 ${interval.toUpperCase()}`
+ORDER BY start WITH FILL${from}${to} STEP ${step}`
+}
 
 export const transitions = (scope: Scope) =>
   `SELECT from_category, from_name, to_category, to_name, count() AS count, uniqExact(session_id) AS sessions,
@@ -255,7 +260,7 @@ GROUP BY reason, app, category, name
 ORDER BY records DESC, reason, app, category, name`
 
 export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) =>
-  `SELECT ${START[interval].replace('timestamp', 'received_at')} AS start, reason, count() AS records
+  `SELECT ${START[interval]('received_at')} AS start, reason, count() AS records
 FROM eye.rejections
 ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', reason ? [`reason = ${text(reason)}`] : [])}
 GROUP BY start, reason

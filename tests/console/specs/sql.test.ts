@@ -36,6 +36,11 @@ describe('Copied SQL and curl', () => {
     ['event-types', 'Declared event types', (r) => [r.category, r.name, r.events, r.sessions, seconds(r.last_seen)], async () => (await api('/v1/event-types')).event_types, (t) => [t.category, t.name, t.events, t.sessions, seconds(t.last_seen)]],
     ['health', 'Lag', (r) => [r.partition, r.log_end, r.position, r.sequences_position, r.lag], async () => (await api('/v1/health')).partitions, (p) => [p.partition, p.log_end, p.position, p.sequences_position, p.lag]],
     [`usage?${RANGE}&interval=day`, 'Over time', (r) => [r.events, r.sessions], async () => (await api(`/v1/usage?${RANGE}&interval=day`)).series, (b) => [b.events, b.sessions]],
+    // Its ends are empty, and within a bucket.
+    ...['day', 'week', 'month'].map((interval): [string, string, (row: Row) => unknown, () => Promise<Row[]>, (item: Row) => unknown] => {
+      const query = `from=2023-10-20T11:00:00Z&to=2024-11-05T10:30:00Z&app=demo&category=cart&interval=${interval}`
+      return [`usage?${query}`, 'Over time', (r) => [String(r.start).slice(0, 10), r.events], async () => (await api(`/v1/usage?${query}`)).series, (b) => [b.start.slice(0, 10), b.events]]
+    }),
     [`usage?${RANGE}&interval=week`, 'Over time', (r) => [String(r.start).slice(0, 10), r.events], async () => (await api(`/v1/usage?${RANGE}&interval=week`)).series, (b) => [b.start.slice(0, 10), b.events]],
     [`order/transitions?${RANGE}`, 'Transitions', (r) => [r.from_category, r.from_name, r.to_category, r.to_name, r.count, r.sessions, r.median_gap_ms], async () => (await api(`/v1/order/transitions?${RANGE}&limit=10000`)).transitions, (t) => [t.from.category, t.from.name, t.to.category, t.to.name, t.count, t.sessions, t.median_gap_ms]],
     [`order/precedence?${RANGE}`, 'Which comes first', (r) => [pair(r.first), pair(r.then), r.sessions, r.both], async () => (await api(`/v1/order/precedence?${RANGE}&limit=10000`)).pairs, (p) => [pair(p.first), pair(p.then), p.sessions, p.both]],
