@@ -346,8 +346,11 @@ impl Loop {
     fn advance(&mut self, number: i32, now: Instant, crowded: bool, draining: bool) {
         let log_end = self.work.log_end(number);
         let Some(Slot { state: State::Running(partition), .. }) = self.slots.get_mut(&number) else { return };
-        if !draining && let Some(log_end) = log_end {
-            partition.look_behind_end(log_end);
+        if let Some(log_end) = log_end {
+            partition.compare_with_end(log_end, now);
+            if !draining {
+                partition.look_behind_end(log_end);
+            }
         }
         partition.fill_gap(now);
         let due = partition.due(now).is_some_and(|due| due <= now || crowded || draining);

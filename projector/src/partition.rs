@@ -15,7 +15,7 @@ use crate::strangers::{self, Strangers};
 use crate::tables::MAX_BLOCK_ROWS;
 use ::tables::Verdict;
 
-/// A partition whose end was not reached for so long is catching up.
+/// A partition that is behind the log's end for so long is catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Partition {
     /// Every record until here was in the log before the last seek: none of it can come after the next end.
     probe: Option<u64>,
     at_end: bool,
+    /// When everything that the log had a moment ago was judged.
     last_at_end: Instant,
     pub last_record: Instant,
     pub is_paused: bool,
@@ -152,6 +153,14 @@ impl Partition {
         self.projection.next.max(self.gap_to)
     }
 
+    /// `log_end` was asked for a moment ago. A partition that is judged that far is not catching up, however steadily
+    /// records come: librdkafka tells of an end only once a fetch brings nothing, which then never happens.
+    pub(crate) fn compare_with_end(&mut self, log_end: u64, now: Instant) {
+        if self.projection.next >= log_end {
+            self.last_at_end = now;
+        }
+    }
+
     /// `log_end` was asked for some time ago. If it lies further than the last record, markers may follow
     /// that record, or records that have not come yet: reading once more from here to the end tells.
     pub(crate) fn look_behind_end(&mut self, log_end: u64) {
@@ -216,7 +225,7 @@ impl Partition {
         self.chunk.opened.map(|opened| self.pace.due(opened, self.is_catching_up(now)))
     }
 
-    pub(crate) fn is_catching_up(&self, now: Instant) -> bool {
+    fn is_catching_up(&self, now: Instant) -> bool {
         !self.at_end && now.duration_since(self.last_at_end) > CATCHING_UP
     }
 
@@ -293,6 +302,27 @@ mod tests {
             chunks(partition(plan, 100), 250),
             [(5..105, false), (105..205, false), (205..250, false)]
         );
+    }
+
+    #[test]
+    fn steady_records_are_no_catching_up() {
+        let mut partition = partition(Plan { start: 0, verify_to: 0, announced: None }, 1000);
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        // A record each 50 ms, so that no fetch ever comes back empty; the log's end is asked for once a second.
+        let mut log_end = 0;
+        for n in 0..200u64 {
+            if n % 20 == 0 {
+                log_end = n;
+            }
+            partition.compare_with_end(log_end, at(n * 50));
+            partition.gap_to = n + 1;
+            partition.fill_gap(at(n * 50));
+            assert!(!partition.is_catching_up(at(n * 50)), "{n}");
+        }
+        // A log that is a million ahead is another matter.
+        partition.compare_with_end(1_000_000, at(10_100));
+        assert!(partition.is_catching_up(at(11_200)));
     }
 
     #[test]

@@ -49,12 +49,16 @@ async fn a_stricter_schema_is_tried_on_the_log(pipeline: &Pipeline, events: &[St
     });
     let mobiles = mobiles.count();
     assert!((1..events.len()).contains(&mobiles));
-    let mut schema: Value =
-        serde_json::from_str(include_str!("../../schemas/event-types/browse/home/v1.schema.json")).unwrap();
+    let today = include_str!("../../schemas/event-types/browse/home/v1.schema.json");
+    let mut schema: Value = serde_json::from_str(today).unwrap();
     schema["x-version"] = 2.into();
     schema["properties"]["platform"]["enum"] = json!(["desktop", "tablet"]);
     let changes = tempfile::tempdir().unwrap();
     let directory = changes.path().to_str().unwrap();
+    let nothing = pipeline.settings.projector_verb(&["check-schemas", directory]).await;
+    let said = nothing.expect_err("a folder without event types checks nothing").to_string();
+    assert!(said.contains("no event type is in this folder"), "{said}");
+    std::fs::write(changes.path().join("v1.schema.json"), today).unwrap();
     let same = pipeline.settings.projector_verb(&["check-schemas", directory]).await.unwrap();
     assert!(
         same.contains("31106 events judged twice, 0 duplicates left out: 0 would become invalid, 0 valid"),
