@@ -26,6 +26,15 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub password: String,
+    /// A file with the password, instead of the password itself: it stays out of the environment.
+    #[arg(
+        long = "clickhouse-password-file",
+        env = "EYE_CLICKHOUSE_PASSWORD_FILE",
+        value_name = "FILE",
+        value_parser = first_line,
+        conflicts_with = "password"
+    )]
+    pub password_in_file: Option<String>,
     /// The database of the views; generations live beside it as `<database>_g1`, `<database>_g2`, ...
     #[arg(long = "clickhouse-database", env = "EYE_CLICKHOUSE_DATABASE", default_value = "eye")]
     pub database: String,
@@ -48,10 +57,16 @@ impl Default for ClickHouseConfig {
             url: "http://127.0.0.1:8123".into(),
             user: "default".into(),
             password: String::new(),
+            password_in_file: None,
             database: "eye".into(),
             cluster: None,
         }
     }
+}
+
+fn first_line(file: &str) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read it: {error}"))?;
+    Ok(text.lines().next().unwrap_or_default().into())
 }
 
 impl ClickHouseConfig {
@@ -69,13 +84,18 @@ impl ClickHouseConfig {
         let client = Client::with_http_client(http)
             .with_url(&self.url)
             .with_user(&self.user)
-            .with_password(&self.password);
+            .with_password(self.password());
         match self.cluster {
             // A table in a subquery means the shard's own: sharded by session, what belongs together is there. By
             // default ClickHouse refuses such subqueries once there are two shards.
             Some(_) => client.with_setting("distributed_product_mode", "local"),
             None => client,
         }
+    }
+
+    /// Of the user.
+    pub fn password(&self) -> &str {
+        self.password_in_file.as_ref().unwrap_or(&self.password)
     }
 
     /// The database of a generation, e.g. `eye_g1`.
@@ -115,6 +135,26 @@ pub async fn within<T, E: From<clickhouse::error::Error>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_may_stand_in_a_file() {
+        #[derive(clap::Parser, Debug)]
+        struct Line {
+            #[command(flatten)]
+            clickhouse: ClickHouseConfig,
+        }
+        let file = std::env::temp_dir().join(format!("the-eye-password-{}", std::process::id()));
+        std::fs::write(&file, "it's secret\n").unwrap();
+        let parse = |more: &[&str]| {
+            let path = file.to_str().unwrap();
+            <Line as clap::Parser>::try_parse_from([&["", "--clickhouse-password-file", path], more].concat())
+        };
+        let line = parse(&[]).unwrap();
+        assert_eq!(line.clickhouse.password_in_file.as_deref(), Some("it's secret"));
+        assert!(parse(&["--clickhouse-password", "x"]).unwrap_err().to_string().contains("cannot be used with"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(parse(&[]).unwrap_err().to_string().contains("cannot read it"));
+    }
 
     #[test]
     fn every_server_of_a_cluster_has_tables_of_its_own() {

@@ -23,7 +23,8 @@ enum Verb {
     /// Start everything and stay until Ctrl-C.
     Run(RunOptions),
     /// Start everything on free ports with temporary data, run a command with the addresses in its
-    /// environment (EYE_URL, EYE_QUERY_URL, EYE_PROJECTOR_URL, EYE_CLICKHOUSE_URL, EYE_KAFKA, EYE_KEY),
+    /// environment (EYE_URL, EYE_QUERY_URL, EYE_PROJECTOR_URL, EYE_KAFKA, EYE_KEY, and of ClickHouse
+    /// EYE_CLICKHOUSE_URL, EYE_CLICKHOUSE_NATIVE, EYE_CLICKHOUSE_USER, EYE_CLICKHOUSE_PASSWORD_FILE),
     /// stop everything, and exit as the command did.
     With {
         #[arg(last = true, required = true)]
@@ -59,6 +60,8 @@ struct Ports {
     projector_port: u16,
     #[arg(long, env = "CLICKHOUSE_PORT", default_value_t = 8123)]
     clickhouse_port: u16,
+    #[arg(long, env = "CLICKHOUSE_NATIVE_PORT", default_value_t = 9000)]
+    clickhouse_native_port: u16,
     #[arg(long, env = "KAFKA_PORT", default_value_t = 9092)]
     kafka_port: u16,
 }
@@ -91,7 +94,14 @@ async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
 }
 
 async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
-    let free = Ports { ingest_port: 0, query_port: 0, projector_port: 0, clickhouse_port: 0, kafka_port: 0 };
+    let free = Ports {
+        ingest_port: 0,
+        query_port: 0,
+        projector_port: 0,
+        clickhouse_port: 0,
+        clickhouse_native_port: 0,
+        kafka_port: 0,
+    };
     let whole = Whole::start(None, None, true, free).await?;
     let mut child = tokio::process::Command::new(&command[0]);
     child.args(&command[1..]).envs(whole.environment()).kill_on_drop(true);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use harness::demo;
-use harness::services::{Service, Settings};
+use harness::services::{Passwords, Service, Settings};
 use indicatif::{ProgressBar, ProgressStyle};
 use local_stack::supervise::{Event, OnEvent, Restart};
 use local_stack::{ClickHouseOptions, KafkaOptions, Stack, StackOptions};
@@ -45,7 +45,11 @@ impl Whole {
         let stack = Stack::start(StackOptions {
             data,
             kafka: KafkaOptions { port: ports.kafka_port, ..KafkaOptions::default() },
-            clickhouse: ClickHouseOptions { port: ports.clickhouse_port, ..ClickHouseOptions::default() },
+            clickhouse: ClickHouseOptions {
+                port: ports.clickhouse_port,
+                native_port: ports.clickhouse_native_port,
+                ..ClickHouseOptions::default()
+            },
             restart: Restart::Backoff,
             on_event: Arc::clone(&on_event),
         })
@@ -54,6 +58,7 @@ impl Whole {
             environment: Vec::new(),
             kafka: stack.kafka.address(),
             clickhouse: stack.clickhouse.url(),
+            passwords: Passwords::of(&stack.clickhouse),
             topic: "eye.events".into(),
             database: "eye".into(),
             event_types,
@@ -108,7 +113,9 @@ impl Whole {
         println!("query API   {query}/v1/features");
         println!("gateway     {ingest}/events  (application demo, key {KEY})");
         println!("projector   {}/metrics", self.projector.url());
-        println!("ClickHouse  {}  (views in database eye)", self.stack.clickhouse.url());
+        let clickhouse = &self.stack.clickhouse;
+        println!("ClickHouse  {}  (user analyst without password, views in database eye)", clickhouse.url());
+        println!("            {}  (the native protocol)", clickhouse.native_address());
         println!("Kafka       {}  (topic eye.events)", self.stack.kafka.address());
         println!("data, logs  {}", self.stack.data().display());
         println!();
@@ -139,6 +146,12 @@ impl Whole {
             ("EYE_PROJECTOR_URL", self.projector.url()),
             ("EYE_PROJECTOR_PID", pid(&self.projector)),
             ("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url()),
+            ("EYE_CLICKHOUSE_NATIVE", self.stack.clickhouse.native_address().to_string()),
+            ("EYE_CLICKHOUSE_USER", "writer".into()),
+            (
+                "EYE_CLICKHOUSE_PASSWORD_FILE",
+                self.stack.clickhouse.password_file("writer").display().to_string(),
+            ),
             ("EYE_KAFKA", self.stack.kafka.address()),
             ("EYE_KEY", KEY.into()),
         ]

@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use local_stack::{Stack, StackOptions};
 
 use crate::demo::{self, Receipt};
-use crate::services::{Service, Settings};
+use crate::services::{Passwords, Service, Settings};
 
 /// How long anything may take before a test gives up: generous, because a time never decides a test.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -79,13 +79,15 @@ impl Pipeline {
         event_types: Option<PathBuf>,
         environment: Vec<(String, String)>,
     ) -> Self {
-        let name = format!("t{}", uuid::Uuid::new_v4().simple());
+        // The users of ClickHouse have rights on what is called eye.
+        let name = format!("eye_{}", uuid::Uuid::new_v4().simple());
         let logs = stack.data().join(&name);
         std::fs::create_dir_all(&logs).expect("a directory for logs");
         let options = StackOptions::default();
         let direct = Settings {
             kafka: stack.kafka.address(),
             clickhouse: stack.clickhouse.url(),
+            passwords: Passwords::of(&stack.clickhouse),
             topic: format!("eye.{name}"),
             database: name,
             event_types,
@@ -248,8 +250,13 @@ impl Pipeline {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     }
 
+    /// As the writer.
     pub fn clickhouse(&self) -> clickhouse::Client {
-        clickhouse::Client::default().with_url(&self.settings.clickhouse).with_user("default")
+        let password = std::fs::read_to_string(&self.settings.passwords.writer).expect("a password");
+        clickhouse::Client::default()
+            .with_url(&self.settings.clickhouse)
+            .with_user("writer")
+            .with_password(password)
     }
 }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use local_stack::supervise::{OnEvent, Restart, Spec};
-use local_stack::{Port, Ready, Supervised};
+use local_stack::{ClickHouse, Port, Ready, Supervised};
 
 /// What the services of one pipeline have in common.
 #[derive(Clone)]
 pub struct Settings {
     pub kafka: String,
     pub clickhouse: String,
+    /// The files with the passwords of ClickHouse's users `writer` and `reader`.
+    pub passwords: Passwords,
     pub topic: String,
     /// The database of the views; generations are named after it.
     pub database: String,
@@ -25,6 +27,18 @@ pub struct Settings {
     pub logs: PathBuf,
     pub restart: Restart,
     pub on_event: OnEvent,
+}
+
+#[derive(Clone)]
+pub struct Passwords {
+    pub writer: PathBuf,
+    pub reader: PathBuf,
+}
+
+impl Passwords {
+    pub fn of(clickhouse: &ClickHouse) -> Self {
+        Self { writer: clickhouse.password_file("writer"), reader: clickhouse.password_file("reader") }
+    }
 }
 
 /// A service that answers HTTP.
@@ -113,10 +127,20 @@ impl Settings {
         command
             .env("EYE_KAFKA_BROKERS", &self.kafka)
             .env("EYE_TOPIC", &self.topic)
-            .env("EYE_CLICKHOUSE_URL", &self.clickhouse)
-            .env("EYE_CLICKHOUSE_DATABASE", &self.database)
             .env("EYE_APPS", apps())
             .env("EYE_PROJECTOR_GROUP", format!("{}-projector", self.database));
+        let of_clickhouse = match program {
+            "projector" => Some(("writer", &self.passwords.writer)),
+            "query-api" => Some(("reader", &self.passwords.reader)),
+            _ => None,
+        };
+        if let Some((user, password)) = of_clickhouse {
+            command
+                .env("EYE_CLICKHOUSE_URL", &self.clickhouse)
+                .env("EYE_CLICKHOUSE_USER", user)
+                .env("EYE_CLICKHOUSE_PASSWORD_FILE", password)
+                .env("EYE_CLICKHOUSE_DATABASE", &self.database);
+        }
         if let Some(event_types) = &self.event_types {
             command.env("EYE_EVENT_TYPES", event_types);
         }

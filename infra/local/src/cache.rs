@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use uuid::Uuid;
 
 /// The directory of the entry `name`, made by `make` (which gets an empty directory) if it is not there yet.
 ///
@@ -45,8 +46,8 @@ pub(crate) fn entry(name: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) 
 
 /// A name for an entry that changes with `content`: `name-0123456789abcdef`.
 pub(crate) fn keyed(name: &str, content: &[&[u8]]) -> String {
-    let hash = cityhash_rs::cityhash_102_128(&content.concat());
-    format!("{name}-{:016x}", (hash >> 64) as u64)
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, &content.concat()).simple().to_string();
+    format!("{name}-{}", &hash[..16])
 }
 
 fn root() -> anyhow::Result<PathBuf> {

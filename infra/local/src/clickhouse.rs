@@ -9,8 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::cache;
+use crate::data::make_private;
 use crate::ports::Port;
 use crate::ready::Ready;
+use crate::server::password_file;
 use crate::supervise::{OnEvent, Restart, Spec, Supervised};
 
 const PACKAGE: &str = include_str!("../engine/package.json");
@@ -44,12 +46,10 @@ pub(crate) fn engine() -> anyhow::Result<PathBuf> {
 
 #[derive(Debug, Clone, Default)]
 pub struct ClickHouseOptions {
-    /// 0: a free one.
+    /// HTTP; 0: a free one.
     pub port: u16,
-    /// A file of users instead of the built-in ones.
-    pub users: Option<PathBuf>,
-    /// More options of `clickhouse-local-server`, e.g. `["--max-statements", "4"]`.
-    pub arguments: Vec<String>,
+    /// The native protocol; 0: a free one.
+    pub native_port: u16,
     /// The server program. By default the one beside the program that runs, in `target/<profile>`, which
     /// is built if it is missing.
     pub program: Option<PathBuf>,
@@ -59,8 +59,10 @@ pub struct ClickHouseOptions {
 /// [`ClickHouse::process`].
 pub struct ClickHouse {
     pub process: Supervised,
+    data: PathBuf,
     address: SocketAddr,
-    _port: Port,
+    native: SocketAddr,
+    _ports: [Port; 2],
 }
 
 impl ClickHouse {
@@ -68,28 +70,27 @@ impl ClickHouse {
     /// wait until the server answers: [`Supervised::ready`].
     ///
     /// # Errors
-    /// npm missing, the port taken, too little disk, or no server program.
+    /// npm missing, a port taken, too little disk, or no server program.
     pub fn spawn(
         data: &Path,
         options: &ClickHouseOptions,
         restart: Restart,
         on_event: OnEvent,
     ) -> anyhow::Result<Self> {
-        let port = Port::claim(options.port, "ClickHouse", "--clickhouse-port")?;
+        let http = Port::claim(options.port, "ClickHouse", "--clickhouse-port")?;
+        let native =
+            Port::claim(options.native_port, "ClickHouse's native protocol", "--clickhouse-native-port")?;
         cache::require_space(data, 512 << 20)?;
         let engine = engine()?;
         let program = match &options.program {
             Some(program) => program.clone(),
             None => program()?,
         };
-        fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        make_private(data)?;
         let mut command = Command::new(program);
-        command.arg("--path").arg(data).arg("--listen").arg(address.to_string()).arg("--engine").arg(engine);
-        if let Some(users) = &options.users {
-            command.arg("--users").arg(users);
-        }
-        command.args(&options.arguments);
+        command.arg("--path").arg(data).arg("--engine").arg(engine);
+        command.args(["--port", &http.number().to_string(), "--native-port", &native.number().to_string()]);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http.number()));
         let process = Supervised::spawn(Spec {
             name: "ClickHouse".into(),
             command,
@@ -99,7 +100,8 @@ impl ClickHouse {
             grace: Duration::from_secs(20),
             on_event,
         })?;
-        Ok(Self { process, address, _port: port })
+        let native_address = SocketAddr::from((Ipv4Addr::LOCALHOST, native.number()));
+        Ok(Self { process, data: data.into(), address, native: native_address, _ports: [http, native] })
     }
 
     /// `http://127.0.0.1:port`
@@ -107,8 +109,19 @@ impl ClickHouse {
         format!("http://{}", self.address)
     }
 
+    /// Of HTTP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Of the native protocol.
+    pub fn native_address(&self) -> SocketAddr {
+        self.native
+    }
+
+    /// The file with the password of `writer` or `reader`; there once the server answers.
+    pub fn password_file(&self, user: &str) -> PathBuf {
+        password_file(&self.data, user)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a stack keeps its data: a directory that is given and kept, or one of its own that goes with it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -29,7 +30,7 @@ impl DataDir {
     /// # Errors
     /// Another stack holds it, or it can't be written.
     fn keep(dir: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        make_private(dir)?;
         let lock = File::create(dir.join("lock"))?;
         let held = lock.try_lock();
         held.with_context(|| {
@@ -63,6 +64,16 @@ impl DataDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Creates the directory if need be; only its owner may look into it, whoever made it.
+///
+/// # Errors
+/// It can't be created, or belongs to somebody else.
+pub(crate) fn make_private(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    fs::set_permissions(dir, Permissions::from_mode(0o700))
+        .with_context(|| format!("cannot keep others out of {}", dir.display()))
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cache;
+use crate::data::make_private;
 use crate::ports::Port;
 use crate::ready::Ready;
 use crate::supervise::{OnEvent, Restart, Spec, Supervised};
@@ -56,7 +57,7 @@ impl Kafka {
         let controller = Port::claim(0, "Kafka's controller", "")?;
         cache::require_space(data, 512 << 20)?;
         let installation = Installation::get()?;
-        fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+        make_private(data)?;
         let properties =
             write_configuration(data, broker.number(), controller.number(), &options.properties)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, broker.number()));
@@ -145,8 +146,9 @@ impl Installation {
 
     fn format(&self, data: &Path, properties: &Path) -> anyhow::Result<()> {
         // A fixed cluster id: there is one node, and its data says by itself whose it is.
-        let output = self
-            .java(LEAN, data)
+        let mut command = self.java(LEAN, data);
+        crate::ffi::child::prepare(&mut command);
+        let output = command
             .args(["kafka.tools.StorageTool", "format", "-t", "dGhlLWV5ZS1sb2NhbC1zdA", "-c"])
             .arg(properties)
             .stdin(Stdio::null())
@@ -168,7 +170,7 @@ impl Installation {
         self.format(data.path(), &properties)?;
         let archive = format!("-XX:ArchiveClassesAtExit={}", dir.join("kafka.jsa").display());
         let mut command = self.java(&[LEAN, &[&archive]].concat(), data.path());
-        crate::ffi::child::dies_with_parent(&mut command);
+        crate::ffi::child::prepare(&mut command);
         let mut child = command
             .arg("kafka.Kafka")
             .arg(&properties)

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -147,7 +148,7 @@ impl Supervised {
         if log.metadata().is_ok_and(|file| file.len() > LARGEST_LOG) {
             std::fs::rename(&log, log.with_extension("log.old"))?;
         }
-        let log_file = OpenOptions::new().create(true).append(true).open(&log);
+        let log_file = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
         let log_file = log_file.with_context(|| format!("cannot write {}", log.display()))?;
         let program = Path::new(command.get_program());
         if program.is_absolute() && !program.exists() {
@@ -156,7 +157,7 @@ impl Supervised {
         command.stdin(Stdio::null());
         // Its own process group: Ctrl-C in a terminal reaches us alone, and we stop the parts in order.
         command.process_group(0);
-        ffi::child::dies_with_parent(&mut command);
+        ffi::child::prepare(&mut command);
         let shared = Arc::new(Shared {
             name: name.clone(),
             log,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::support::{Server, server};
+use crate::support::{DATABASE, Server};
 
 fn source(client: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(client)
@@ -42,11 +42,22 @@ fn has(tool: &str) -> bool {
     there
 }
 
+/// With a view for analysts.
+async fn server() -> Server {
+    let server = crate::support::server().await;
+    server.sql("CREATE DATABASE eye").await;
+    let view = "CREATE VIEW eye.numbers_of DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT arrayJoin([1, 2, 3])::UInt64 AS a";
+    server.sql(view).await;
+    server
+}
+
 fn run(command: &mut Command, server: Option<&Server>) {
     if let Some(server) = server {
         command
             .env("CLICKHOUSE_URL", server.stack.url())
-            .env("CLICKHOUSE_ADDRESS", server.stack.address().to_string());
+            .env("CLICKHOUSE_ADDRESS", server.stack.address().to_string())
+            .env("CLICKHOUSE_NATIVE", server.stack.native_address().to_string())
+            .env("CLICKHOUSE_PASSWORD", server.password("writer"));
     }
     let output = command.output().unwrap();
     let text =
@@ -55,11 +66,11 @@ fn run(command: &mut Command, server: Option<&Server>) {
 }
 
 #[tokio::test]
-async fn python_clickhouse_connect() {
+async fn python_clickhouse_connect_and_clickhouse_driver() {
     if !has("python3") {
         return;
     }
-    let directory = workspace("python", &["requirements.txt", "round_trip.py"]);
+    let directory = workspace("python", &["requirements.txt", "round_trip.py", "native.py"]);
     let python = directory.join("venv/bin/python");
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(directory.join("venv")), None);
@@ -71,7 +82,9 @@ async fn python_clickhouse_connect() {
         None,
     );
     let server = server().await;
-    run(Command::new(python).arg("round_trip.py").current_dir(&directory), Some(&server));
+    for program in ["round_trip.py", "native.py"] {
+        run(Command::new(&python).arg(program).current_dir(&directory), Some(&server));
+    }
 }
 
 #[tokio::test]
@@ -91,7 +104,7 @@ async fn node_clickhouse_client() {
 }
 
 #[tokio::test]
-async fn java_client_v2() {
+async fn java_jdbc() {
     if !has("java") || !has("mvn") {
         return;
     }
@@ -109,7 +122,7 @@ async fn java_client_v2() {
 }
 
 #[tokio::test]
-async fn go_clickhouse_go() {
+async fn go_clickhouse_go_http_and_native() {
     if !has("go") {
         return;
     }
@@ -165,7 +178,12 @@ mod serde_bytes_like {
 async fn rust_clickhouse() {
     let server = server().await;
     for compression in [Compression::None, Compression::Lz4] {
-        let client = clickhouse::Client::default().with_url(server.stack.url()).with_compression(compression);
+        let client = clickhouse::Client::default()
+            .with_url(server.stack.url())
+            .with_user("writer")
+            .with_password(server.password("writer"))
+            .with_database(DATABASE)
+            .with_compression(compression);
         client.query("DROP TABLE IF EXISTS rust").execute().await.unwrap();
         let create = "CREATE TABLE rust (n UInt64, id UUID, at DateTime64(6, 'UTC'), tags Array(String), \
                       kind LowCardinality(String), note Nullable(String), raw String) ENGINE = MergeTree ORDER BY n";
@@ -228,16 +246,19 @@ async fn curl() {
     let script = r#"
         set -eu
         ask() { curl -sS --fail-with-body "$@"; }
-        ask "$CLICKHOUSE_URL/" -d "CREATE TABLE curl (a UInt64, b String) ENGINE = MergeTree ORDER BY a"
-        printf 'INSERT INTO curl FORMAT CSV\n1,"x"\n2,"y"\n' | ask "$CLICKHOUSE_URL/" --data-binary @-
-        printf '3\tz\n' | gzip | ask "$CLICKHOUSE_URL/?query=INSERT%20INTO%20curl%20FORMAT%20TSV" -H 'Content-Encoding: gzip' --data-binary @-
-        test "$(ask "$CLICKHOUSE_URL/?param_b=y" -d 'SELECT a FROM curl WHERE b = {b:String}')" = 2
-        test "$(ask "$CLICKHOUSE_URL/" -F 'query=SELECT sum(a) FROM curl WHERE a > {a:UInt64}' -F param_a=1)" = 5
-        test "$(ask --compressed "$CLICKHOUSE_URL/" -d 'SELECT count() FROM curl')" = 3
-        test "$(ask "$CLICKHOUSE_URL/" -d 'SELECT number FROM numbers(2000000)' | wc -l)" = 2000000
-        test "$(curl -sS -o /dev/null -w '%{http_code}' "$CLICKHOUSE_URL/" -d 'SELECT bad')" = 400
-        ! ask "$CLICKHOUSE_URL/" -d 'SELECT throwIf(number = 900000) FROM numbers(1000000)' > /dev/null
-        (ask "$CLICKHOUSE_URL/" -d 'SELECT number FROM numbers(1000000000)' || true) 2> /dev/null | head -1 | grep -q 0
+        write() { ask -u "writer:$CLICKHOUSE_PASSWORD" "$@"; }
+        test_db="$CLICKHOUSE_URL/?database=eye_test"
+        write "$test_db" -d "CREATE TABLE curl (a UInt64, b String) ENGINE = MergeTree ORDER BY a"
+        printf 'INSERT INTO curl FORMAT CSV\n1,"x"\n2,"y"\n' | write "$test_db" --data-binary @-
+        printf '3\tz\n' | gzip | write "$test_db&query=INSERT%20INTO%20curl%20FORMAT%20TSV" -H 'Content-Encoding: gzip' --data-binary @-
+        test "$(write "$test_db&param_b=y" -d 'SELECT a FROM curl WHERE b = {b:String}')" = 2
+        test "$(write "$test_db" -F 'query=SELECT sum(a) FROM curl WHERE a > {a:UInt64}' -F param_a=1)" = 5
+        analyst="$CLICKHOUSE_URL/?user=analyst"
+        test "$(ask "$analyst&query=SELECT%20sum(a)%20FROM%20eye.numbers_of")" = 6
+        test "$(ask "$analyst" -d 'SELECT number FROM numbers(2000000)' | wc -l)" = 2000000
+        test "$(curl -sS -o /dev/null -w '%{http_code}' "$analyst" -d 'SELECT bad')" = 404
+        ! ask "$analyst" -d 'SELECT throwIf(number = 900000) FROM numbers(1000000)' > /dev/null
+        (ask "$analyst" -d 'SELECT number FROM numbers(1000000000)' || true) 2> /dev/null | head -1 | grep -q 0
         test "$(ask "$CLICKHOUSE_URL/ping")" = Ok.
     "#;
     run(Command::new("bash").args(["-c", script]), Some(&server));

@@ -19,11 +19,10 @@ fn kills() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_dash_nine_loses_nothing_and_doubles_nothing() {
     let server = Arc::new(server().await);
-    server.sql("CREATE DATABASE d").await;
     // Merges and two table partitions make it harder.
     server
         .sql(
-            "CREATE TABLE d.t (chunk UInt64, n UInt64, text String) ENGINE = MergeTree ORDER BY (chunk, n) \
+            "CREATE TABLE t (chunk UInt64, n UInt64, text String) ENGINE = MergeTree ORDER BY (chunk, n) \
              SETTINGS non_replicated_deduplication_window = 10000",
         )
         .await;
@@ -55,11 +54,11 @@ async fn kill_dash_nine_loses_nothing_and_doubles_nothing() {
     assert!(acknowledged.len() as u64 >= kills(), "too few inserts to mean anything: {}", acknowledged.len());
     let wrong = server
         .sql(&format!(
-            "SELECT count() FROM (SELECT chunk FROM d.t GROUP BY chunk HAVING count() != {ROWS} OR uniqExact(n) != {ROWS})"
+            "SELECT count() FROM (SELECT chunk FROM t GROUP BY chunk HAVING count() != {ROWS} OR uniqExact(n) != {ROWS})"
         ))
         .await;
     assert_eq!(wrong, "0", "torn or doubled chunks");
-    let present = server.sql("SELECT DISTINCT chunk FROM d.t").await;
+    let present = server.sql("SELECT DISTINCT chunk FROM t").await;
     let present: HashSet<u64> = present.lines().map(|line| line.parse().unwrap()).collect();
     let lost: Vec<_> = acknowledged.difference(&present).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
@@ -81,7 +80,8 @@ async fn write(
         loop {
             attempts.fetch_add(1, Ordering::SeqCst);
             let parameters = [
-                ("query", "INSERT INTO d.t FORMAT TSV"),
+                ("query", "INSERT INTO t FORMAT TSV"),
+                ("async_insert", "0"),
                 ("insert_deduplication_token", &token),
                 ("query_id", &token),
             ];
@@ -105,7 +105,7 @@ async fn sigterm_ends_it_cleanly_while_statements_run() {
         server.post(&[], "SELECT sum(sleepEachRow(0.1)) FROM numbers(3000) SETTINGS max_block_size = 1");
     let endless = tokio::spawn(endless.send());
     crate::support::eventually("the statement runs", || async {
-        server.sql("SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'").await == "2"
+        server.running("sleepEachRow").await == 1
     })
     .await;
     let started = std::time::Instant::now();
@@ -127,7 +127,13 @@ async fn an_insert_is_one_block_and_its_token_is_honoured() {
         .await;
     let rows: String = (0..200_000).map(|n| format!("{n}\tsome text that makes the row longer\n")).collect();
     for (token, expected) in [("one", "200000\t1"), ("one", "200000\t1"), ("two", "400000\t2")] {
-        let parameters = [("query", "INSERT INTO t FORMAT TSV"), ("insert_deduplication_token", token)];
+        let parameters = [
+            ("query", "INSERT INTO t FORMAT TSV"),
+            ("async_insert", "0"),
+            ("max_insert_block_size", "1048449"),
+            ("min_insert_block_size_rows", "1048449"),
+            ("insert_deduplication_token", token),
+        ];
         let response = server.post(&parameters, rows.clone()).send().await.unwrap();
         assert_eq!(response.status(), 200);
         let found = server

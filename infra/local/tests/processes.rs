@@ -1,14 +1,16 @@
 //! Supervision: restarts with backoff, no orphans, clear words.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use local_stack::supervise::{Event, Restart, Spec, State};
-use local_stack::{KafkaAlone, Ready, StackOptions, Supervised};
+use local_stack::{KafkaAlone, Port, Ready, Stack, StackOptions, Supervised};
 
-use crate::support::eventually;
+use crate::support::{eventually, server};
 
 fn spawn(script: &str, restart: Restart) -> (Supervised, Arc<Mutex<Vec<String>>>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -130,7 +132,8 @@ fn an_occupied_port_is_one_clear_line() {
     let port = taken.local_addr().unwrap().port().to_string();
     for (program, option) in [
         (env!("CARGO_BIN_EXE_local-stack"), ["--kafka-port".to_owned(), port.clone()]),
-        (env!("CARGO_BIN_EXE_clickhouse-local-server"), ["--listen".to_owned(), format!("127.0.0.1:{port}")]),
+        (env!("CARGO_BIN_EXE_clickhouse-local-server"), ["--port".to_owned(), port.clone()]),
+        (env!("CARGO_BIN_EXE_clickhouse-local-server"), ["--native-port".to_owned(), port.clone()]),
     ] {
         let output = Command::new(program).args(&option).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
@@ -139,4 +142,52 @@ fn an_occupied_port_is_one_clear_line() {
             error.lines().find(|line| line.contains("is occupied")).unwrap_or_else(|| panic!("{error}"));
         assert!(line.contains(&port) && line.contains(&option[0]), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_second_server_on_one_directory_is_refused_in_one_line() {
+    let server = server().await;
+    server.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a").await;
+    let directory = server.stack.password_file("writer").parent().unwrap().to_owned();
+    let ports = [Port::claim(0, "", "").unwrap(), Port::claim(0, "", "").unwrap()];
+    let mut second = Command::new(env!("CARGO_BIN_EXE_clickhouse-local-server"));
+    second.arg("--path").arg(&directory);
+    second.args(["--port", &ports[0].number().to_string(), "--native-port", &ports[1].number().to_string()]);
+    let output = second.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    let line = format!("clickhouse-local-server: {} is in use by another server", directory.display());
+    assert!(error.starts_with(&line) && error.lines().count() == 1, "{error}");
+    assert_eq!(server.sql("SELECT count() FROM t").await, "0", "the first goes on");
+}
+
+/// Whoever else has an account on this machine.
+#[tokio::test]
+async fn only_the_owner_reads_data_and_logs() {
+    let kept = tempfile::tempdir().unwrap();
+    let data = kept.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    let options = StackOptions { data: Some(data.clone()), ..StackOptions::default() };
+    let stack = Stack::start(options).await.unwrap();
+    assert_eq!(data.metadata().unwrap().mode() & 0o777, 0o700);
+    let mut directories = vec![data];
+    let mut logs = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // What is removed meanwhile is read by nobody.
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            let mode = metadata.mode() & 0o777;
+            if metadata.is_dir() {
+                assert_eq!(mode, 0o700, "{}", path.display());
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "log" || extension == "password") {
+                assert_eq!(mode, 0o600, "{}", path.display());
+                logs += 1;
+            }
+        }
+    }
+    assert!(logs >= 4, "{logs}: two logs and two passwords at least");
+    stack.stop().await;
 }

@@ -81,6 +81,7 @@ impl Bed {
         let file = apps.path().join("apps.toml");
         std::fs::write(&file, "[[app]]\nname = \"demo\"\n").unwrap();
         let (brokers, url) = (stack.kafka.address(), stack.clickhouse.url());
+        let password = stack.clickhouse.password_file("writer");
         let mut line = vec![
             "projector",
             "run",
@@ -92,6 +93,10 @@ impl Bed {
             &topic,
             "--clickhouse-url",
             &url,
+            "--clickhouse-user",
+            "writer",
+            "--clickhouse-password-file",
+            password.to_str().unwrap(),
             "--clickhouse-database",
             &database,
         ];
@@ -122,6 +127,8 @@ impl Bed {
             .env("EYE_KAFKA_BROKERS", &config.kafka.brokers)
             .env("EYE_TOPIC", &config.kafka.topic)
             .env("EYE_CLICKHOUSE_URL", &config.clickhouse.url)
+            .env("EYE_CLICKHOUSE_USER", &config.clickhouse.user)
+            .env("EYE_CLICKHOUSE_PASSWORD", config.clickhouse.password())
             .env("EYE_CLICKHOUSE_DATABASE", &config.clickhouse.database)
             .env("EYE_PROJECTOR_GROUP", &config.group.group)
             .env("EYE_APPS", config.judge.apps.as_ref().unwrap());

@@ -142,6 +142,29 @@ async fn a_rebalance_takes_partitions_with_open_chunks() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
+/// The tables and the documentation show all of an insert's name, and ClickHouse refuses a second statement under an id.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analyst_cannot_hold_up_an_insert_by_its_id() {
+    let bed = Bed::new(&["--chunk-rows", "10"]).await;
+    let id = format!("{}:{}:0:0-10", bed.config.clickhouse.generation(1), bed.config.kafka.topic);
+    let analyst = clickhouse::Client::default().with_url(&bed.config.clickhouse.url).with_user("analyst");
+    // A minute, in blocks of two seconds.
+    let slow = analyst.query("SELECT max(sleepEachRow(0.00003)) FROM numbers(20000000)");
+    let slow = tokio::spawn(slow.with_setting("query_id", &id).fetch_one::<u8>());
+    let is_held = async || {
+        let held = "SELECT count() FROM system.processes WHERE user = 'analyst' AND query_id = {id:String}";
+        bed.tables().query(held).param("id", &id).fetch_one::<u64>().await.unwrap() == 1
+    };
+    eventually("the analyst has the id", async || is_held().await.then_some(())).await;
+    bed.send_events(10).await;
+    let running = bed.projector().await;
+    bed.settled(10).await;
+    assert!(is_held().await, "the insert waited for the analyst");
+    slow.abort();
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)]);
+}
+
 /// All rows of the chunk [0, 10) again, under its own id, as a process that slept would send them.
 async fn late_insert(bed: &Bed) {
     let id = format!("{}:{}:0:0-10", bed.config.clickhouse.generation(1), bed.config.kafka.topic);

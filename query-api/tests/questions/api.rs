@@ -405,7 +405,7 @@ async fn an_open_stream_shows_what_comes_from_then_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_hangs_is_not_waited_for_for_ever() {
     let engine = ClickHouseAlone::start(StackOptions::default()).await.unwrap();
-    let world = World::with(|config| config.clickhouse.url = engine.url()).await;
+    let world = World::on(&engine, |_| ()).await;
     world.get("/v1/features").await;
     engine.process.pause();
     let json = "application/json";

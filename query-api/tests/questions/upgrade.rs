@@ -1,18 +1,14 @@
 //! Tables of an earlier version, with large parts, become those of today; before that nothing reads them.
 
-use clap::Parser;
 use infra::database::ClickHouseConfig;
-use query_api::{Config, Service};
+use query_api::Service;
 use tables::OtherVersion;
 use tables::ddl::{BASE, TABLES};
-use uuid::Uuid;
 
-use crate::world::engine;
+use crate::world::{config, engine, new_database};
 
-async fn config() -> ClickHouseConfig {
-    let name = format!("q{}", Uuid::new_v4().simple());
-    let url = engine().await.url();
-    Config::parse_from(["query-api", "--clickhouse-url", &url, "--clickhouse-database", &name]).clickhouse
+async fn writer() -> ClickHouseConfig {
+    config(engine().await, "writer", &new_database()).clickhouse
 }
 
 /// A later release: a verdict more, for which a projection has to go and come back, a column, a projection, a setting.
@@ -75,7 +71,7 @@ fn tables_then() -> Vec<(&'static str, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn making_and_changing_lead_to_the_same_tables() {
-    let (changed, made) = (config().await, config().await);
+    let (changed, made) = (writer().await, writer().await);
     tables::migrate(&changed, 1).await.unwrap();
     let tables = changed.client().with_database(changed.generation(1)).with_validation(false);
     let execute = async |sql: &str| tables.query(sql).execute().await.unwrap();
@@ -132,12 +128,9 @@ async fn making_and_changing_lead_to_the_same_tables() {
 /// Only what no waiting mends ends a service: tables that it was not built for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_waits_for_clickhouse_and_ends_at_other_tables() {
-    let name = format!("q{}", Uuid::new_v4().simple());
-    let config = |url: &str| {
-        Config::parse_from(["query-api", "--clickhouse-url", url, "--clickhouse-database", &name])
-    };
-    let engine = config(&engine().await.url());
-    let nobody = config("http://127.0.0.1:1");
+    let engine = config(engine().await, "writer", &new_database());
+    let mut nobody = engine.clone();
+    nobody.clickhouse.url = "http://127.0.0.1:1".into();
     Service::connect(nobody.clone()).await.unwrap();
     let silent = tables::check_version(&nobody.clickhouse, 1).await.unwrap_err();
     assert!(!silent.is::<OtherVersion>(), "{silent:#}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clickhouse::{Client, Row};
 use infra::database::ClickHouseConfig;
-use local_stack::{ClickHouseAlone, StackOptions};
+use local_stack::{ClickHouse, ClickHouseAlone, StackOptions};
 use query_api::{Config, Service};
 use reqwest::{RequestBuilder, Response};
 use serde::Serialize;
@@ -84,6 +84,33 @@ pub async fn engine() -> &'static ClickHouseAlone {
         .await
 }
 
+/// A name for a database that ClickHouse's users have rights on.
+pub fn new_database() -> String {
+    format!("eye_{}", Uuid::new_v4().simple())
+}
+
+/// The API's settings on an engine, as one of its users: `reader`, or `writer` to make what is read.
+pub fn config(engine: &ClickHouse, user: &str, database: &str) -> Config {
+    let password = engine.password_file(user);
+    let mut config = <Config as clap::Parser>::parse_from([
+        "query-api",
+        "--clickhouse-url",
+        &engine.url(),
+        "--clickhouse-user",
+        user,
+        "--clickhouse-password-file",
+        password.to_str().expect("a path in UTF-8"),
+        "--clickhouse-database",
+        database,
+        // Nobody is there: the audit has to do without the log.
+        "--kafka-brokers",
+        "127.0.0.1:1",
+    ]);
+    // No time decides a test, however busy the machine is.
+    config.limits.time = std::time::Duration::from_secs(600);
+    config
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(|_| ()).await
@@ -91,22 +118,15 @@ impl World {
 
     /// With other settings of the API.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let url = engine().await.url();
-        let database = format!("q{}", Uuid::new_v4().simple());
-        let mut config = <Config as clap::Parser>::parse_from([
-            "query-api",
-            "--clickhouse-url",
-            &url,
-            "--clickhouse-database",
-            &database,
-            // Nobody is there: the audit has to do without the log.
-            "--kafka-brokers",
-            "127.0.0.1:1",
-        ]);
-        // No time decides a test, however busy the machine is.
-        config.limits.time = std::time::Duration::from_secs(600);
+        Self::on(engine().await, change).await
+    }
+
+    /// On an engine of the test's own. The API asks as the reader: what it has no right to read fails here, too.
+    pub async fn on(engine: &ClickHouse, change: impl FnOnce(&mut Config)) -> Self {
+        let database = new_database();
+        let mut config = config(engine, "reader", &database);
         change(&mut config);
-        let clickhouse = config.clickhouse.clone();
+        let clickhouse = self::config(engine, "writer", &database).clickhouse;
         tables::migrate(&clickhouse, 1).await.expect("migrate");
         tables::serve(&clickhouse, 1).await.expect("serve");
         let service = Service::connect(config).await.expect("connect");

@@ -37,7 +37,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let appended = Appended::default();
     let sender = tokio::spawn(send(bench.kafka(&topic), rate, WARM_UP + time, Arc::clone(&appended)));
 
-    let tables = bench.tables(&topic);
+    let tables = bench.tables(&topic)?;
     let http = reqwest::Client::new();
     let metrics = async || http.get(format!("{url}/metrics")).send().await?.text().await;
     let mut waits = Vec::new();

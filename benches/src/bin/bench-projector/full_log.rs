@@ -53,7 +53,7 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     let started = Instant::now();
     let (projector, _) = bench.projector(topic).await?;
     let pid = projector.pid().context("the projector died")?;
-    let tables = bench.tables(topic);
+    let tables = bench.tables(topic)?;
     wait(events, || tables.query("SELECT count() FROM ledger").fetch_one()).await?;
     let took = started.elapsed();
     let (of_projector, of_clickhouse) = (process::cpu(pid)?, process::cpu(clickhouse)? - before);

@@ -111,14 +111,16 @@ impl Bench {
 
     /// The database of the views that belong to a topic.
     fn database(topic: &str) -> String {
-        format!("bench_{topic}")
+        format!("eye_{topic}")
     }
 
-    fn tables(&self, topic: &str) -> clickhouse::Client {
-        clickhouse::Client::default()
+    fn tables(&self, topic: &str) -> anyhow::Result<clickhouse::Client> {
+        let password = std::fs::read_to_string(self.stack.clickhouse.password_file("writer"))?;
+        Ok(clickhouse::Client::default()
             .with_url(self.stack.clickhouse.url())
-            .with_user("default")
-            .with_database(format!("{}_g1", Self::database(topic)))
+            .with_user("writer")
+            .with_password(password)
+            .with_database(format!("{}_g1", Self::database(topic))))
     }
 
     fn clickhouse_pid(&self) -> anyhow::Result<u32> {
@@ -135,6 +137,8 @@ impl Bench {
             .env("EYE_KAFKA_BROKERS", self.stack.kafka.address())
             .env("EYE_TOPIC", topic)
             .env("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url())
+            .env("EYE_CLICKHOUSE_USER", "writer")
+            .env("EYE_CLICKHOUSE_PASSWORD_FILE", self.stack.clickhouse.password_file("writer"))
             .env("EYE_CLICKHOUSE_DATABASE", Self::database(topic))
             .env("EYE_PROJECTOR_GROUP", topic)
             .env("EYE_EVENT_TYPES", self.event_types())

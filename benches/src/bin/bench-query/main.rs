@@ -56,16 +56,24 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let stack =
         ClickHouseAlone::start(StackOptions { data: cli.data.clone(), ..StackOptions::default() }).await?;
-    let config = Config::parse_from([
-        "query-api",
-        "--clickhouse-url",
-        &stack.url(),
-        "--kafka-brokers",
-        "127.0.0.1:1",
-        "--query-seconds",
-        "600",
-    ]);
-    let clickhouse: ClickHouseConfig = config.clickhouse.clone();
+    let as_user = |user: &str| {
+        let (url, password) = (stack.url(), stack.password_file(user).display().to_string());
+        Config::parse_from([
+            "query-api",
+            "--clickhouse-url",
+            &url,
+            "--clickhouse-user",
+            user,
+            "--clickhouse-password-file",
+            &password,
+            "--kafka-brokers",
+            "127.0.0.1:1",
+            "--query-seconds",
+            "600",
+        ])
+    };
+    let config = as_user("reader");
+    let clickhouse: ClickHouseConfig = as_user("writer").clickhouse;
     tables::migrate(&clickhouse, 1).await?;
     tables::serve(&clickhouse, 1).await?;
     let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);

@@ -19,6 +19,9 @@ struct Options {
     /// 0: a free one.
     #[arg(long, default_value_t = 0)]
     clickhouse_port: u16,
+    /// 0: a free one.
+    #[arg(long, default_value_t = 0)]
+    clickhouse_native_port: u16,
 }
 
 #[tokio::main]
@@ -27,13 +30,19 @@ async fn main() -> anyhow::Result<()> {
     let stack = Stack::start(StackOptions {
         data: options.data,
         kafka: KafkaOptions { port: options.kafka_port, ..KafkaOptions::default() },
-        clickhouse: ClickHouseOptions { port: options.clickhouse_port, ..ClickHouseOptions::default() },
+        clickhouse: ClickHouseOptions {
+            port: options.clickhouse_port,
+            native_port: options.clickhouse_native_port,
+            ..ClickHouseOptions::default()
+        },
         restart: Restart::Backoff,
         on_event: Arc::new(|event| eprintln!("{event}")),
     })
     .await?;
     println!("kafka {}", stack.kafka.address());
     println!("clickhouse {}", stack.clickhouse.url());
+    println!("clickhouse native {}", stack.clickhouse.native_address());
+    println!("clickhouse password {}", stack.clickhouse.password_file("writer").display());
     println!("data {}", stack.data().display());
     tokio::signal::ctrl_c().await?;
     stack.stop().await;

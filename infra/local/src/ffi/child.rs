@@ -1,16 +1,18 @@
-//! Ties the life of a child process to that of the thread which spawns it.
+//! What a child process gets before its program runs.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, umask};
 
-/// Makes the kernel kill the child (SIGKILL) when its parent is gone, also after `kill -9` of the parent.
+/// Makes the kernel kill the child (SIGKILL) when its parent is gone, also after `kill -9` of the parent; and
+/// only its owner may read the files that the child makes.
 ///
 /// TRICKY: "parent" is the *thread* that spawns, so that thread must outlive the child.
-pub(crate) fn dies_with_parent(command: &mut Command) {
+pub(crate) fn prepare(command: &mut Command) {
     let parent: Pid = getpid();
     let before_exec = move || {
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
@@ -18,9 +20,10 @@ pub(crate) fn dies_with_parent(command: &mut Command) {
         if getppid() != Some(parent) {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe));
         }
+        umask(Mode::from_raw_mode(0o077));
         Ok(())
     };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The closure makes two system
-    // calls (prctl, getppid), allocates nothing and takes no lock; its errors carry no heap data.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The closure makes three system
+    // calls (prctl, getppid, umask), allocates nothing and takes no lock; its errors carry no heap data.
     unsafe { command.pre_exec(before_exec) };
 }

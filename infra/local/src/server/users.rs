@@ -1,135 +1,65 @@
-//! Who may do what. The engine has no users of its own here, but it does have roles, grants and
-//! constrained settings: each user becomes a role and a settings profile, and each statement runs
-//! under them.
+//! The users: those of production, from the same file, and one for the engine itself.
+//!
+//! clickhouse-local is a program for one person: it lets every user read every file, by the function `file` and
+//! by settings that name files. The settings are forbidden in `engine/users.xml`; the function is hidden behind
+//! one of the same name that throws (ClickHouse looks for functions of users first). The table function `file`
+//! needs a grant.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
-use serde::Deserialize;
+use anyhow::Context;
+use uuid::Uuid;
 
-use super::exception::{Exception, code};
+/// As `infra/compose.yaml` mounts it.
+const OF_PRODUCTION: &str = include_str!("../../../clickhouse-users.xml");
+/// What a server of production has of itself.
+const BASE: &str = include_str!("../../engine/users.xml");
+/// Who runs clickhouse-local's own statements.
+const LOCAL: &str = include_str!("../../engine/users-local.xml");
 
-/// The users of a server that is given no file: `default`, who writes, and `analyst`, who reads the
-/// views of `eye`; neither has a password.
-const BUILT_IN: &str = include_str!("../../engine/users.toml");
+/// Where and what the engine reads of users' functions.
+const FILE: (&str, &str) = (
+    "data/user_defined/function_file.sql",
+    "CREATE FUNCTION file AS (path) -> throwIf(1, 'the function file is not available on this server')\n",
+);
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Users {
-    #[serde(rename = "user")]
-    users: Vec<User>,
+/// Where the password of `writer` or `reader` is. An analyst has none.
+pub(crate) fn password_file(directory: &Path, user: &str) -> PathBuf {
+    directory.join(format!("{user}.password"))
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    #[serde(default)]
-    password: String,
-    /// May change data and definitions, everywhere.
-    #[serde(default)]
-    pub(crate) writes: bool,
-    /// The databases that a user who does not write may read.
-    #[serde(default)]
-    reads: Vec<String>,
-}
-
-/// Limits of every statement; a client may set them lower, not higher.
-#[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    pub(crate) seconds: u64,
-    pub(crate) memory: u64,
-    pub(crate) threads: u64,
-}
-
-impl Users {
-    /// # Errors
-    /// The file can't be read, or names can't be used.
-    pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
-        let text = match file {
-            Some(file) => {
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
-            }
-            None => BUILT_IN.to_owned(),
-        };
-        let users: Self = toml::from_str(&text).context("cannot understand the file of users")?;
-        for user in &users.users {
-            for name in user.reads.iter().chain([&user.name]) {
-                let plain =
-                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                ensure!(
-                    plain,
-                    "{name:?} cannot be the name of a user or a database: letters, digits and _ only"
-                );
-            }
-        }
-        Ok(users)
+/// Writes the files of users, with passwords that are made once.
+///
+/// # Errors
+/// The directory can't be written.
+pub(super) fn write(directory: &Path) -> anyhow::Result<()> {
+    let mut text = OF_PRODUCTION.replace(r#" from_env="EYE_ANALYST_PASSWORD"/>"#, "/>");
+    for (user, variable) in [("writer", "EYE_WRITER_PASSWORD"), ("reader", "EYE_READER_PASSWORD")] {
+        let password = password(&password_file(directory, user))?;
+        text = text.replace(&format!(" from_env=\"{variable}\"/>"), &format!(">{password}</password>"));
     }
-
-    /// # Errors
-    /// No such user, or a wrong password; which of the two is not told.
-    pub(crate) fn authenticate(&self, name: &str, password: &str) -> Result<&User, Exception> {
-        let user = self.users.iter().find(|user| user.name == name);
-        user.filter(|user| same(user.password.as_bytes(), password.as_bytes())).ok_or_else(|| {
-            let message = format!(
-                "{name}: Authentication failed: password is incorrect, or there is no user with such name"
-            );
-            Exception::new(code::AUTHENTICATION_FAILED, message)
-        })
-    }
-
-    /// The engine's own file of roles and settings profiles.
-    pub(crate) fn engine_configuration(&self, limits: &Limits) -> String {
-        let mut roles = String::new();
-        let mut profiles = String::new();
-        for user in &self.users {
-            let grants = if user.writes {
-                "<query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, CHECK, dictGet, UNDROP TABLE, SET DEFINER, TABLE ENGINE ON *.*</query>".to_owned()
-            } else {
-                let grants = user.reads.iter().map(|name| format!("<query>GRANT SELECT ON {name}.*</query>"));
-                grants.collect()
-            };
-            roles.push_str(&format!("<{0}><grants>{grants}</grants></{0}>", user.name));
-            profiles.push_str(&format!(
-                "<of_{0}><constraints>\
-                 <max_execution_time><min>1</min><max>{seconds}</max></max_execution_time>\
-                 <max_memory_usage><min>1</min><max>{memory}</max></max_memory_usage></constraints></of_{0}>",
-                user.name,
-                seconds = limits.seconds,
-                memory = limits.memory,
-            ));
-        }
-        // Data of this size are in the page cache. ClickHouse's own choice tries that first and hands the rest to other
-        // threads; a file system in memory can't be tried so, and every read would go to another thread.
-        let reads = "<local_filesystem_read_method>pread</local_filesystem_read_method>";
-        let names: Vec<&str> = self.users.iter().map(|user| user.name.as_str()).collect();
-        format!(
-            "<clickhouse><profiles><default>{reads}</default>{profiles}</profiles><roles>{roles}</roles>\
-             <users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile>\
-             <quota>default</quota><grants><query>GRANT {}</query></grants></default></users>\
-             <quotas><default/></quotas></clickhouse>",
-            names.join(", ")
-        )
-    }
+    let more = directory.join("users.d");
+    fs::create_dir_all(&more)?;
+    fs::write(directory.join("users.xml"), BASE)?;
+    fs::write(more.join("eye.xml"), text)?;
+    // Merged in the order of their names: after the file that removes `default`.
+    fs::write(more.join("local.xml"), LOCAL)?;
+    let (path, function) = FILE;
+    let path = directory.join(path);
+    fs::create_dir_all(path.parent().context("a file without a directory")?)?;
+    fs::write(path, function)?;
+    Ok(())
 }
 
-/// Compares without telling by its duration where the first difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_built_in_users() {
-        let users = Users::read(None).unwrap();
-        assert!(users.authenticate("default", "").unwrap().writes);
-        assert!(!users.authenticate("analyst", "").unwrap().writes);
-        for (name, password) in [("default", "x"), ("nobody", "")] {
-            let error = users.authenticate(name, password).unwrap_err();
-            assert_eq!(error.code, code::AUTHENTICATION_FAILED);
-        }
+/// What the file says, which gets 244 random bits if it is not there.
+fn password(file: &Path) -> anyhow::Result<String> {
+    if !file.exists() {
+        let random = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        // Appears whole or not at all.
+        let new = file.with_extension("new");
+        fs::write(&new, random)?;
+        fs::rename(&new, file)?;
     }
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }

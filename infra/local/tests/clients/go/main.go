@@ -1,4 +1,4 @@
-// A round trip of clickhouse-go in its HTTP mode. CLICKHOUSE_ADDRESS is host:port.
+// A round trip of clickhouse-go, by HTTP and by the native protocol. CLICKHOUSE_ADDRESS and CLICKHOUSE_NATIVE are host:port.
 package main
 
 import (
@@ -25,20 +25,41 @@ type row struct {
 }
 
 func main() {
-	for _, method := range []clickhouse.CompressionMethod{clickhouse.CompressionNone, clickhouse.CompressionLZ4} {
-		roundTrip(method)
+	for protocol, variable := range map[clickhouse.Protocol]string{clickhouse.HTTP: "CLICKHOUSE_ADDRESS", clickhouse.Native: "CLICKHOUSE_NATIVE"} {
+		for _, method := range []clickhouse.CompressionMethod{clickhouse.CompressionNone, clickhouse.CompressionLZ4} {
+			open := func(user clickhouse.Auth, settings clickhouse.Settings) clickhouse.Conn {
+				client, err := clickhouse.Open(&clickhouse.Options{
+					Protocol:    protocol,
+					Addr:        []string{os.Getenv(variable)},
+					Auth:        user,
+					Settings:    settings,
+					Compression: &clickhouse.Compression{Method: method},
+				})
+				must(err)
+				return client
+			}
+			roundTrip(open(clickhouse.Auth{Database: "eye_test", Username: "writer", Password: os.Getenv("CLICKHOUSE_PASSWORD")}, nil))
+			// Grafana sets this one.
+			analyst(open(clickhouse.Auth{Database: "eye", Username: "analyst"}, clickhouse.Settings{"max_execution_time": 5}))
+		}
 	}
 }
 
-func roundTrip(method clickhouse.CompressionMethod) {
+// An analyst may change next to no setting.
+func analyst(client clickhouse.Conn) {
 	ctx := context.Background()
-	client, err := clickhouse.Open(&clickhouse.Options{
-		Protocol:    clickhouse.HTTP,
-		Addr:        []string{os.Getenv("CLICKHOUSE_ADDRESS")},
-		Auth:        clickhouse.Auth{Database: "default", Username: "default"},
-		Compression: &clickhouse.Compression{Method: method},
-	})
-	must(err)
+	defer client.Close()
+	must(client.Ping(ctx))
+	ctxp := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"n": "2"}))
+	var number uint64
+	must(client.QueryRow(ctxp, "SELECT a FROM numbers_of WHERE a = {n:UInt64}").Scan(&number))
+	expect(number == 2, "parameter: %d", number)
+	err := client.Exec(ctx, "SELECT * FROM eye_test.go")
+	expect(err != nil && strings.Contains(err.Error(), "Not enough privileges"), "error: %v", err)
+}
+
+func roundTrip(client clickhouse.Conn) {
+	ctx := context.Background()
 	defer client.Close()
 	must(client.Ping(ctx))
 	must(client.Exec(ctx, "DROP TABLE IF EXISTS go"))

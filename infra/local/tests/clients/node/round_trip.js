@@ -6,6 +6,9 @@ import { createClient } from '@clickhouse/client'
 for (const compressed of [false, true]) {
   const client = createClient({
     url: process.env.CLICKHOUSE_URL,
+    username: 'writer',
+    password: process.env.CLICKHOUSE_PASSWORD,
+    database: 'eye_test',
     compression: { request: compressed, response: compressed },
   })
   assert.equal((await client.ping()).success, true)
@@ -48,3 +51,13 @@ for (const compressed of [false, true]) {
   assert.deepEqual(await select('SELECT 1 AS one'), [{ one: 1 }])
   await client.close()
 }
+
+// An analyst, who may change next to no setting.
+const analyst = createClient({ url: process.env.CLICKHOUSE_URL, username: 'analyst', database: 'eye' })
+const read = async (query, query_params, clickhouse_settings) =>
+  (await analyst.query({ query, query_params, clickhouse_settings, format: 'JSONEachRow' })).json()
+assert.equal((await analyst.ping()).success, true)
+assert.deepEqual(await read('SELECT toUInt8(a) AS a FROM numbers_of WHERE a = {n:UInt64}', { n: 2 }), [{ a: 2 }])
+assert.equal((await read('SELECT a FROM numbers_of', {}, { max_execution_time: 5 })).length, 3)
+await assert.rejects(read('SELECT * FROM eye_test.node'), { code: '497' })
+await analyst.close()

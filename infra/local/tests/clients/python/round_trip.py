@@ -1,4 +1,4 @@
-"""A round trip of clickhouse-connect. CLICKHOUSE_URL is where the server answers."""
+"""A round trip of clickhouse-connect (HTTP). CLICKHOUSE_URL is where the server answers."""
 
 import os
 from datetime import datetime, timezone
@@ -12,7 +12,8 @@ address = urlsplit(os.environ["CLICKHOUSE_URL"])
 
 
 def connect(**options):
-    return clickhouse_connect.get_client(host=address.hostname, port=address.port, username="default", **options)
+    user = {"username": "writer", "password": os.environ["CLICKHOUSE_PASSWORD"], "database": "eye_test", **options}
+    return clickhouse_connect.get_client(host=address.hostname, port=address.port, **user)
 
 
 for compress in (False, "lz4", "zstd", "gzip"):
@@ -57,3 +58,14 @@ for compress in (False, "lz4", "zstd", "gzip"):
         stream.source.close()
     assert connect().command("SELECT 1") == 1
     client.close()
+
+# An analyst, who may change next to no setting.
+analyst = connect(username="analyst", password="", database="eye")
+assert analyst.query("SELECT a FROM numbers_of WHERE a = {n:UInt64}", parameters={"n": 2}).result_rows == [(2,)]
+assert analyst.query("SELECT a FROM numbers_of ORDER BY a", settings={"max_execution_time": 5}).row_count == 3
+try:
+    analyst.query("SELECT * FROM eye_test.python")
+except DatabaseError as error:
+    assert "497" in str(error), error
+else:
+    raise AssertionError("no error")

@@ -1,86 +1,126 @@
-import com.clickhouse.client.api.Client;
-import com.clickhouse.client.api.ServerException;
-import com.clickhouse.client.api.data_formats.ClickHouseBinaryFormatReader;
-import com.clickhouse.client.api.query.GenericRecord;
-import com.clickhouse.client.api.query.QueryResponse;
-import com.clickhouse.client.api.query.QuerySettings;
-import com.clickhouse.data.ClickHouseFormat;
-import java.io.ByteArrayInputStream;
-import java.nio.charset.StandardCharsets;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.LocalDateTime;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
+import java.util.Properties;
+import java.util.UUID;
 
-/** A round trip of the Java client. CLICKHOUSE_URL is where the server answers. */
+/** A round trip of the JDBC driver (HTTP), as DBeaver and Metabase have it. CLICKHOUSE_ADDRESS is host:port. */
 public class RoundTrip {
     public static void main(String[] arguments) throws Exception {
-        for (boolean compressed : new boolean[] {false, true}) {
-            try (Client client = new Client.Builder()
-                    .addEndpoint(System.getenv("CLICKHOUSE_URL"))
-                    .setUsername("default")
-                    .setPassword("")
-                    .compressServerResponse(compressed)
-                    .compressClientRequest(compressed)
-                    .build()) {
-                roundTrip(client);
+        try (Connection writer = connect("writer", System.getenv("CLICKHOUSE_PASSWORD"), "eye_test")) {
+            types(writer);
+            questions(writer);
+        }
+        try (Connection analyst = connect("analyst", "", "eye")) {
+            questions(analyst);
+            // What a tool asks first.
+            expect(analyst.getMetaData().getDatabaseProductVersion().startsWith("26."), "version");
+            try (ResultSet tables = analyst.getMetaData().getTables(null, "eye", "%", null)) {
+                expect(tables.next() && tables.getString("TABLE_NAME").equals("numbers_of"), "tables");
+            }
+            try (Statement statement = analyst.createStatement()) {
+                statement.setQueryTimeout(30);
+                statement.setMaxRows(2);
+                ResultSet rows = statement.executeQuery("SELECT a FROM numbers_of ORDER BY a");
+                expect(rows.next() && rows.getLong(1) == 1, "view");
+                fails(statement, "SELECT * FROM eye_test.java", "497");
             }
         }
     }
 
-    static void roundTrip(Client client) throws Exception {
-        expect(client.ping(), "ping");
-        client.execute("DROP TABLE IF EXISTS java").get();
-        client.execute("CREATE TABLE java (n UInt64, id UUID, at DateTime64(6, 'UTC'), tags Array(String), "
-            + "kind LowCardinality(String), note Nullable(String), raw String) ENGINE = MergeTree ORDER BY n").get();
-        String id = "e2085be5-9137-4e4e-80b5-f1ffddc25423";
-        String rows = "1\t" + id + "\t2021-01-01 09:15:27.243860\t['a','é']\tx\ta note\tnul\\0\\n\n"
-            + "2\t" + id + "\t1970-01-01 00:00:00.000000\t[]\ty\t\\N\t\n";
-        var data = new ByteArrayInputStream(rows.getBytes(StandardCharsets.UTF_8));
-        client.insert("java", data, ClickHouseFormat.TSV).get().close();
-        List<GenericRecord> read = client.queryAll("SELECT * FROM java ORDER BY n");
-        expect(read.size() == 2, "rows");
-        GenericRecord first = read.get(0);
-        expect(first.getLong("n") == 1, "n");
-        expect(first.getUUID("id").toString().equals(id), "id " + first.getUUID("id"));
-        expect(first.getZonedDateTime("at").toInstant().toString().equals("2021-01-01T09:15:27.243860Z"), "at");
-        expect(first.getList("tags").equals(List.of("a", "é")), "tags " + first.getList("tags"));
-        expect(first.getString("kind").equals("x"), "kind");
-        expect(first.getString("note").equals("a note"), "note");
-        expect(first.getString("raw").equals("nul\0\n"), "raw");
-        expect(read.get(1).getString("note") == null, "null");
+    static Connection connect(String user, String password, String database) throws SQLException {
+        Properties properties = new Properties();
+        properties.setProperty("user", user);
+        properties.setProperty("password", password);
+        String address = System.getenv("CLICKHOUSE_ADDRESS");
+        return DriverManager.getConnection("jdbc:clickhouse://" + address + "/" + database, properties);
+    }
 
-        // Parameters.
-        try (QueryResponse response = client.query("SELECT kind FROM java WHERE n = {n:UInt64}",
-                Map.of("n", 2), new QuerySettings()).get()) {
-            ClickHouseBinaryFormatReader reader = client.newBinaryFormatReader(response);
-            reader.next();
-            expect(reader.getString("kind").equals("y"), "parameter");
+    static void types(Connection connection) throws Exception {
+        UUID id = UUID.fromString("e2085be5-9137-4e4e-80b5-f1ffddc25423");
+        LocalDateTime at = LocalDateTime.of(2021, 1, 1, 9, 15, 27, 243_860_000);
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("DROP TABLE IF EXISTS java");
+            statement.execute("CREATE TABLE java (n UInt64, id UUID, at DateTime64(6, 'UTC'), tags Array(String), "
+                + "kind LowCardinality(String), note Nullable(String)) ENGINE = MergeTree ORDER BY n");
         }
-
-        // An error keeps its code.
-        try {
-            client.queryAll("SELECT bad");
-            throw new AssertionError("no error");
-        } catch (Exception error) {
-            Throwable cause = error;
-            while (cause != null && !(cause instanceof ServerException)) {
-                cause = cause.getCause();
-            }
-            expect(cause != null && ((ServerException) cause).getCode() == 47, "error " + error);
+        try (PreparedStatement insert = connection.prepareStatement("INSERT INTO java VALUES (?, ?, ?, ?, ?, ?)")) {
+            insert.setLong(1, 1);
+            insert.setObject(2, id);
+            insert.setObject(3, at);
+            insert.setArray(4, connection.createArrayOf("String", new String[] {"a", "é"}));
+            insert.setString(5, "x'\n");
+            insert.setString(6, null);
+            insert.executeUpdate();
         }
+        try (Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery("SELECT * FROM java")) {
+            expect(row.next(), "a row");
+            expect(row.getLong("n") == 1, "n");
+            expect(row.getObject("id").equals(id), "id " + row.getObject("id"));
+            expect(row.getObject("at", LocalDateTime.class).equals(at), "at " + row.getObject("at"));
+            List<?> tags = Arrays.asList((Object[]) row.getArray("tags").getArray());
+            expect(tags.equals(List.of("a", "é")), "tags " + tags);
+            expect(row.getString("kind").equals("x'\n"), "kind");
+            expect(row.getString("note") == null, "note");
+        }
+    }
 
-        // A large streamed result, and leaving in the middle.
-        try (QueryResponse response = client.query("SELECT number FROM numbers(2000000)").get()) {
-            ClickHouseBinaryFormatReader reader = client.newBinaryFormatReader(response);
+    static void questions(Connection connection) throws Exception {
+        try (PreparedStatement question = connection.prepareStatement("SELECT number FROM numbers(9) WHERE number = ?")) {
+            question.setLong(1, 2);
+            ResultSet row = question.executeQuery();
+            expect(row.next() && row.getLong(1) == 2, "parameter");
+        }
+        try (Statement statement = connection.createStatement()) {
+            fails(statement, "SELECT bad", "47");
+            ResultSet rows = statement.executeQuery("SELECT number FROM numbers(2000000)");
             long count = 0;
-            while (reader.next() != null) {
+            while (rows.next()) {
                 count++;
             }
             expect(count == 2_000_000, "stream " + count);
         }
-        try (QueryResponse response = client.query("SELECT number FROM numbers(5000000)").get()) {
-            expect(client.newBinaryFormatReader(response).next() != null, "no row");
+        try (Statement statement = connection.createStatement()) {
+            Thread other = new Thread(() -> {
+                try {
+                    Thread.sleep(1000);
+                    statement.cancel();
+                } catch (Exception error) {
+                    throw new AssertionError(error);
+                }
+            });
+            other.start();
+            try {
+                // Takes a minute unless it is cancelled.
+                ResultSet rows = statement.executeQuery("SELECT max(sleepEachRow(0.00003)) FROM numbers(20000000)");
+                while (rows.next()) {
+                }
+            } catch (SQLException cancelled) {
+                // So it is.
+            }
+            other.join();
         }
-        expect(client.queryAll("SELECT 1 AS one").get(0).getInteger("one") == 1, "after leaving");
+        try (Statement statement = connection.createStatement()) {
+            ResultSet row = statement.executeQuery("SELECT 1");
+            expect(row.next() && row.getInt(1) == 1, "after leaving");
+        }
+    }
+
+    static void fails(Statement statement, String sql, String code) {
+        try {
+            statement.executeQuery(sql);
+        } catch (SQLException error) {
+            expect(error.toString().contains(code), sql + ": " + error);
+            return;
+        }
+        throw new AssertionError("no error: " + sql);
     }
 
     static void expect(boolean fact, String what) {
