@@ -8,7 +8,7 @@ can say otherwise:
     <!-- prints nothing ... -->  its output must be empty (else it must not be)
     <!-- an error -->            curl is to get one (else a curl that gets one fails)
 
-Ports of `make run` stand for those of the running pipeline.
+Ports of `make run` stand for those of the running pipeline. SQL of docs/sql.md is run as an analyst, that of other pages as the writer.
 """
 
 import os
@@ -76,6 +76,8 @@ def environment(tmp_path_factory):
         "PATH": f"{programs}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
         "EYE_KAFKA_BROKERS": address("EYE_KAFKA"),
         "EYE_CLICKHOUSE_URL": address("EYE_CLICKHOUSE_URL"),
+        "EYE_CLICKHOUSE_USER": address("EYE_CLICKHOUSE_USER"),
+        "EYE_CLICKHOUSE_PASSWORD_FILE": address("EYE_CLICKHOUSE_PASSWORD_FILE"),
         "EYE_APPS": str(tools.ROOT / "tests/data/apps.toml"),
     }
 
@@ -88,7 +90,9 @@ def command(block):
     if block.language == "python":
         return [sys.executable, "-c", text]
     statement = text.strip().rstrip(";")
-    return ["curl", "--fail-with-body", "-sS", address("EYE_CLICKHOUSE_URL") + "/", "--data-binary", statement]
+    password = pathlib.Path(address("EYE_CLICKHOUSE_PASSWORD_FILE")).read_text()
+    user = "analyst:" if block.page.name == "sql.md" else f"{address('EYE_CLICKHOUSE_USER')}:{password}"
+    return ["curl", "--fail-with-body", "-sS", "-u", user, address("EYE_CLICKHOUSE_URL") + "/", "--data-binary", statement]
 
 
 @pytest.mark.parametrize("block", TO_RUN, ids=lambda block: block.name)

@@ -188,16 +188,17 @@ def test_every_command_line_is_understood():
         tools.run(binary(program), *arguments, "--help")
 
 
-def test_the_compose_users_are_well_formed():
-    from xml.etree import ElementTree
-
-    users = ElementTree.fromstring(compose()["configs"]["clickhouse-users"]["content"])
-    names = {user.tag for user in users.find("users")}
-    profiles = {profile.tag for profile in users.find("profiles")}
-    assert names == {"default", "eye", "reader", "analyst"}
-    for user in users.find("users"):
-        if user.tag != "default":
-            assert user.find("profile").text in profiles
+def test_compose_has_the_users_that_the_local_stack_runs_with():
+    service = compose()["services"]["clickhouse"]
+    mounted = {volume["target"]: volume["source"] for volume in service["volumes"]}
+    file = pathlib.Path(mounted["/etc/clickhouse-server/users.d/eye.xml"])
+    assert file.relative_to(tools.ROOT) == pathlib.Path("infra/clickhouse-users.xml")
+    for variable in re.findall(r'from_env="(\w+)"', file.read_text()):
+        assert variable in service["environment"]
+    services = compose()["services"]
+    users = {name: services[name]["environment"].get("EYE_CLICKHOUSE_USER") for name in ["projector", "query-api", "ingest"]}
+    assert users == {"projector": "writer", "query-api": "reader", "ingest": None}
+    assert "EYE_CLICKHOUSE_PASSWORD" not in services["ingest"]["environment"]
 
 
 def test_mounted_paths_exist():

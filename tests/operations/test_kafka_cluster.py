@@ -96,7 +96,9 @@ class Cluster:
             "EYE_KAFKA_BROKERS": self.bootstrap,
             "EYE_KAFKA_OPTIONS": ";".join(f"{key}={value}" for key, value in sasl(user).items()),
             "EYE_CLICKHOUSE_URL": address("EYE_CLICKHOUSE_URL"),
-            "EYE_CLICKHOUSE_DATABASE": f"three_{self.directory.name.replace('-', '_')}",
+            "EYE_CLICKHOUSE_USER": address("EYE_CLICKHOUSE_USER"),
+            "EYE_CLICKHOUSE_PASSWORD_FILE": address("EYE_CLICKHOUSE_PASSWORD_FILE"),
+            "EYE_CLICKHOUSE_DATABASE": f"eye_three_{self.directory.name.replace('-', '_')}",
             "EYE_APPS": str(tools.ROOT / "tests/data/apps.toml"),
         }
 

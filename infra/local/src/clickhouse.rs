@@ -119,6 +119,18 @@ impl ClickHouse {
         self.native
     }
 
+    /// How a program of this repository is told to be `user` (`writer` or `reader`) of this server.
+    pub fn arguments(&self, user: &str) -> [String; 6] {
+        [
+            "--clickhouse-url".into(),
+            self.url(),
+            "--clickhouse-user".into(),
+            user.into(),
+            "--clickhouse-password-file".into(),
+            self.password_file(user).display().to_string(),
+        ]
+    }
+
     /// The file with the password of `writer` or `reader`; there once the server answers.
     pub fn password_file(&self, user: &str) -> PathBuf {
         password_file(&self.data, user)

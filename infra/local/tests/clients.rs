@@ -234,6 +234,13 @@ async fn rust_clickhouse() {
         assert!(cursor.next().await.unwrap().is_some());
         drop(cursor);
         assert_eq!(client.query("SELECT 1").fetch_one::<u8>().await.unwrap(), 1);
+
+        let analyst = clickhouse::Client::default().with_url(server.stack.url()).with_user("analyst");
+        let analyst = analyst.with_database("eye").with_compression(compression);
+        let query = analyst.query("SELECT a FROM numbers_of WHERE a = {a:UInt64}").param("a", 2);
+        assert_eq!(query.fetch_one::<u64>().await.unwrap(), 2);
+        let error = analyst.query("SELECT * FROM eye_test.rust").fetch_one::<u8>().await.unwrap_err();
+        assert!(error.to_string().contains("Code: 497"), "{error}");
     }
 }
 

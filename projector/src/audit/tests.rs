@@ -22,8 +22,8 @@ const END: u64 = 5;
 
 /// A projector's work on a log that is in the tables.
 async fn projected(stack: &Stack) -> Work {
-    let (brokers, url) = (stack.kafka.address(), stack.clickhouse.url());
-    let line = ["projector", "run", "--kafka-brokers", &brokers, "--clickhouse-url", &url];
+    let line = ["projector", "run", "--kafka-brokers", &stack.kafka.address()].map(String::from);
+    let line = line.into_iter().chain(stack.clickhouse.arguments("writer"));
     let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
     let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();

@@ -24,8 +24,9 @@ async fn bare(tables: &Tables) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_young() {
     let engine = ClickHouseAlone::start(StackOptions::default()).await.expect("the engine starts");
-    let clickhouse = Line::parse_from(["it", "--clickhouse-url", &engine.url()]).clickhouse;
-    ::tables::migrate(&clickhouse, 1).await.unwrap();
+    let line = ["it".into()].into_iter().chain(engine.arguments("writer"));
+    let clickhouse = Line::parse_from(line).clickhouse;
+    tables::migrate(&clickhouse, 1).await.unwrap();
     let tables = Tables::new(&clickhouse, 1, "");
     let (table, mutation) = PROJECTIONS[0];
     let mut before = BTreeSet::new();

@@ -80,8 +80,7 @@ impl Bed {
         let apps = tempfile::tempdir().unwrap();
         let file = apps.path().join("apps.toml");
         std::fs::write(&file, "[[app]]\nname = \"demo\"\n").unwrap();
-        let (brokers, url) = (stack.kafka.address(), stack.clickhouse.url());
-        let password = stack.clickhouse.password_file("writer");
+        let (brokers, clickhouse) = (stack.kafka.address(), stack.clickhouse.arguments("writer"));
         let mut line = vec![
             "projector",
             "run",
@@ -91,17 +90,12 @@ impl Bed {
             &brokers,
             "--topic",
             &topic,
-            "--clickhouse-url",
-            &url,
-            "--clickhouse-user",
-            "writer",
-            "--clickhouse-password-file",
-            password.to_str().unwrap(),
             "--clickhouse-database",
             &database,
         ];
         let apps_file = file.to_str().unwrap();
         line.extend(["--apps", apps_file, "--group", &database]);
+        line.extend(clickhouse.iter().map(String::as_str));
         line.extend(arguments);
         let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
         let config = *config;

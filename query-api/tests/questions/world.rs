@@ -91,21 +91,10 @@ pub fn new_database() -> String {
 
 /// The API's settings on an engine, as one of its users: `reader`, or `writer` to make what is read.
 pub fn config(engine: &ClickHouse, user: &str, database: &str) -> Config {
-    let password = engine.password_file(user);
-    let mut config = <Config as clap::Parser>::parse_from([
-        "query-api",
-        "--clickhouse-url",
-        &engine.url(),
-        "--clickhouse-user",
-        user,
-        "--clickhouse-password-file",
-        password.to_str().expect("a path in UTF-8"),
-        "--clickhouse-database",
-        database,
-        // Nobody is there: the audit has to do without the log.
-        "--kafka-brokers",
-        "127.0.0.1:1",
-    ]);
+    // Nobody is there: the audit has to do without the log.
+    let line = ["query-api", "--clickhouse-database", database, "--kafka-brokers", "127.0.0.1:1"];
+    let line = line.map(String::from).into_iter().chain(engine.arguments(user));
+    let mut config = <Config as clap::Parser>::parse_from(line);
     // No time decides a test, however busy the machine is.
     config.limits.time = std::time::Duration::from_secs(600);
     config

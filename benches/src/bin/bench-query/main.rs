@@ -57,20 +57,8 @@ async fn main() -> anyhow::Result<()> {
     let stack =
         ClickHouseAlone::start(StackOptions { data: cli.data.clone(), ..StackOptions::default() }).await?;
     let as_user = |user: &str| {
-        let (url, password) = (stack.url(), stack.password_file(user).display().to_string());
-        Config::parse_from([
-            "query-api",
-            "--clickhouse-url",
-            &url,
-            "--clickhouse-user",
-            user,
-            "--clickhouse-password-file",
-            &password,
-            "--kafka-brokers",
-            "127.0.0.1:1",
-            "--query-seconds",
-            "600",
-        ])
+        let line = ["query-api", "--kafka-brokers", "127.0.0.1:1", "--query-seconds", "600"];
+        Config::parse_from(line.map(String::from).into_iter().chain(stack.arguments(user)))
     };
     let config = as_user("reader");
     let clickhouse: ClickHouseConfig = as_user("writer").clickhouse;
