@@ -26,7 +26,7 @@ async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_you
     let engine = ClickHouseAlone::start(StackOptions::default()).await.expect("the engine starts");
     let line = ["it".into()].into_iter().chain(engine.arguments("writer"));
     let clickhouse = Line::parse_from(line).clickhouse;
-    tables::migrate(&clickhouse, 1).await.unwrap();
+    ::tables::migrate(&clickhouse, 1).await.unwrap();
     let tables = Tables::new(&clickhouse, 1, "");
     let (table, mutation) = PROJECTIONS[0];
     let mut before = BTreeSet::new();
