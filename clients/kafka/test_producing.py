@@ -41,7 +41,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert len(snippets) == DOC.read_text().count("\n```") / 2 == 5
+    assert len(snippets) == DOC.read_text().count("\n```") / 2 == 7
     return directory
 
 
@@ -69,6 +69,13 @@ def rust(programs: Path, session: str) -> str:
         env = {"CARGO_TARGET_DIR": str(ROOT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
         run(["cargo", "build", "-q"], programs, **env)
     return run([ROOT / "target/debug/produce", session], programs)
+
+
+def go(programs: Path, session: str) -> str:
+    if not (programs / "produce").exists():
+        run(["go", "mod", "tidy"], programs)
+        run(["go", "build"], programs)
+    return run([programs / "produce", session], programs)
 
 
 def through_the_gateway(_: Path, session: str) -> str:
@@ -101,7 +108,7 @@ def fate(event_id: str) -> Any:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("program", [python, java, rust], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", [python, java, rust, go], ids=lambda program: program.__name__)
 def test_its_events_are_accepted_where_the_gateway_sends_the_session(programs: Path, program: Any) -> None:
     # Several sessions: one alone would find the same partition by chance once in 16 times.
     for _ in range(4):

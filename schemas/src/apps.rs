@@ -52,7 +52,7 @@ pub struct App {
     pub burst: Option<u32>,
     #[serde(default)]
     pub networks: Vec<IpNet>,
-    /// Origins of pages, as browsers write them: `https://shop.example.com`.
+    /// Origins of pages, as browsers write them: `https://shop.example.com`. `*` is all of them.
     #[serde(default)]
     pub origins: Vec<String>,
     #[serde(default)]
@@ -151,6 +151,13 @@ impl Apps {
             }
             if apps.by_name.insert(app.name.clone(), index).is_some() {
                 return content(format!("two applications are called {:?}", app.name));
+            }
+            if let Some(wrong) = app.origins.iter().find(|origin| !is_origin(origin)) {
+                return content(format!(
+                    "{}: {wrong:?} is no origin: write it as browsers do, in lower case and without a path or a slash at \
+                     its end, such as \"https://shop.example.com\"",
+                    app.name
+                ));
             }
             add_keys(&mut apps.by_hash, Owner::App(index), &app.name, &app.keys)?;
         }
@@ -256,6 +263,19 @@ fn check_name(name: &str) -> Result<(), AppsError> {
     }
 }
 
+/// Whether a browser may send this as `Origin`: any other text would be compared with what browsers send, and never be
+/// equal. Pages without an origin of their own send `null`; `*` is all.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return matches!(text, "*" | "null") };
+    let is_written = |text: &str, marks: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || marks.contains(c);
+        !text.is_empty() && text.chars().all(fits)
+    };
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    let is_default = matches!((scheme, port), ("https", Some("443")) | ("http", Some("80")));
+    is_written(scheme, "+-.") && is_written(host, "-._:[]") && !is_default
+}
+
 fn add_keys(
     map: &mut HashMap<[u8; 32], (Owner, Key)>,
     owner: Owner,
@@ -352,6 +372,38 @@ mod tests {
         assert!(shop.allows_address("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!shop.allows_address("192.0.2.1".parse().unwrap()));
         assert!(apps.allows_origin("https://shop.example.com") && !apps.allows_origin("https://example.com"));
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        let parse = |origin: &str| Apps::parse(&format!("[[app]]\nname = \"a\"\norigins = [{origin:?}]"));
+        for origin in [
+            "*",
+            "null",
+            "https://a.b",
+            "http://127.0.0.1:8090",
+            "https://[::1]:8080",
+            "capacitor://localhost",
+        ] {
+            assert!(parse(origin).unwrap().allows_origin(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "a.b",
+            "localhost:8090",
+            "https://",
+            "https://a.b/",
+            "https://a.b/shop",
+            "https://A.b",
+            "https://*.a.b",
+            "https://a.b:443",
+            "http://a.b:80",
+            " https://a.b",
+            "https://\u{e4}.b",
+        ] {
+            let error = parse(origin).unwrap_err().to_string();
+            assert!(error.contains(&format!("{origin:?} is no origin: write it as browsers do")), "{error}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ from test_deployment import binary
 
 PAGES = [tools.ROOT / "README.md", tools.ROOT / "CONTRIBUTING.md", *sorted((tools.ROOT / "docs").rglob("*.md"))]
 COMMANDS = {"sh", "python", "sql"}
-OTHER = {"", "html", "java", "javascript", "json", "js", "properties", "rust", "text", "toml", "ts", "typescript", "xml", "yaml"}
+OTHER = {"", "go", "html", "java", "javascript", "json", "js", "properties", "rust", "text", "toml", "ts", "typescript", "xml", "yaml"}
 PORTS = {8080: "EYE_URL", 8081: "EYE_QUERY_URL", 8082: "EYE_PROJECTOR_URL", 8123: "EYE_CLICKHOUSE_URL"}
 
 # An answer that is an error is no answer; what was sent a moment ago may be asked for at once.

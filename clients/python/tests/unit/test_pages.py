@@ -52,6 +52,7 @@ def view(request: Any, **_: Any) -> HttpResponse:
     status, content_type = ANSWERS[request.path]
     if "click" in request.META.get("QUERY_STRING", ""):
         request.eye.cta_click("chat bubble")
+        request.eye.track("loyalty", "points redeemed", {"points": 250})
     request.eye.record = "skip" not in request.META.get("QUERY_STRING", "")
     return HttpResponse(b"", status=status, content_type=content_type)
 
@@ -63,6 +64,7 @@ def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> lis
     status, content_type = ANSWERS[environ["PATH_INFO"].encode("latin-1").decode()]
     if "click" in environ["QUERY_STRING"]:
         environ["eye.visit"].cta_click("chat bubble")
+        environ["eye.visit"].track("loyalty", "points redeemed", {"points": 250})
     environ["eye.visit"].record = "skip" not in environ["QUERY_STRING"]
     start_response(f"{status} X", [("Content-Type", content_type)])
     return [b""]
@@ -72,6 +74,7 @@ async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     status, content_type = ANSWERS[scope["path"]]
     if b"click" in scope["query_string"]:
         scope["eye.visit"].cta_click("chat bubble")
+        scope["eye.visit"].track("loyalty", "points redeemed", {"points": 250})
     scope["eye.visit"].record = b"skip" not in scope["query_string"]
     headers = [(b"content-type", content_type.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -202,8 +205,9 @@ def test_a_cookie_that_is_no_session_is_replaced(site: Any, gateway: Gateway, fo
 def test_what_a_view_tracks_has_the_same_session_and_comes_first(site: Any, gateway: Gateway) -> None:
     site("/", "click", Cookie=f"eye_session={SESSION}")
     place = {"host": "shop.example.com", "path": "/"}
-    assert events(gateway, 2) == [
+    assert events(gateway, 3) == [
         (SESSION, "cta click", {**place, "element": "chat bubble"}),
+        (SESSION, "points redeemed", {"points": 250}),
         (SESSION, "pageview", place),
     ]
 
