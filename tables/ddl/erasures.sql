@@ -12,4 +12,10 @@ CREATE TABLE IF NOT EXISTS {database}.erasures
 )
 ENGINE = MergeTree
 ORDER BY (partition, offset)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000;
+
+/* Bit 8 of `targets`: the requests to erase. */
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.landing_to_erasures TO {database}.erasures AS
+SELECT partition, offset, toFixedString(raw, 32) AS session, log_time
+FROM {database}.landing
+WHERE bitTest(targets, 3)

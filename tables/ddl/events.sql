@@ -42,4 +42,11 @@ ENGINE = MergeTree
 ORDER BY (session_id, timestamp, partition, offset)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024, min_compress_block_size = 16384,
     max_compress_block_size = 65536, auto_statistics_types = '', ratio_of_defaults_for_sparse_serialization = 1,
-    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1
+    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1;
+
+/* Bit 2 of `targets`: the accepted events. */
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.landing_to_events TO {database}.events AS
+SELECT session_id, timestamp, partition, offset, event_id, app, category, name, data, sent_at, received_at,
+    schema_version, traceparent
+FROM {database}.landing
+WHERE bitTest(targets, 1)

@@ -42,4 +42,10 @@ ENGINE = MergeTree
 ORDER BY (partition, offset)
 SETTINGS non_replicated_deduplication_window = 10000, merge_selector_base = 12, auto_statistics_types = '',
     ratio_of_defaults_for_sparse_serialization = 1, materialize_projections_on_insert = 0,
-    materialize_projections_on_merge = 1
+    materialize_projections_on_merge = 1;
+
+/* Bit 1 of `targets`: the verdict of every offset. */
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.landing_to_ledger TO {database}.ledger AS
+SELECT partition, offset, verdict, event_id, session_id, timestamp, received_at, log_time, schema_version, first_offset
+FROM {database}.landing
+WHERE bitTest(targets, 0)

@@ -1,7 +1,7 @@
 //! The statements that make the tables, in the order in which they are run.
 //!
-//! One statement a file; `{database}` stands for the generation's name, `{views}` for that of the views. A table's file says
-//! what it is today. Once a version is released, a change comes as a numbered file in `ddl/changes/` *and* in the table's
+//! A file makes a table, and the materialized view that fills it; `{database}` stands for the generation's name, `{views}` for
+//! that of the views. A table's file says what it is today. Once a version is released, a change comes as a numbered file in `ddl/changes/` *and* in the table's
 //! file: new databases are made by the files, older ones are changed; a test holds both equal.
 
 /// The version of tables without any change. Databases from before the first release have versions below.
@@ -17,9 +17,8 @@ macro_rules! files {
 }
 
 /// The tables and what fills them: a view after what it reads and writes.
-pub const TABLES: [File; 16] = files!("ddl":
+pub const TABLES: [File; 12] = files!("ddl":
     "landing", "ledger", "events", "rejections", "erasures",
-    "landing_to_ledger", "landing_to_events", "landing_to_rejections", "landing_to_erasures",
     "features", "sequences", "sequences_positions",
     "usage_days", "usage_epochs", "usage_epoch",
     "horizons",
@@ -33,9 +32,14 @@ pub const VIEWS: [File; 8] = files!("views":
     "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
 );
 
-/// The statement that makes a table or a view of a generation.
-pub fn of(name: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(table, _)| *table == name).map(|(_, sql)| *sql)
+/// The statements of a file.
+pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(";\n").map(str::trim_start)
+}
+
+/// The statement that makes a table of a generation.
+pub fn of(table: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(name, _)| *name == table).and_then(|(_, sql)| statements(sql).next())
 }
 
 #[cfg(test)]
@@ -57,9 +61,11 @@ mod tests {
                 assert!(sql.starts_with("/*"), "{name} begins with a comment");
                 let database = if folder == "ddl" { "{database}" } else { "{views}" };
                 let makes = format!(" {database}.{name}");
-                let statement = sql.split_once("*/").unwrap().1;
-                let line = statement.trim_start().lines().next().unwrap();
-                assert!(line.starts_with("CREATE ") && line.contains(&makes), "{name}: {line}");
+                for statement in statements(sql) {
+                    let (_, statement) = statement.split_once("*/").unwrap();
+                    let line = statement.trim_start().lines().next().unwrap();
+                    assert!(line.starts_with("CREATE ") && line.contains(&makes), "{name}: {line}");
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use clickhouse::Client;
 use infra::database::{ClickHouseConfig, SMALL, within};
 
 use crate::cluster;
-use crate::ddl::{BASE, CHANGES, TABLES, VIEWS};
+use crate::ddl::{BASE, CHANGES, TABLES, VIEWS, statements};
 
 /// (version, name, statement) of a change.
 pub type Change<'a> = (u32, &'a str, &'a str);
@@ -38,8 +38,10 @@ pub async fn migrate_by(
     let applied = match applied_version(&client, &database).await? {
         0 => {
             for (name, sql) in tables {
-                let made = execute(config, &client, sql.replace("{database}", &database)).await;
-                made.with_context(|| format!("{name} on {database}"))?;
+                for statement in statements(sql) {
+                    let made = execute(config, &client, statement.replace("{database}", &database)).await;
+                    made.with_context(|| format!("{name} on {database}"))?;
+                }
             }
             // Made as they are today: nothing is left to change.
             note(config, &database, &versions(changes)).await?;
@@ -105,7 +107,8 @@ pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result
 pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<String> {
     let database = config.generation(generation);
     let mut script = String::new();
-    let tables = TABLES.iter().map(|(_, sql)| sql.replace("{database}", &database));
+    let tables = TABLES.iter().flat_map(|(_, sql)| statements(sql));
+    let tables = tables.map(|statement| statement.replace("{database}", &database));
     let views = views(config, generation).into_iter().map(|(_, statement)| statement);
     for statement in foundation(&database).into_iter().chain(tables).chain(views) {
         for statement in cluster::spread(config, statement)? {

@@ -5,7 +5,7 @@
 //! [`serve`]s it.
 //!
 //! # Layout
-//! - `ddl/`: a file for each table and materialized view, which says what it is today; `views/`: what readers see
+//! - `ddl/`: a file for each table, with the view that fills it, as it is today; `views/`: what readers see
 //! - `ddl/changes/`: how tables of an earlier release become those of today
 //! - [`ddl`]: the files in the order in which they are run
 //! - [`generations`]: make, serve and list generations; refuse tables of another version
