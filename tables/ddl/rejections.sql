@@ -1,5 +1,5 @@
 /*
-What could not become an event, as it came: the raw bytes (any bytes), every reason found (16 at most;
+What could not become an event, as it came: the raw bytes (any bytes), every reason found (16 at most:
 `reasons_total` says how many there were), its place in the log and its app. `category` and `name` are
 what the sender wrote, if they could be read at all: any text, hence not LowCardinality.
 */
