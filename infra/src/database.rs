@@ -41,6 +41,17 @@ pub struct ClickHouseConfig {
     /// The cluster to spread the tables over, as system.clusters calls it; without it, one server.
     #[arg(long = "clickhouse-cluster", env = "EYE_CLICKHOUSE_CLUSTER", value_name = "NAME", value_parser = cluster_name)]
     pub cluster: Option<String>,
+    /// The URLs of all shards of the cluster, if each is one server without replicas; the first one is asked. Always in
+    /// this order. Without them the cluster is a replicated one, with ClickHouse Keeper.
+    #[arg(
+        long = "clickhouse-nodes",
+        env = "EYE_CLICKHOUSE_NODES",
+        value_name = "URL,URL",
+        value_delimiter = ',',
+        requires = "cluster",
+        conflicts_with = "url"
+    )]
+    pub nodes: Vec<String>,
 }
 
 fn cluster_name(text: &str) -> Result<String, String> {
@@ -60,6 +71,7 @@ impl Default for ClickHouseConfig {
             password_in_file: None,
             database: "eye".into(),
             cluster: None,
+            nodes: Vec::new(),
         }
     }
 }
@@ -82,7 +94,7 @@ impl ClickHouseConfig {
             .pool_idle_timeout(Duration::from_secs(2))
             .build(connector);
         let client = Client::with_http_client(http)
-            .with_url(&self.url)
+            .with_url(self.nodes.first().unwrap_or(&self.url))
             .with_user(&self.user)
             .with_password(self.password());
         match self.cluster {
