@@ -32,9 +32,9 @@ pub const VIEWS: [File; 8] = files!("views":
     "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
 );
 
-/// The statements of a file.
+/// The statements of a file, an empty line between them.
 pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split(";\n").map(str::trim_start)
+    sql.split(";\n\n")
 }
 
 /// The statement that makes a table of a generation.
