@@ -319,14 +319,8 @@ mod tests {
     use super::*;
 
     fn tables(address: &str) -> Tables {
-        let config = ClickHouseConfig {
-            url: format!("http://{address}"),
-            user: "default".into(),
-            password: String::new(),
-            password_in_file: None,
-            database: "eye".into(),
-            cluster: None,
-        };
+        let config =
+            ClickHouseConfig { url: format!("http://{address}"), ..ClickHouseConfig::default() };
         Tables::new(&config, 1, "log")
     }
 
