@@ -107,6 +107,14 @@ def test_it_runs_as_it_stands(block, environment):
         assert (done.stdout + done.stderr).strip(), f"{block.text}\n{said}"
 
 
+def test_the_applications_of_their_page_are_a_registry(environment, tmp_path):
+    [text] = [block.text for block in BLOCKS if block.page.name == "applications.md" and block.language == "toml"]
+    (tmp_path / "apps.toml").write_text(text)
+    command = ["projector", "check-schemas", "schemas/event-types", "--every", "1000000", "--apps", tmp_path / "apps.toml"]
+    done = subprocess.run(command, cwd=tools.ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_fence_says_what_it_is():
     for block in BLOCKS:
         assert block.language in COMMANDS | OTHER, f"{block.name}: {block.language}"
