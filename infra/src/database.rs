@@ -82,8 +82,20 @@ fn first_line(file: &str) -> Result<String, String> {
 }
 
 impl ClickHouseConfig {
-    /// A client without a database of its own: statements name theirs.
+    /// A client without a database of its own: statements name theirs. Of shards, for the first one.
     pub fn client(&self) -> Client {
+        self.client_of(self.nodes.first().unwrap_or(&self.url))
+    }
+
+    /// One for each server that has tables of its own and is asked by itself: the shards, or the only one.
+    pub fn clients(&self) -> Vec<Client> {
+        match self.nodes.is_empty() {
+            true => vec![self.client()],
+            false => self.nodes.iter().map(|url| self.client_of(url)).collect(),
+        }
+    }
+
+    fn client_of(&self, url: &str) -> Client {
         // As the crate's own, but without Nagle's algorithm: a statement whose body comes in pieces would wait for the
         // acknowledgement of its head, which the other side may delay by 40 ms.
         let mut connector = HttpConnector::new();
@@ -94,7 +106,7 @@ impl ClickHouseConfig {
             .pool_idle_timeout(Duration::from_secs(2))
             .build(connector);
         let client = Client::with_http_client(http)
-            .with_url(self.nodes.first().unwrap_or(&self.url))
+            .with_url(url)
             .with_user(&self.user)
             .with_password(self.password());
         match self.cluster {
@@ -115,9 +127,14 @@ impl ClickHouseConfig {
         format!("{}_g{generation}", self.database)
     }
 
-    /// A table of `system` as all servers have it, each with rows of its own.
+    /// The cluster, if it is a replicated one: its servers can't be asked one by one.
+    fn replicated(&self) -> Option<&str> {
+        self.cluster.as_deref().filter(|_| self.nodes.is_empty())
+    }
+
+    /// A table of `system` with the rows of all servers behind each of [`Self::clients`].
     pub fn of_all_servers(&self, table: &str) -> String {
-        match &self.cluster {
+        match self.replicated() {
             Some(cluster) => format!("clusterAllReplicas('{cluster}', system.{table})"),
             None => format!("system.{table}"),
         }
@@ -125,7 +142,7 @@ impl ClickHouseConfig {
 
     /// What follows a name in DDL: nothing, or ` ON CLUSTER 'name'`.
     pub fn on_cluster(&self) -> String {
-        self.cluster.as_ref().map(|cluster| format!(" ON CLUSTER '{cluster}'")).unwrap_or_default()
+        self.replicated().map(|cluster| format!(" ON CLUSTER '{cluster}'")).unwrap_or_default()
     }
 }
 
@@ -174,5 +191,8 @@ mod tests {
         let many = ClickHouseConfig { cluster: Some("c".into()), ..one.clone() };
         assert_eq!(one.of_all_servers("parts"), "system.parts");
         assert_eq!(many.of_all_servers("parts"), "clusterAllReplicas('c', system.parts)");
+        let shards = ClickHouseConfig { nodes: vec!["http://a".into(), "http://b".into()], ..many };
+        assert_eq!(shards.of_all_servers("parts"), "system.parts");
+        assert_eq!((one.clients().len(), shards.clients().len()), (1, 2));
     }
 }

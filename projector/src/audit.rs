@@ -371,7 +371,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(60 * minutes));
     ticks.tick().await;
     loop {
-        ticks.tick().await;
+        tokio::select! { _ = ticks.tick() => {}, () = work.audit.notified() => {} }
         match round(&work).await {
             Ok(faults) => work.metrics.audit_faults.set(faults as i64),
             Err(error) => tracing::warn!(%error, "audit"),

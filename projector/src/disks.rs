@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clickhouse::Row;
+use futures::future::join_all;
 use infra::database::ClickHouseConfig;
 use serde::Deserialize;
 
@@ -22,7 +23,7 @@ struct Disk {
 /// Measures for ever.
 pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
     // One that does not answer must not hide the others.
-    let client = config.client().with_setting("skip_unavailable_shards", "1");
+    let servers = config.clients();
     // Object storage has no end, and says it is 16 EiB.
     let sql = format!(
         "SELECT hostName() AS server, name, free_space AS free, total_space AS size FROM {} WHERE NOT is_remote",
@@ -31,18 +32,23 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;
-        let disks = client.query(&sql).fetch_all::<Disk>().await;
+        let of_each = servers.iter().map(|server| {
+            server.query(&sql).with_setting("skip_unavailable_shards", "1").fetch_all::<Disk>()
+        });
+        let of_each = join_all(of_each).await;
         // What can't be measured has no series: an old number would say that all is well.
         metrics.disk_free.reset();
         metrics.disk_size.reset();
-        match disks {
-            Ok(disks) => {
-                for Disk { server, name, free, size } in disks {
-                    metrics.disk_free.with_label_values(&[&server, &name]).set(free as i64);
-                    metrics.disk_size.with_label_values(&[&server, &name]).set(size as i64);
+        for disks in of_each {
+            match disks {
+                Ok(disks) => {
+                    for Disk { server, name, free, size } in disks {
+                        metrics.disk_free.with_label_values(&[&server, &name]).set(free as i64);
+                        metrics.disk_size.with_label_values(&[&server, &name]).set(size as i64);
+                    }
                 }
+                Err(error) => tracing::debug!(%error, "ClickHouse's disks are unknown"),
             }
-            Err(error) => tracing::debug!(%error, "ClickHouse's disks are unknown"),
         }
     }
 }

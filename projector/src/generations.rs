@@ -192,9 +192,12 @@ async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyh
             "generation {generation} serves: serve another one first, by `projector generations --serve N`"
         );
     }
-    let database = clickhouse.generation(generation);
-    let drop = format!("DROP DATABASE IF EXISTS {database}{} SYNC", clickhouse.on_cluster());
-    clickhouse.client().query(&drop).execute().await?;
+    for database in ::tables::cluster::databases(clickhouse, generation) {
+        let drop = format!("DROP DATABASE IF EXISTS {database}{} SYNC", clickhouse.on_cluster());
+        for server in clickhouse.clients() {
+            server.query(&drop).execute().await?;
+        }
+    }
     println!("generation {generation} is dropped");
     Ok(())
 }

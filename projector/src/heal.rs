@@ -67,7 +67,7 @@ pub(crate) async fn heal(
         let found = settle(tables, partition, &chunk, announced).await?;
         if found != Healed::default() {
             let Range { start, end } = chunk.range();
-            sequences::refresh_range(&tables.bound(), partition as u16, start, end).await.map_err(
+            sequences::refresh_range(&tables.servers(), partition as u16, start, end).await.map_err(
                 |error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")),
             )?;
         }

@@ -20,6 +20,7 @@
 //! - `retention`: how much of the log the tables keep
 //! - [`generations`]: re-projection beside the serving generation, comparison, dropping
 //! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
+//! - [`servers`]: ClickHouse's servers, one by one; a shard that has lost its tables gets them again
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes
 //! - [`parts`]: projections that no merge builds
@@ -47,6 +48,7 @@ mod retention;
 pub mod generations;
 pub mod check_schemas;
 pub mod propose_schema;
+pub mod servers;
 pub mod sequences;
 pub mod usage;
 pub mod parts;

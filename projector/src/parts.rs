@@ -45,7 +45,7 @@ async fn build_old(
     tables: &Tables,
     table: &str,
     mutation: &str,
-    before: &mut BTreeSet<String>,
+    before: &mut BTreeSet<(usize, String)>,
 ) -> Result<()> {
     let bare = tables.bare_parts(table).await?;
     // A mutation that is at work is ours, whose answer was lost, or an erasure, which must not wait for this.

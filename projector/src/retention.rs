@@ -85,7 +85,7 @@ async fn delete(tables: &Tables, partition: i32, horizon: Horizon) -> Result<()>
         tables.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
     }
     // Of sessions that are partly older, what is left.
-    sequences::refresh_range(&tables.bound(), partition as u16, expired_to, kept_from)
+    sequences::refresh_range(&tables.servers(), partition as u16, expired_to, kept_from)
         .await
         .map_err(|error| Error::Contradiction(format!("the sequences of what expired: {error:#}")))?;
     tables.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await

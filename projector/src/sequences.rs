@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::servers::Servers;
 use crate::usage;
 
 /// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
@@ -45,11 +47,10 @@ pub struct Refreshed {
     pub behind: u64,
 }
 
-/// Brings `sequences` up to `confirmed()` again and again, until it is dropped. `client` is bound to the
-/// database of the generation; a pass waits for its `turn`; `confirmed` names the partitions that this projector was given; `complete`
-/// is called whenever nothing was left to include.
+/// Brings `sequences` up to `confirmed()` again and again, until it is dropped. A pass waits for its `turn`; `confirmed`
+/// names the partitions that this projector was given; `complete` is called whenever nothing was left to include.
 pub async fn run(
-    client: Client,
+    servers: Servers,
     turn: Arc<Mutex<()>>,
     confirmed: impl Fn() -> Positions,
     complete: impl Fn(),
@@ -61,13 +62,13 @@ pub async fn run(
         let mine = turn.lock().await;
         // One of several projectors is enough, and partition 0 is one projector's.
         if positions.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
-            match verify(&client).await {
+            match verify(&servers).await {
                 Ok(()) => verified = Some(Instant::now()),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
             }
         }
         let began = Instant::now();
-        let pass = refresh(&client, &positions).await;
+        let pass = refresh(&servers, &positions).await;
         drop(mine);
         if matches!(pass, Ok(Refreshed { behind: 0, .. })) {
             complete();
@@ -97,8 +98,8 @@ pub async fn run(
 ///
 /// # Errors
 /// ClickHouse does not answer, or more than 65,535 features. What was done stays right.
-pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<Refreshed> {
-    let included = included(client).await?;
+pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result<Refreshed> {
+    let included = included(servers).await?;
     let behind: Vec<(u16, u64, u64)> = confirmed
         .iter()
         .map(|(partition, end)| (*partition, included.get(partition).copied().unwrap_or(0), *end))
@@ -109,16 +110,18 @@ pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<R
         return Ok(Refreshed::default());
     }
     // Far behind, it is cheaper to read all of `events` once, in its order, than many parts of it.
-    let known: u64 = client.query_raw("SELECT count() FROM ledger").fetch_one().await?;
+    let known: u64 =
+        servers.first().query_raw(&servers.sql("SELECT count() FROM {all}.ledger")).fetch_one().await?;
     let everything = total > FEW && total * 4 > known;
     let ranges = if everything { behind } else { share(behind, PASS) };
-    recompute(client, &ranges, everything).await?;
-    client
-        .query_raw(
+    recompute(servers, &ranges, everything).await?;
+    servers
+        .first()
+        .query_raw(&servers.sql(
             "INSERT INTO sequences_positions (partition, position, log_time) \
-             SELECT partition, offset + 1, log_time FROM ledger WHERE (partition, offset) IN \
+             SELECT partition, offset + 1, log_time FROM {all}.ledger WHERE (partition, offset) IN \
              (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {lasts:Array(UInt64)})))",
-        )
+        ))
         .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
         .param("lasts", ranges.iter().map(|(.., end)| end - 1).collect::<Vec<_>>())
         .execute()
@@ -133,23 +136,35 @@ pub async fn refresh(client: &Client, confirmed: &Positions) -> anyhow::Result<R
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn verify(client: &Client) -> anyhow::Result<()> {
+pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
+    let count = async |sql: &str| servers.first().query_raw(&servers.sql(sql)).fetch_one::<u64>().await;
     // In this order: what arrives meanwhile makes no difference look like a fault.
-    let owed: u64 = client.query_raw(include_str!("sequences/owed.sql")).fetch_one().await?;
-    let held: u64 = client.query_raw("SELECT sum(events) FROM sequences FINAL").fetch_one().await?;
-    let events: u64 = client.query_raw("SELECT count() FROM events").fetch_one().await?;
+    let owed = count(include_str!("sequences/owed.sql")).await?;
+    let held = count("SELECT sum(events) FROM {all}.sequences FINAL").await?;
+    let events = count("SELECT count() FROM {all}.events").await?;
     if (owed..=events).contains(&held) {
         return Ok(());
     }
     tracing::warn!(owed, held, events, "sequences do not hold what they claim: building them anew");
+    begin_anew(servers).await
+}
+
+/// Forgets all sequences, and how far they included the log.
+pub(crate) async fn begin_anew(servers: &Servers) -> anyhow::Result<()> {
     // Positions first: a claim without rows would be the fault that this repairs. By a mutation, as the query API counts
     // those: an answer of now must not count as unchanged once the positions are the same again.
-    client
-        .query_raw("ALTER TABLE sequences_positions DELETE WHERE 1 SETTINGS mutations_sync = 1")
+    let positions = servers.mutable("sequences_positions");
+    servers
+        .first()
+        .query_raw(&format!("ALTER TABLE {positions} DELETE WHERE 1 SETTINGS mutations_sync = 1"))
         .execute()
         .await
         .context("sequences_positions")?;
-    client.query_raw("TRUNCATE TABLE sequences").execute().await.context("sequences")
+    let truncate = format!("TRUNCATE TABLE {}", servers.mutable("sequences"));
+    for server in servers.each() {
+        server.query_raw(&truncate).execute().await.context("sequences")?;
+    }
+    Ok(())
 }
 
 /// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed
@@ -157,25 +172,23 @@ pub async fn verify(client: &Client) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`refresh`].
-pub async fn refresh_range(client: &Client, partition: u16, start: u64, end: u64) -> anyhow::Result<()> {
+pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u64) -> anyhow::Result<()> {
+    let delete = format!(
+        "DELETE FROM {} WHERE session_id IN (SELECT session_id FROM ledger \
+         WHERE partition = {{partition:UInt16}} AND offset >= {{start:UInt64}} AND offset < {{end:UInt64}})",
+        servers.mutable("sequences")
+    );
     let mut start = start;
     while start < end {
         let next = end.min(start + PASS);
-        client
-            .query_raw(
-                "DELETE FROM sequences WHERE session_id IN (SELECT session_id FROM ledger \
-                 WHERE partition = {partition:UInt16} AND offset >= {start:UInt64} AND offset < {end:UInt64})",
-            )
-            .param("partition", partition)
-            .param("start", start)
-            .param("end", next)
-            .execute()
-            .await
-            .context("sequences")?;
-        recompute(client, &[(partition, start, next)], false).await?;
+        for server in servers.each() {
+            let delete = server.query_raw(&delete).param("partition", partition);
+            delete.param("start", start).param("end", next).execute().await.context("sequences")?;
+        }
+        recompute(servers, &[(partition, start, next)], false).await?;
         start = next;
     }
-    usage::withdraw(client).await
+    usage::withdraw(servers).await
 }
 
 /// A statement about the sessions that a stretch of the log touches, which is what `{touched}` stands for.
@@ -184,8 +197,9 @@ pub(crate) fn with_touched(sql: &str) -> String {
 }
 
 /// The position up to which `sequences` includes each partition.
-pub(crate) async fn included(client: &Client) -> anyhow::Result<Positions> {
-    let rows: Vec<(u16, u64)> = client
+pub(crate) async fn included(servers: &Servers) -> anyhow::Result<Positions> {
+    let rows: Vec<(u16, u64)> = servers
+        .first()
         .query_raw("SELECT partition, max(position) FROM sequences_positions GROUP BY partition")
         .fetch_all()
         .await
@@ -205,27 +219,33 @@ fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
     ranges
 }
 
-async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
+/// Each server its own sessions.
+async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
     let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
-    let statement = || {
-        client
-            .query_raw(&with_touched(include_str!("sequences/recompute.sql")))
-            .param("everything", everything)
-            .param("threads", if everything { 2 } else { 1 })
-            .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
-            .param("starts", column(|(_, start, _)| *start))
-            .param("ends", column(|(.., end)| *end))
-            .with_setting("max_memory_usage", MEMORY)
-            // A new row for the same content is not a repeat: it may carry more events.
-            .with_setting("insert_deduplicate", "0")
-            .execute()
+    let sql = servers.sql(&with_touched(include_str!("sequences/recompute.sql")));
+    let on_each = async || {
+        let statement = |server: &Client| {
+            server
+                .query_raw(&sql)
+                .param("everything", everything)
+                .param("threads", if everything { 2 } else { 1 })
+                .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
+                .param("starts", column(|(_, start, _)| *start))
+                .param("ends", column(|(.., end)| *end))
+                .with_setting("max_memory_usage", MEMORY)
+                // A new row for the same content is not a repeat: it may carry more events.
+                .with_setting("insert_deduplicate", "0")
+                .execute()
+        };
+        try_join_all(servers.each().iter().map(statement)).await
     };
-    let Err(error) = statement().await else { return Ok(()) };
+    let Err(error) = on_each().await else { return Ok(()) };
     if !error.to_string().contains("a feature without a number") {
         return Err(error).context("sequences");
     }
-    number_features(client).await?;
-    statement().await.context("sequences")
+    number_features(servers).await?;
+    on_each().await.context("sequences")?;
+    Ok(())
 }
 
 /// Gives a number to every feature that has none.
@@ -233,19 +253,20 @@ async fn recompute(client: &Client, ranges: &[(u16, u64, u64)], everything: bool
 /// A block of numbers that begins with n is inserted with a deduplication token that names n, by a writer
 /// that has seen all numbers below n: of several writers one wins, the others see its rows and go on. See
 /// `features`.
-async fn number_features(client: &Client) -> anyhow::Result<()> {
+async fn number_features(servers: &Servers) -> anyhow::Result<()> {
     #[derive(Debug, Row, Serialize, Deserialize)]
     struct Feature {
         category: String,
         name: String,
     }
+    let client = servers.first();
+    let unknown = servers.sql(include_str!("sequences/unknown_features.sql"));
     let (mut last, mut seen) = (0, 0);
     while seen < ATTEMPTS {
         let numbered: u64 = client.query_raw("SELECT count() FROM features").fetch_one().await?;
         seen = if numbered == last { seen + 1 } else { 0 };
         last = numbered;
-        let unknown: Vec<Feature> =
-            client.query_raw(include_str!("sequences/unknown_features.sql")).fetch_all().await?;
+        let unknown: Vec<Feature> = client.query_raw(&unknown).fetch_all().await?;
         if unknown.is_empty() {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use crate::config::ProjectorConfig;
 use crate::consume::{DRAIN, Loop};
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, disks, erase, http, log, parts, retention, sequences, usage};
+use crate::{audit, disks, erase, http, log, parts, retention, sequences, servers, usage};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -146,17 +146,18 @@ pub(crate) async fn project(
         let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
         let work = Arc::clone(&work);
         sequences::run(
-            work.tables.bound(),
+            work.tables.servers(),
             turn,
             move || work.confirmed(),
             move || metrics.sequences_are_complete(),
         )
     });
     let building = tokio::spawn(parts::watch(Arc::clone(&work)));
+    let restoring = tokio::spawn(servers::watch(Arc::clone(&work)));
     let counting = tokio::spawn({
         let work = Arc::clone(&work);
         // Partition 0 is one projector's.
-        usage::run(work.tables.bound(), move || work.confirmed().contains_key(&0))
+        usage::run(work.tables.servers(), move || work.confirmed().contains_key(&0))
     });
     let ended = tokio::select! {
         () = end => None,
@@ -165,7 +166,7 @@ pub(crate) async fn project(
     for task in [watching, staling, following_types, following_apps] {
         task.abort();
     }
-    for task in [auditing, erasing, expiring, measuring, sequencing, counting, building] {
+    for task in [auditing, erasing, expiring, measuring, sequencing, counting, building, restoring] {
         task.abort();
     }
     stop.store(true, Ordering::Relaxed);

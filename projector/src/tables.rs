@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::tables::{account, cluster};
 use bytes::Bytes;
 use clickhouse::{Client, Compression, Row};
+use futures::future::try_join_all;
 use infra::database::{ClickHouseConfig, within};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::erasures::Hash;
 use crate::error::{Error, Result};
 use crate::projection::Past;
+use crate::servers::Servers;
 
 /// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of
 /// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
@@ -34,6 +36,7 @@ pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 pub(crate) struct Tables {
     client: Client,
     config: ClickHouseConfig,
+    generation: u32,
     pub database: String,
     pub topic: String,
 }
@@ -69,7 +72,7 @@ impl Tables {
         // Compressing costs the sender more than it saves on a local network.
         let client = clickhouse.client().with_compression(Compression::None);
         let database = clickhouse.generation(generation);
-        Self { client, config: clickhouse.clone(), database, topic: topic.into() }
+        Self { client, config: clickhouse.clone(), generation, database, topic: topic.into() }
     }
 
     /// What an insert of `range` is called; it is its deduplication token.
@@ -134,12 +137,22 @@ impl Tables {
 
     /// Whether the insert `id` is at work. ClickHouse refuses a second statement with its query id, whatever it says.
     pub(crate) async fn is_running(&self, id: &str) -> Result<bool> {
-        let probe = self.client.query("SELECT 1").with_setting("query_id", self.query_id(id)).fetch_one::<u8>();
+        let query_id = self.query_id(id);
+        let probe = self.client.query("SELECT 1").with_setting("query_id", &query_id).fetch_one::<u8>();
         match within(ANSWER, async { probe.await.map_err(Error::from_insert) }).await {
-            Ok(_) => Ok(false),
-            Err(Error::Running) => Ok(true),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(Error::Running) => return Ok(true),
+            Err(error) => return Err(error),
         }
+        // The shards' parts of it may outlive the one that was asked.
+        for shard in self.config.clients().iter().skip(1) {
+            let sql = "SELECT count() FROM system.processes WHERE initial_query_id = {id:String}";
+            let parts = shard.query(sql).param("id", &query_id).fetch_one::<u64>();
+            if within(ANSWER, parts).await? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Reads rows of `WIDTH` bytes, RowBinary, of a part of a partition: ten times faster than as structs.
@@ -242,9 +255,9 @@ impl Tables {
     }
 
     pub(crate) async fn set_horizon(&self, partition: i32, horizon: Horizon) -> Result<()> {
-        let sql = "INSERT INTO {database}.horizons (partition, kept_from, expired_to) \
+        let sql = "INSERT INTO {own}.horizons (partition, kept_from, expired_to) \
                    VALUES ({partition:UInt16}, {kept_from:UInt64}, {expired_to:UInt64})";
-        let insert = self.client.query(&sql.replace("{database}", &self.database));
+        let insert = self.client.query(&sql.replace("{own}", &cluster::own(&self.config, self.generation)));
         let insert = insert
             .param("partition", partition)
             .param("kept_from", horizon.kept_from)
@@ -252,33 +265,46 @@ impl Tables {
         Ok(within(ANSWER, insert.execute()).await?)
     }
 
-    /// Changes what is there already, and waits until it is done.
+    /// Changes what is there already, on every server, and waits until it is done.
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
-        let sql = format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, &self.database, table));
-        let alter = self.client.query(&sql).with_setting("mutations_sync", "2");
-        Ok(within(MUTATION, alter.execute()).await?)
+        let sql = format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, self.generation, table));
+        let on_each = self.config.clients().into_iter().map(|server| {
+            let alter = server.query(&sql).with_setting("mutations_sync", "2");
+            within(MUTATION, async { alter.execute().await })
+        });
+        try_join_all(on_each).await?;
+        Ok(())
     }
 
-    /// The parts of a table that have no projections, by what of their names no mutation changes.
-    pub(crate) async fn bare_parts(&self, table: &str) -> Result<BTreeSet<String>> {
+    /// The parts of a table that have no projections: the number of the server, and what no mutation changes of the name.
+    pub(crate) async fn bare_parts(&self, table: &str) -> Result<BTreeSet<(usize, String)>> {
         let sql = format!(
             "SELECT concat(partition_id, '_', min_block_number, '_', max_block_number) FROM {} \
              WHERE active AND database = {{database:String}} AND table = {{table:String}} \
              AND rows > 0 AND empty(projections)",
             self.config.of_all_servers("parts")
         );
-        let table = cluster::local(&self.config, table);
-        let query = self.client.query(&sql).param("database", &self.database).param("table", &table);
-        // A server that does not answer is looked at another time.
-        let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
-        Ok(within(ANSWER, parts).await?.into_iter().collect())
+        let holder = cluster::holder(&self.config, &self.database, table);
+        let mut bare = BTreeSet::new();
+        for (number, server) in self.config.clients().iter().enumerate() {
+            let query = server.query(&sql).param("database", &holder).param("table", table);
+            // A server that does not answer is looked at another time.
+            let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
+            bare.extend(within(ANSWER, parts).await?.into_iter().map(|part| (number, part)));
+        }
+        Ok(bare)
     }
 
     /// How many mutations are at work.
     pub(crate) async fn mutations(&self) -> Result<u64> {
-        let sql = "SELECT count() FROM system.mutations WHERE database = {database:String} AND NOT is_done";
-        let query = self.client.query(sql).param("database", &self.database);
-        Ok(within(ANSWER, query.fetch_one()).await?)
+        let sql = "SELECT count() FROM system.mutations WHERE database IN {databases:Array(String)} AND NOT is_done";
+        let databases = cluster::databases(&self.config, self.generation);
+        let mut count = 0;
+        for server in self.config.clients() {
+            let query = server.query(sql).param("databases", &databases);
+            count += within(ANSWER, query.fetch_one::<u64>()).await?;
+        }
+        Ok(count)
     }
 
     /// The sessions that are to be erased, by what is in the tables.
@@ -304,10 +330,9 @@ impl Tables {
         &self.client
     }
 
-    /// A client whose statements name tables without a database, and go behind the inserts: they have time. (ClickHouse
-    /// does nothing about it without the right to set priorities.)
-    pub(crate) fn bound(&self) -> Client {
-        self.client.clone().with_database(&self.database).with_setting("os_thread_priority", "10")
+    /// For what is computed on each server.
+    pub(crate) fn servers(&self) -> Servers {
+        Servers::new(&self.config, self.generation)
     }
 }
 

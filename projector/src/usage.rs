@@ -10,9 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use clickhouse::{Client, Row};
+use futures::future::try_join_all;
 use serde::Deserialize;
 
 use crate::sequences::{self, Positions};
+use crate::servers::Servers;
 
 /// Between two looks. A look that finds something makes two small inserts.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -46,20 +48,20 @@ struct Epoch {
 }
 
 /// Brings the days up to what `sequences` includes again and again, until it is dropped, while `chosen()`: of
-/// several projectors one is enough. `client` is bound to the database of the generation.
-pub async fn run(client: Client, chosen: impl Fn() -> bool) {
+/// several projectors one is enough.
+pub async fn run(servers: Servers, chosen: impl Fn() -> bool) {
     let mut verified: Option<Instant> = None;
     loop {
         if chosen() {
             if verified.is_none_or(|at| at.elapsed() > VERIFY) {
-                match verify(&client).await {
+                match verify(&servers).await {
                     Ok(()) => verified = Some(Instant::now()),
                     Err(error) => {
                         tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
                     }
                 }
             }
-            match refresh(&client).await {
+            match refresh(&servers).await {
                 Ok(Counted::Nothing) => {}
                 Ok(counted) => tracing::debug!(?counted, "days of use refreshed"),
                 Err(error) => {
@@ -75,11 +77,12 @@ pub async fn run(client: Client, chosen: impl Fn() -> bool) {
 ///
 /// # Errors
 /// ClickHouse does not answer. What was done stays right.
-pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
+pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
+    let client = servers.first();
     // In this order: an epoch that is withdrawn from here on names a count that this one does not.
     let withdrawn: u64 =
         client.query_raw("SELECT count() FROM usage_epochs WHERE empty(runs)").fetch_one().await?;
-    let ends = sequences::included(client).await?;
+    let ends = sequences::included(servers).await?;
     let epoch = newest(client).await?;
     let known: Positions = epoch
         .iter()
@@ -97,40 +100,39 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
     let runs = epoch.map(|epoch| epoch.runs).unwrap_or_default();
     let everything = runs.is_empty() || offsets > STRETCH;
     let run = new_run();
-    client
-        .query_raw(&sequences::with_touched(include_str!("usage/count.sql")))
-        .param("run", run)
-        .param("everything", everything)
-        .param("partitions", ends.keys().copied().collect::<Vec<_>>())
-        .param(
-            "starts",
-            ends.keys().map(|partition| if everything { 0 } else { start(partition) }).collect::<Vec<_>>(),
-        )
-        .param("ends", ends.values().copied().collect::<Vec<_>>())
-        .with_setting("max_memory_usage", MEMORY)
-        // Well above what the sessions at work take: groups are few, and would be written out a hundred times.
-        .with_setting("max_bytes_before_external_group_by", "1400000000")
-        .execute()
-        .await
-        .context("usage_days")?;
+    let sql = servers.sql(&sequences::with_touched(include_str!("usage/count.sql")));
+    let starts = ends.keys().map(|partition| if everything { 0 } else { start(partition) });
+    let starts = starts.collect::<Vec<_>>();
+    // Each server its own sessions.
+    let count = |server: &Client| {
+        server
+            .query_raw(&sql)
+            .param("run", run)
+            .param("everything", everything)
+            .param("partitions", ends.keys().copied().collect::<Vec<_>>())
+            .param("starts", &starts)
+            .param("ends", ends.values().copied().collect::<Vec<_>>())
+            .with_setting("max_memory_usage", MEMORY)
+            // Well above what the sessions at work take: groups are few, and would be written out a hundred times.
+            .with_setting("max_bytes_before_external_group_by", "1400000000")
+            .execute()
+    };
+    try_join_all(servers.each().iter().map(count)).await.context("usage_days")?;
     let mut runs = if everything { Vec::new() } else { runs };
     runs.push(run);
-    publish(client, run, &runs, &ends, withdrawn).await?;
+    publish(servers, run, &runs, &ends, withdrawn).await?;
     if runs.len() > RUNS {
         let folded = new_run();
-        client
-            .query_raw(include_str!("usage/fold.sql"))
-            .param("run", folded)
-            .param("runs", &runs)
-            .with_setting("max_memory_usage", MEMORY)
-            .execute()
-            .await
-            .context("usage_days")?;
+        let fold = |server: &Client| {
+            let fold = server.query_raw(include_str!("usage/fold.sql"));
+            fold.param("run", folded).param("runs", &runs).with_setting("max_memory_usage", MEMORY).execute()
+        };
+        try_join_all(servers.each().iter().map(fold)).await.context("usage_days")?;
         runs = vec![folded];
-        publish(client, folded, &runs, &ends, withdrawn).await?;
+        publish(servers, folded, &runs, &ends, withdrawn).await?;
     }
     if runs.len() == 1 {
-        forget(client, KEPT).await?;
+        forget(servers, KEPT).await?;
     }
     Ok(if everything { Counted::Everything } else { Counted::Stretch(offsets) })
 }
@@ -140,34 +142,37 @@ pub async fn refresh(client: &Client) -> anyhow::Result<Counted> {
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn withdraw(client: &Client) -> anyhow::Result<()> {
+pub async fn withdraw(servers: &Servers) -> anyhow::Result<()> {
     let withdrawal = "INSERT INTO usage_epochs (epoch) VALUES ({run:UInt64})";
-    client.query_raw(withdrawal).param("run", new_run()).execute().await.context("usage_epochs")
+    servers.first().query_raw(withdrawal).param("run", new_run()).execute().await.context("usage_epochs")
 }
 
 /// Looks whether the days count as many events as there are, and withdraws them otherwise.
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn verify(client: &Client) -> anyhow::Result<()> {
+pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
+    let client = servers.first();
     let Some(epoch) = newest(client).await? else { return Ok(()) };
     let counted: i64 = client
-        .query_raw("SELECT sum(events) FROM usage_days WHERE run IN ({runs:Array(UInt64)}) AND kind = 0 AND app = ''")
+        .query_raw(&servers.sql(
+            "SELECT sum(events) FROM {all}.usage_days WHERE run IN ({runs:Array(UInt64)}) AND kind = 0 AND app = ''",
+        ))
         .param("runs", &epoch.runs)
         .fetch_one()
         .await?;
     let events: i64 = client
-        .query_raw(
-            "SELECT toInt64(count()) FROM events WHERE offset < transform(partition, \
+        .query_raw(&servers.sql(
+            "SELECT toInt64(count()) FROM {all}.events WHERE offset < transform(partition, \
              {partitions:Array(UInt16)}, {positions:Array(UInt64)}, toUInt64(0))",
-        )
+        ))
         .param("partitions", &epoch.partitions)
         .param("positions", &epoch.positions)
         .fetch_one()
         .await?;
     if counted != events {
         tracing::warn!(counted, events, "the days of use do not count what is there: counting anew");
-        withdraw(client).await?;
+        withdraw(servers).await?;
     }
     Ok(())
 }
@@ -181,14 +186,15 @@ async fn newest(client: &Client) -> anyhow::Result<Option<Epoch>> {
 }
 
 async fn publish(
-    client: &Client,
+    servers: &Servers,
     epoch: u64,
     runs: &[u64],
     ends: &Positions,
     withdrawn: u64,
 ) -> anyhow::Result<()> {
-    client
-        .query_raw(include_str!("usage/publish.sql"))
+    servers
+        .first()
+        .query_raw(&servers.sql(include_str!("usage/publish.sql")))
         .param("run", epoch)
         .param("runs", runs)
         .param("partitions", ends.keys().copied().collect::<Vec<_>>())
@@ -203,7 +209,8 @@ async fn publish(
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn forget(client: &Client, kept: Duration) -> anyhow::Result<()> {
+pub async fn forget(servers: &Servers, kept: Duration) -> anyhow::Result<()> {
+    let client = servers.first();
     let Some(Epoch { runs, .. }) = newest(client).await? else { return Ok(()) };
     let before = new_run() - kept.as_micros() as u64;
     client
@@ -216,19 +223,27 @@ pub async fn forget(client: &Client, kept: Duration) -> anyhow::Result<()> {
         .execute()
         .await
         .context("usage_epochs")?;
-    let unnamed: Vec<u64> = client
-        .query_raw(
-            "SELECT DISTINCT toUInt64(partition) AS run FROM system.parts \
-             WHERE database = currentDatabase() AND table = 'usage_days' AND active \
-             AND run < {before:UInt64} AND run NOT IN (SELECT arrayJoin(runs) FROM usage_epochs)",
-        )
-        .param("before", before)
+    let named: Vec<u64> = client
+        .query_raw("SELECT DISTINCT arrayJoin(runs) FROM usage_epochs")
         .fetch_all()
         .await
-        .context("usage_days")?;
-    for run in unnamed {
-        let drop = format!("ALTER TABLE usage_days DROP PARTITION {run}");
-        client.query_raw(&drop).execute().await.context("usage_days")?;
+        .context("usage_epochs")?;
+    for server in servers.each() {
+        let unnamed: Vec<u64> = server
+            .query_raw(
+                "SELECT DISTINCT toUInt64(partition) AS run FROM system.parts \
+                 WHERE database = currentDatabase() AND table = 'usage_days' AND active \
+                 AND run < {before:UInt64} AND NOT has({named:Array(UInt64)}, run)",
+            )
+            .param("before", before)
+            .param("named", &named)
+            .fetch_all()
+            .await
+            .context("usage_days")?;
+        for run in unnamed {
+            let drop = format!("ALTER TABLE usage_days DROP PARTITION {run}");
+            server.query_raw(&drop).execute().await.context("usage_days")?;
+        }
     }
     Ok(())
 }

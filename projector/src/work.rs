@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use schemas::Judge;
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::{Mutex as Turn, Notify, Semaphore};
 
 use crate::chunk::ClosedChunk;
 use crate::config::ProjectorConfig;
@@ -31,6 +31,8 @@ pub(crate) struct Work {
     pub metrics: Metrics,
     /// Of those who write `sequences`.
     pub turn: Arc<Turn<()>>,
+    /// Asks for an audit now.
+    pub audit: Notify,
     /// One partition at a time looks where to go on.
     pub resuming: Semaphore,
     reader: Arc<log::LogConsumer>,
@@ -70,6 +72,7 @@ impl Work {
             erasures: Arc::default(),
             metrics,
             turn: Arc::default(),
+            audit: Notify::new(),
             resuming: Semaphore::new(1),
             reader: Arc::new(log::reader(&config.kafka)?),
             state: Mutex::default(),

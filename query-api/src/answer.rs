@@ -70,7 +70,7 @@ pub(crate) struct Revision {
 
 impl Revision {
     pub(crate) async fn read(database: &Database) -> Result<Self, Error> {
-        let revision = database.small(include_str!("answer/revision.sql"));
+        let revision = database.small(&database.spread(include_str!("answer/revision.sql")));
         Ok(within(SMALL, revision.fetch_one()).await?)
     }
 }

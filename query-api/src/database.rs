@@ -16,7 +16,7 @@ pub struct Database {
     client: Client,
     name: String,
     /// Over a cluster.
-    spread: bool,
+    is_spread: bool,
 }
 
 impl Database {
@@ -39,7 +39,7 @@ impl Database {
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
             .with_setting("max_bytes_ratio_before_external_sort", "0");
-        Self { client, name, spread: clickhouse.cluster.is_some() }
+        Self { client, name, is_spread: clickhouse.cluster.is_some() }
     }
 
     pub fn name(&self) -> &str {
@@ -51,10 +51,15 @@ impl Database {
         self.client.query_raw(sql)
     }
 
+    /// A statement without what is meant for other forms: one server, or a cluster.
+    pub(crate) fn spread(&self, sql: &str) -> String {
+        conditional(sql, |condition| (condition == "spread").then_some(self.is_spread))
+    }
+
     /// [`Self::query`] for a text that begins with `selected.sql`, with the filter's values.
     pub(crate) fn sequences(&self, sql: &str, filter: &Filter) -> Query {
         let sql = conditional(sql, |condition| match condition {
-            "spread" => Some(self.spread),
+            "spread" => Some(self.is_spread),
             "ranged" => Some(filter.is_ranged()),
             "picked" => Some(filter.picks()),
             _ => None,

@@ -50,7 +50,7 @@ WITH
             ended,
             features AS ids, -- IF NOT picked
             times AS at -- IF NOT picked
-            arrayMap((feature, app) -> feature IN wanted AND ({app:String} = '' OR app = {app:String}), features, apps) AS passes, -- IF picked
+            arrayMap((feature, app) -> feature GLOBAL IN wanted AND ({app:String} = '' OR app = {app:String}), features, apps) AS passes, -- IF picked
             arrayFilter((feature, pass) -> pass, features, passes) AS ids, -- IF picked
             arrayFilter((time, pass) -> pass, times, passes) AS at -- IF picked
         FROM ranged -- IF ranged

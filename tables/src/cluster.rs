@@ -1,52 +1,88 @@
-//! The same DDL for a ClickHouse cluster: every file is written for one server, and rewritten here.
+//! The same DDL for several ClickHouse servers: every file is written for one, and rewritten here.
 //!
-//! A table that names a session is sharded by it, so that a session's rows share a server: `ledger` becomes
-//! `ledger_local` (Replicated...) on every server and `ledger` (Distributed) over them; who reads or
-//! writes `ledger` notices nothing. A table without a session (the dictionary of features, positions) is
-//! small and kept whole on every server. Views and materialized views stay as they are, on every server.
+//! The rows of a table lie in the database `eye_gN_local` of each server; a Distributed table of the same name in `eye_gN`,
+//! on each server, is all of them. Who reads or writes `eye_gN.ledger` notices nothing. What keeps nothing itself (`landing`,
+//! views) is in `eye_gN` on each server. There are two forms:
+//! - *Shards*: each server is asked by itself, by its URL, and has plain tables. What [`KEYS`] does not name belongs to
+//!   no shard (the dictionary of features, positions): its rows are on the first server, or on each those of its own.
+//!   A server that is lost is filled from the log.
+//! - *Replicated*: `ON CLUSTER` and Replicated*MergeTree, by ClickHouse Keeper; one URL for all. What [`KEYS`] does not
+//!   name is whole on every server, in `eye_gN`.
 
 use anyhow::{Context, bail};
 use infra::database::ClickHouseConfig;
 
 use crate::ddl;
 
-/// What a rendered table is called on each server.
-const LOCAL: &str = "_local";
+const BY_SESSION: &str = "cityHash64(session_id)";
+
+/// The tables whose rows are spread over the shards, and by what: the rows of a session share a server.
+const KEYS: [(&str, &str); 5] = [
+    ("ledger", BY_SESSION),
+    ("events", BY_SESSION),
+    ("rejections", BY_SESSION),
+    ("sequences", BY_SESSION),
+    // Of a session that is nowhere in it.
+    ("erasures", "cityHash64(partition, offset)"),
+];
 
 /// How long ClickHouse Keeper remembers the tokens of inserts, in seconds: ten years, so that it is the
 /// number of tokens alone which counts, as on one server.
 const TOKENS_SECONDS: u32 = 315_360_000;
 
-/// A statement of the DDL, names filled in, as the statements that do it here.
-///
-/// # Errors
-/// A statement that has no form on a cluster.
-pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Result<Vec<String>> {
-    match &config.cluster {
-        Some(cluster) => rewrite(&statement, cluster),
-        None => Ok(vec![statement]),
-    }
+/// The database with the tables that a server has for itself; on one server it is the generation's.
+pub fn own(config: &ClickHouseConfig, generation: u32) -> String {
+    let database = config.generation(generation);
+    if config.nodes.is_empty() { database } else { local(&database) }
 }
 
-/// What a table must be called in `ALTER TABLE ... UPDATE` or `DELETE`, which a distributed table
-/// does not take: `eye_g1.ledger`, or `eye_g1.ledger_local ON CLUSTER 'name'`.
-pub fn mutable(config: &ClickHouseConfig, database: &str, table: &str) -> String {
-    format!("{database}.{}{}", local(config, table), config.on_cluster())
+/// What a table must be called in `ALTER TABLE`, `DELETE` and `TRUNCATE`, which a distributed table does not take:
+/// `eye_g1.ledger`, of each shard `eye_g1_local.ledger`, or `eye_g1_local.ledger ON CLUSTER 'name'`.
+pub fn mutable(config: &ClickHouseConfig, generation: u32, table: &str) -> String {
+    let database = holder(config, &config.generation(generation), table);
+    format!("{database}.{table}{}", config.on_cluster())
 }
 
-/// The table that has the rows: of a cluster's distributed table, the one on each server. Others have them themselves.
-pub fn local(config: &ClickHouseConfig, table: &str) -> String {
-    let is_distributed = config.cluster.is_some() && is_sharded(table).unwrap_or(false);
-    format!("{table}{}", if is_distributed { LOCAL } else { "" })
+/// The databases of a generation.
+pub fn databases(config: &ClickHouseConfig, generation: u32) -> Vec<String> {
+    let database = config.generation(generation);
+    let local = config.cluster.is_some().then(|| local(&database));
+    std::iter::once(database).chain(local).collect()
 }
 
-/// Rewrites one statement, names already filled in, into those that make the same thing on `cluster`.
+/// `system.mutations` of all servers, which the reader may not ask for otherwise.
+pub(crate) fn mutations(config: &ClickHouseConfig, generation: u32) -> Option<String> {
+    let cluster = config.cluster.as_ref()?;
+    Some(format!(
+        "CREATE TABLE IF NOT EXISTS {}.mutations{} (database String, table String, mutation_id String, \
+         command String, is_done UInt8) ENGINE = Distributed('{cluster}', 'system', 'mutations')",
+        config.generation(generation),
+        config.on_cluster()
+    ))
+}
+
+/// The database that has the rows of a table.
+pub fn holder(config: &ClickHouseConfig, database: &str, table: &str) -> String {
+    let is_apart = config.cluster.is_some() && (!config.nodes.is_empty() || key(table).is_some());
+    if is_apart { local(database) } else { database.to_owned() }
+}
+
+fn local(database: &str) -> String {
+    format!("{database}_local")
+}
+
+fn key(table: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|(name, _)| *name == table).map(|(_, key)| key)
+}
+
+/// A statement of the DDL, names filled in, as the statements that do it here, on each server.
 ///
 /// # Errors
 /// A statement of a kind that is not known here: it needs a decision, not a guess.
-fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<String>> {
-    let (comment, sql) = split_comment(statement);
-    let on_cluster = format!(" ON CLUSTER '{cluster}'");
+pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Result<Vec<String>> {
+    let Some(cluster) = &config.cluster else { return Ok(vec![statement]) };
+    let (comment, sql) = split_comment(&statement);
+    let on_cluster = config.on_cluster();
     for create in [
         "CREATE DATABASE IF NOT EXISTS ",
         "CREATE MATERIALIZED VIEW IF NOT EXISTS ",
@@ -59,55 +95,53 @@ fn rewrite(statement: &str, cluster: &str) -> anyhow::Result<Vec<String>> {
     }
     if let Some(rest) = sql.strip_prefix("ALTER TABLE ") {
         let (name, change) = split_name(rest);
-        let alter = |name: &str| format!("{comment}ALTER TABLE {name}{on_cluster}{change}");
-        let (_, table) = name.split_once('.').context("a table without its database")?;
-        if !is_sharded(table)? {
-            return Ok(vec![alter(name)]);
-        }
-        let local = alter(&format!("{name}{LOCAL}"));
+        let (database, table) = split_table(name)?;
+        let made = ddl::of(table).with_context(|| format!("no file creates the table {table}"))?;
+        let holder =
+            if keeps_nothing(made) { database.to_owned() } else { holder(config, database, table) };
+        let alter = |database: &str| format!("{comment}ALTER TABLE {database}.{table}{on_cluster}{change}");
         // The distributed table has columns, and nothing else that could change.
         let columns = change.trim_start().starts_with("MODIFY COLUMN");
-        return Ok(if columns { vec![local, alter(name)] } else { vec![local] });
+        return Ok(match holder == database || !columns {
+            true => vec![alter(&holder)],
+            false => vec![alter(&holder), alter(database)],
+        });
     }
     let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS ") else {
         bail!("no form for a cluster is known of: {}", sql.lines().next().unwrap_or_default());
     };
     let (name, body) = split_name(rest);
-    let (database, table) = name.split_once('.').context("a table without its database")?;
+    let (database, table) = split_table(name)?;
+    let create =
+        |database: &str| format!("CREATE TABLE IF NOT EXISTS {database}.{table}{on_cluster}");
+    if keeps_nothing(body) {
+        return Ok(vec![format!("{comment}{}{body}", create(database))]);
+    }
+    let holder = holder(config, database, table);
+    let body = match config.nodes.is_empty() {
+        true => replicated(body, database, table)?,
+        false => body.to_owned(),
+    };
+    let mut statements = vec![format!("{comment}{}{body}", create(&holder))];
+    if holder != database {
+        let key = key(table).map(|key| format!(", {key}")).unwrap_or_default();
+        statements.push(format!(
+            "{} AS {holder}.{table}\nENGINE = Distributed('{cluster}', '{holder}', '{table}'{key})\n",
+            create(database)
+        ));
+    }
+    Ok(statements)
+}
+
+fn keeps_nothing(create: &str) -> bool {
+    create.split_once("ENGINE = ").is_some_and(|(_, engine)| engine.trim() == "Null")
+}
+
+/// `... ENGINE = MergeTree ...` as `ReplicatedMergeTree('path', 'replica') ...`, its window of tokens kept in Keeper.
+fn replicated(body: &str, database: &str, table: &str) -> anyhow::Result<String> {
     let (columns, engine) = body.split_once("ENGINE = ").context("a table without an engine")?;
-    let create = |name: &str| format!("CREATE TABLE IF NOT EXISTS {name}{on_cluster}");
-    if engine.trim() == "Null" {
-        return Ok(vec![format!("{comment}{}{body}", create(name))]);
-    }
-    if !names_a_session(columns) {
-        let engine =
-            replicated(engine, &format!("/clickhouse/tables/all/{database}/{table}"), "{shard}-{replica}")?;
-        return Ok(vec![format!("{comment}{}{columns}ENGINE = {engine}", create(name))]);
-    }
-    let engine =
-        replicated(engine, &format!("/clickhouse/tables/{{shard}}/{database}/{table}"), "{replica}")?;
-    let local = format!("{name}{LOCAL}");
-    let distributed =
-        format!("Distributed('{cluster}', '{database}', '{table}{LOCAL}', cityHash64(session_id))");
-    Ok(vec![
-        format!("{comment}{}{columns}ENGINE = {engine}", create(&local)),
-        format!("{} AS {local}\nENGINE = {distributed}\n", create(name)),
-    ])
-}
-
-fn names_a_session(columns: &str) -> bool {
-    columns.contains("session_id UUID")
-}
-
-/// Whether `table` is distributed on a cluster.
-fn is_sharded(table: &str) -> anyhow::Result<bool> {
-    let sql = ddl::of(table).with_context(|| format!("no file creates the table {table}"))?;
-    let (columns, engine) = sql.split_once("ENGINE = ").context("a table without an engine")?;
-    Ok(names_a_session(columns) && engine.trim() != "Null")
-}
-
-/// `MergeTree ...` as `ReplicatedMergeTree('path', 'replica') ...`, its window of tokens kept in Keeper.
-fn replicated(engine: &str, path: &str, replica: &str) -> anyhow::Result<String> {
+    let (path, replica) =
+        if key(table).is_some() { ("{shard}", "{replica}") } else { ("all", "{shard}-{replica}") };
     let end = engine.find("MergeTree").context("neither Null nor a MergeTree")? + "MergeTree".len();
     let (family, rest) = engine.split_at(end);
     let (arguments, rest) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
@@ -120,7 +154,9 @@ fn replicated(engine: &str, path: &str, replica: &str) -> anyhow::Result<String>
             "replicated_deduplication_window_seconds = {TOKENS_SECONDS}, replicated_deduplication_window"
         ),
     );
-    Ok(format!("Replicated{family}('{path}', '{replica}'{arguments}){rest}"))
+    Ok(format!(
+        "{columns}ENGINE = Replicated{family}('/clickhouse/tables/{path}/{database}/{table}', '{replica}'{arguments}){rest}"
+    ))
 }
 
 /// (the block comment over a statement, the statement)
@@ -139,92 +175,150 @@ fn split_name(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()))
 }
 
+/// (`database`, `table`)
+fn split_table(name: &str) -> anyhow::Result<(&str, &str)> {
+    name.split_once('.').context("a table without its database")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_table_of_a_cluster_is_changed_where_its_rows_are() {
-        let one = ClickHouseConfig::default();
-        let many = ClickHouseConfig { cluster: Some("c".into()), ..one.clone() };
-        for table in ["ledger", "events", "rejections", "sequences"] {
-            assert_eq!(mutable(&many, "eye_g2", table), format!("eye_g2.{table}_local ON CLUSTER 'c'"));
-        }
-        // Names no session, so it is whole on every server.
-        assert_eq!(mutable(&many, "eye_g2", "erasures"), "eye_g2.erasures ON CLUSTER 'c'");
-        assert_eq!(mutable(&one, "eye_g1", "ledger"), "eye_g1.ledger");
+    fn replicated_on_c() -> ClickHouseConfig {
+        ClickHouseConfig { cluster: Some("c".into()), ..ClickHouseConfig::default() }
     }
 
-    fn check(statement: &str, expected: &[&str]) {
-        assert_eq!(rewrite(statement, "c").unwrap(), expected);
+    fn shards_of_c() -> ClickHouseConfig {
+        ClickHouseConfig { nodes: vec!["http://a:8123".into(), "http://b:8123".into()], ..replicated_on_c() }
     }
+
+    #[test]
+    fn a_table_of_a_cluster_is_changed_where_its_rows_are() {
+        let (one, replicated, shards) = (ClickHouseConfig::default(), replicated_on_c(), shards_of_c());
+        for (table, _) in KEYS {
+            assert_eq!(mutable(&replicated, 2, table), format!("eye_g2_local.{table} ON CLUSTER 'c'"));
+            assert_eq!(mutable(&shards, 2, table), format!("eye_g2_local.{table}"));
+        }
+        assert_eq!(mutable(&replicated, 2, "features"), "eye_g2.features ON CLUSTER 'c'");
+        assert_eq!(mutable(&shards, 2, "features"), "eye_g2_local.features");
+        assert_eq!(mutable(&one, 1, "ledger"), "eye_g1.ledger");
+    }
+
+    #[test]
+    fn every_table_with_a_session_is_sharded_by_it() {
+        for (table, _) in ddl::TABLES {
+            let sql = ddl::of(table).unwrap();
+            let has_session = sql.contains("session_id UUID") && !keeps_nothing(sql);
+            assert_eq!(key(table) == Some(BY_SESSION), has_session, "{table}");
+        }
+    }
+
+    fn check(config: &ClickHouseConfig, statement: &str, expected: &[&str]) {
+        assert_eq!(spread(config, statement.into()).unwrap(), expected);
+    }
+
+    const LEDGER: &str = "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1.ledger\n(\n    session_id UUID,\n    n UInt64\n)\n\
+        ENGINE = MergeTree\nORDER BY n\nSETTINGS non_replicated_deduplication_window = 5\n";
 
     #[test]
     fn a_table_of_sessions_is_sharded_and_replicated() {
         check(
-            "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1.t\n(\n    session_id UUID,\n    n UInt64\n)\n\
-             ENGINE = MergeTree\nORDER BY n\nSETTINGS non_replicated_deduplication_window = 5\n",
+            &replicated_on_c(),
+            LEDGER,
             &[
-                "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1.t_local ON CLUSTER 'c'\n(\n    session_id UUID,\n    \
-                 n UInt64\n)\nENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/eye_g1/t', '{replica}')\n\
+                "/* Why. */\nCREATE TABLE IF NOT EXISTS eye_g1_local.ledger ON CLUSTER 'c'\n(\n    session_id UUID,\n    \
+                 n UInt64\n)\nENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/eye_g1/ledger', '{replica}')\n\
                  ORDER BY n\nSETTINGS replicated_deduplication_window_seconds = 315360000, \
                  replicated_deduplication_window = 5\n",
-                "CREATE TABLE IF NOT EXISTS eye_g1.t ON CLUSTER 'c' AS eye_g1.t_local\n\
-                 ENGINE = Distributed('c', 'eye_g1', 't_local', cityHash64(session_id))\n",
+                "CREATE TABLE IF NOT EXISTS eye_g1.ledger ON CLUSTER 'c' AS eye_g1_local.ledger\n\
+                 ENGINE = Distributed('c', 'eye_g1_local', 'ledger', cityHash64(session_id))\n",
             ],
         );
     }
 
     #[test]
-    fn a_table_without_sessions_is_whole_on_every_server() {
+    fn a_shard_has_the_tables_of_one_server() {
         check(
-            "CREATE TABLE IF NOT EXISTS eye_g1.t (n UInt64) ENGINE = ReplacingMergeTree(n) ORDER BY n",
-            &["CREATE TABLE IF NOT EXISTS eye_g1.t ON CLUSTER 'c' (n UInt64) ENGINE = \
-               ReplicatedReplacingMergeTree('/clickhouse/tables/all/eye_g1/t', '{shard}-{replica}', n) ORDER BY n"],
-        );
-    }
-
-    #[test]
-    fn what_keeps_nothing_is_only_spread() {
-        check(
-            "CREATE TABLE IF NOT EXISTS eye_g1.landing (n UInt64, session_id UUID)\nENGINE = Null\n",
+            &shards_of_c(),
+            LEDGER,
             &[
-                "CREATE TABLE IF NOT EXISTS eye_g1.landing ON CLUSTER 'c' (n UInt64, session_id UUID)\nENGINE = Null\n",
+                &LEDGER.replace("eye_g1", "eye_g1_local"),
+                "CREATE TABLE IF NOT EXISTS eye_g1.ledger AS eye_g1_local.ledger\n\
+                 ENGINE = Distributed('c', 'eye_g1_local', 'ledger', cityHash64(session_id))\n",
             ],
         );
+    }
+
+    const FEATURES: &str =
+        "CREATE TABLE IF NOT EXISTS eye_g1.features (n UInt64) ENGINE = ReplacingMergeTree(n) ORDER BY n";
+
+    #[test]
+    fn what_belongs_to_no_shard_is_whole_on_every_server_or_on_the_first() {
         check(
-            "CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v TO eye_g1.t AS\nSELECT 1",
-            &["CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v ON CLUSTER 'c' TO eye_g1.t AS\nSELECT 1"],
+            &replicated_on_c(),
+            FEATURES,
+            &["CREATE TABLE IF NOT EXISTS eye_g1.features ON CLUSTER 'c' (n UInt64) ENGINE = \
+               ReplicatedReplacingMergeTree('/clickhouse/tables/all/eye_g1/features', '{shard}-{replica}', n) ORDER BY n"],
         );
         check(
-            "CREATE OR REPLACE VIEW eye.v AS\nSELECT 1",
-            &["CREATE OR REPLACE VIEW eye.v ON CLUSTER 'c' AS\nSELECT 1"],
+            &shards_of_c(),
+            FEATURES,
+            &[
+                &FEATURES.replace("eye_g1", "eye_g1_local"),
+                "CREATE TABLE IF NOT EXISTS eye_g1.features AS eye_g1_local.features\n\
+                 ENGINE = Distributed('c', 'eye_g1_local', 'features')\n",
+            ],
         );
-        check("CREATE DATABASE IF NOT EXISTS eye", &["CREATE DATABASE IF NOT EXISTS eye ON CLUSTER 'c'"]);
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_on_every_server() {
+        for (create, rest) in [
+            ("CREATE TABLE IF NOT EXISTS eye_g1.landing", " (n UInt64, session_id UUID)\nENGINE = Null\n"),
+            ("CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v", " TO eye_g1.t AS\nSELECT 1"),
+            ("CREATE OR REPLACE VIEW eye.v", " AS\nSELECT 1"),
+            ("CREATE DATABASE IF NOT EXISTS eye", ""),
+        ] {
+            let statement = format!("{create}{rest}");
+            check(&replicated_on_c(), &statement, &[&format!("{create} ON CLUSTER 'c'{rest}")]);
+            check(&shards_of_c(), &statement, &[&statement]);
+        }
     }
 
     #[test]
     fn a_change_reaches_every_form_of_its_table() {
         check(
+            &replicated_on_c(),
             "ALTER TABLE eye_g1.landing\n    MODIFY COLUMN n UInt64",
             &["ALTER TABLE eye_g1.landing ON CLUSTER 'c'\n    MODIFY COLUMN n UInt64"],
         );
         check(
+            &replicated_on_c(),
             "/* Why. */\nALTER TABLE eye_g1.ledger MODIFY COLUMN n UInt64",
             &[
-                "/* Why. */\nALTER TABLE eye_g1.ledger_local ON CLUSTER 'c' MODIFY COLUMN n UInt64",
+                "/* Why. */\nALTER TABLE eye_g1_local.ledger ON CLUSTER 'c' MODIFY COLUMN n UInt64",
                 "/* Why. */\nALTER TABLE eye_g1.ledger ON CLUSTER 'c' MODIFY COLUMN n UInt64",
             ],
         );
         check(
+            &shards_of_c(),
+            "ALTER TABLE eye_g1.features MODIFY COLUMN n UInt64",
+            &[
+                "ALTER TABLE eye_g1_local.features MODIFY COLUMN n UInt64",
+                "ALTER TABLE eye_g1.features MODIFY COLUMN n UInt64",
+            ],
+        );
+        check(
+            &replicated_on_c(),
             "ALTER TABLE eye_g1.ledger DROP PROJECTION IF EXISTS p",
-            &["ALTER TABLE eye_g1.ledger_local ON CLUSTER 'c' DROP PROJECTION IF EXISTS p"],
+            &["ALTER TABLE eye_g1_local.ledger ON CLUSTER 'c' DROP PROJECTION IF EXISTS p"],
         );
     }
 
     #[test]
     fn an_unknown_statement_is_refused() {
-        assert!(rewrite("OPTIMIZE TABLE eye_g1.ledger", "c").is_err());
-        assert!(rewrite("ALTER TABLE eye_g1.unheard_of ADD COLUMN n UInt64", "c").is_err());
+        for statement in ["OPTIMIZE TABLE eye_g1.ledger", "ALTER TABLE eye_g1.unheard_of ADD COLUMN n UInt64"] {
+            assert!(spread(&shards_of_c(), statement.into()).is_err());
+        }
     }
 }

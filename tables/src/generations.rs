@@ -1,5 +1,7 @@
 //! Generations: how one comes into being, is changed and serves, and which there are.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, ensure};
 use clickhouse::Client;
 use infra::database::{ClickHouseConfig, SMALL, within};
@@ -10,8 +12,8 @@ use crate::ddl::{BASE, CHANGES, TABLES, VIEWS, statements};
 /// (version, name, statement) of a change.
 pub type Change<'a> = (u32, &'a str, &'a str);
 
-/// Creates generation `generation` if it is missing, and changes it if an earlier version of this program made it.
-/// Safe to run again, also after it died half way: every statement is idempotent.
+/// Creates generation `generation` if it is missing, and changes it if an earlier version of this program made it, on each
+/// server. Safe to run again, also after it died half way: every statement is idempotent.
 ///
 /// # Errors
 /// ClickHouse out of reach, a statement that fails (its file is named), tables that can't become ours.
@@ -29,35 +31,49 @@ pub async fn migrate_by(
     tables: &[(&str, &str)],
     changes: &[Change<'_>],
 ) -> anyhow::Result<()> {
-    let client = config.client();
-    let database = config.generation(generation);
-    for statement in foundation(&database) {
-        execute(config, &client, statement).await.with_context(|| format!("ClickHouse at {}", config.url))?;
-    }
-    let newest = changes.last().map_or(BASE, |(version, ..)| *version);
-    let applied = match applied_version(&client, &database).await? {
-        0 => {
-            for (name, sql) in tables {
-                for statement in statements(sql) {
-                    let made = execute(config, &client, statement.replace("{database}", &database)).await;
-                    made.with_context(|| format!("{name} on {database}"))?;
-                }
-            }
-            // Made as they are today: nothing is left to change.
-            note(config, &database, &versions(changes)).await?;
-            tracing::info!(database, version = newest, "tables made");
-            newest
+    let (database, own) = (config.generation(generation), cluster::own(config, generation));
+    for client in config.clients() {
+        for statement in foundation(config, generation)? {
+            run(&client, &statement).await.with_context(|| format!("ClickHouse at {}", config.url))?;
         }
-        applied => applied,
-    };
-    ensure!(applied >= BASE, before_the_first_release(&database));
-    ensure!(applied <= newest, "{database} is at version {applied}, newer than this program: upgrade it");
-    for (version, name, sql) in changes.iter().filter(|(version, ..)| *version > applied) {
-        let changed = execute(config, &client, sql.replace("{database}", &database)).await;
-        changed.with_context(|| format!("{name} on {database}"))?;
-        note(config, &database, &[(*version, *name)]).await?;
-        tracing::info!(database, name, "applied");
+        let newest = changes.last().map_or(BASE, |(version, ..)| *version);
+        let applied = match applied_version(&client, &own).await? {
+            0 => {
+                make(config, &client, generation, tables, changes).await?;
+                newest
+            }
+            applied => applied,
+        };
+        ensure!(applied >= BASE, before_the_first_release(&database));
+        ensure!(applied <= newest, "{database} is at version {applied}, newer than this program: upgrade it");
+        for (version, name, sql) in changes.iter().filter(|(version, ..)| *version > applied) {
+            let changed = execute(config, &client, sql.replace("{database}", &database)).await;
+            changed.with_context(|| format!("{name} on {database}"))?;
+            run(&client, &noted(&own, &[(*version, *name)])).await?;
+            tracing::info!(database, name, "applied");
+        }
     }
+    Ok(())
+}
+
+/// Makes the tables of a generation on one server, as they are today.
+async fn make(
+    config: &ClickHouseConfig,
+    client: &Client,
+    generation: u32,
+    tables: &[(&str, &str)],
+    changes: &[Change<'_>],
+) -> anyhow::Result<()> {
+    let database = config.generation(generation);
+    for (name, sql) in tables {
+        for statement in statements(sql) {
+            let made = execute(config, client, statement.replace("{database}", &database)).await;
+            made.with_context(|| format!("{name} on {database}"))?;
+        }
+    }
+    // Nothing is left to change.
+    run(client, &noted(&cluster::own(config, generation), &versions(changes))).await?;
+    tracing::info!(database, "tables made");
     Ok(())
 }
 
@@ -67,57 +83,117 @@ fn versions<'a>(changes: &[Change<'a>]) -> Vec<(u32, &'a str)> {
     std::iter::once((BASE, "tables")).chain(changed).collect()
 }
 
-/// What [`note`] runs: all versions at once, so that none of them is noted without the others.
-fn noted(database: &str, versions: &[(u32, &str)]) -> String {
+/// Notes all versions at once, so that none of them is noted without the others.
+fn noted(own: &str, versions: &[(u32, &str)]) -> String {
     let rows: Vec<String> = versions.iter().map(|(version, name)| format!("({version}, '{name}')")).collect();
-    format!("INSERT INTO {database}.migrations (version, name) VALUES {}", rows.join(", "))
-}
-
-async fn note(config: &ClickHouseConfig, database: &str, versions: &[(u32, &str)]) -> anyhow::Result<()> {
-    Ok(config.client().query(&noted(database, versions)).execute().await?)
+    format!("INSERT INTO {own}.migrations (version, name) VALUES {}", rows.join(", "))
 }
 
 async fn execute(config: &ClickHouseConfig, client: &Client, statement: String) -> anyhow::Result<()> {
     for statement in cluster::spread(config, statement)? {
-        // A doubled question mark is the crate's way to write one.
-        client.query(&statement.replace('?', "??")).execute().await?;
+        run(client, &statement).await?;
     }
     Ok(())
 }
 
-/// Points the views of `eye` at a generation. Each view is replaced atomically.
+async fn run(client: &Client, statement: &str) -> clickhouse::error::Result<()> {
+    // A doubled question mark is the crate's way to write one.
+    client.query(&statement.replace('?', "??")).execute().await
+}
+
+/// Points the views of `eye` at a generation. Each view is replaced atomically, on one server after the other.
 ///
 /// # Errors
 /// ClickHouse out of reach, or a view that does not fit the generation.
 pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let client = config.client();
-    for (name, statement) in views(config, generation) {
-        execute(config, &client, statement).await.context(name)?;
+    for client in config.clients() {
+        serve_on(config, &client, generation).await?;
     }
     let database = config.generation(generation);
     tracing::info!(database, "serving");
     Ok(())
 }
 
-/// All that [`migrate`] and [`serve`] would run on a ClickHouse without any of it, for people to read or to
-/// apply by hand.
+async fn serve_on(config: &ClickHouseConfig, client: &Client, generation: u32) -> anyhow::Result<()> {
+    for (name, statement) in views(config, generation) {
+        execute(config, client, statement).await.context(name)?;
+    }
+    Ok(())
+}
+
+/// When the tables of a generation were made, milliseconds, of each server; `None` of one that lacks some of them.
+///
+/// # Errors
+/// A server out of reach.
+pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<Option<i64>>> {
+    let (own, databases) = (cluster::own(config, generation), cluster::databases(config, generation));
+    // Each has its tables in both databases, and one of them `landing` with its views.
+    let tables: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+    let mut servers = Vec::new();
+    for client in config.clients() {
+        let asked = async {
+            let sql = "SELECT count() FROM system.tables WHERE database IN {databases:Array(String)} AND \
+                       (has({tables:Array(String)}, name) OR startsWith(name, 'landing_to_'))";
+            let found: usize = client
+                .query(sql)
+                .param("databases", &databases)
+                .param("tables", &tables)
+                .fetch_one::<u64>()
+                .await? as usize;
+            if found < complete(config) || !has_table(&client, &own, "migrations").await? {
+                return Ok(None);
+            }
+            let sql = format!("SELECT toUnixTimestamp64Milli(max(applied_at)) FROM {own}.migrations");
+            client.query(&sql).fetch_one().await.map(Some)
+        };
+        servers.push(within(SMALL, asked).await?);
+    }
+    Ok(servers)
+}
+
+/// So many tables and materialized views a server has of a generation.
+fn complete(config: &ClickHouseConfig) -> usize {
+    let database = config.generation(1);
+    let all = TABLES.iter().flat_map(|(_, sql)| statements(sql));
+    all.map(|sql| cluster::spread(config, sql.replace("{database}", &database)).map_or(0, |made| made.len())).sum()
+}
+
+/// Makes the tables and views of a generation again on each server that lacks some: see [`made`].
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    let serving = serving(config).await?;
+    for (client, made) in config.clients().iter().zip(made(config, generation).await?) {
+        if made.is_none() {
+            for statement in foundation(config, generation)? {
+                run(client, &statement).await?;
+            }
+            make(config, client, generation, &TABLES, &CHANGES).await?;
+        }
+        if let Some(serving) = serving.filter(|_| made.is_none()) {
+            serve_on(config, client, serving).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All that [`migrate`] and [`serve`] would run on a ClickHouse without any of it, of shards on each; for people to read
+/// or to apply by hand.
 ///
 /// # Errors
 /// A statement that has no form on a cluster.
 pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<String> {
     let database = config.generation(generation);
-    let mut script = String::new();
     let tables = TABLES.iter().flat_map(|(_, sql)| statements(sql));
     let tables = tables.map(|statement| statement.replace("{database}", &database));
     let views = views(config, generation).into_iter().map(|(_, statement)| statement);
-    for statement in foundation(&database).into_iter().chain(tables).chain(views) {
-        for statement in cluster::spread(config, statement)? {
-            script.push_str(statement.trim_end());
-            script.push_str(";\n\n");
-        }
+    let mut all = foundation(config, generation)?;
+    for statement in tables.chain(views) {
+        all.extend(cluster::spread(config, statement)?);
     }
-    script += &format!("{};\n", noted(&database, &versions(&CHANGES)));
-    Ok(script)
+    all.push(noted(&cluster::own(config, generation), &versions(&CHANGES)));
+    Ok(all.iter().map(|statement| format!("{};\n\n", statement.trim_end())).collect())
 }
 
 /// The generation that the views show, if there is one yet.
@@ -125,18 +201,24 @@ pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Stri
 /// # Errors
 /// ClickHouse out of reach, or no answer of it within ten seconds: it may hang with its connections open.
 pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
-    let client = config.client();
-    let asked = async {
-        if !has_table(&client, &config.database, "generation").await? {
-            return Ok(None);
+    for client in config.clients() {
+        let asked = async {
+            if !has_table(&client, &config.database, "generation").await? {
+                return Ok(None);
+            }
+            client
+                .query(&format!("SELECT generation FROM {}.generation", config.database))
+                .fetch_one()
+                .await
+                .map(Some)
+        };
+        let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?;
+        // A shard whose disk is new has no views yet.
+        if found.is_some() {
+            return Ok(found);
         }
-        client
-            .query(&format!("SELECT generation FROM {}.generation", config.database))
-            .fetch_one()
-            .await
-            .map(Some)
-    };
-    within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))
+    }
+    Ok(None)
 }
 
 /// All generations that exist, oldest first.
@@ -145,15 +227,16 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
 /// ClickHouse out of reach.
 pub async fn list(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> {
     let prefix = format!("{}_g", config.database);
-    let names: Vec<String> = config
-        .client()
-        .query("SELECT name FROM system.databases WHERE startsWith(name, {prefix:String})")
-        .param("prefix", &prefix)
-        .fetch_all()
-        .await?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name[prefix.len()..].parse().ok()).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+    let mut numbers = BTreeSet::new();
+    for client in config.clients() {
+        let names: Vec<String> = client
+            .query("SELECT name FROM system.databases WHERE startsWith(name, {prefix:String})")
+            .param("prefix", &prefix)
+            .fetch_all()
+            .await?;
+        numbers.extend(names.iter().filter_map(|name| name[prefix.len()..].parse::<u32>().ok()));
+    }
+    Ok(numbers.into_iter().collect())
 }
 
 /// Refuses a generation whose tables are not those that this program was built for.
@@ -161,16 +244,24 @@ pub async fn list(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> {
 /// # Errors
 /// [`OtherVersion`] for missing, older or newer tables; anything else is ClickHouse's, and may pass.
 pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let database = config.generation(generation);
-    let client = config.client();
-    let asked = async {
-        match has_table(&client, &database, "migrations").await? {
-            true => applied_version(&client, &database).await,
-            false => Ok(0),
-        }
-    };
-    let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?;
+    let (database, own) = (config.generation(generation), cluster::own(config, generation));
+    let mut versions = BTreeSet::new();
+    for client in config.clients() {
+        let asked = async {
+            match has_table(&client, &own, "migrations").await? {
+                true => applied_version(&client, &own).await,
+                false => Ok(0),
+            }
+        };
+        versions
+            .insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?);
+    }
     let wanted = latest_version();
+    // A shard that has lost its tables gets them again from a projector.
+    if versions.len() > 1 {
+        versions.remove(&0);
+    }
+    let found = versions.into_iter().find(|version| *version != wanted).unwrap_or(wanted);
     let what = match found {
         _ if found == wanted => return Ok(()),
         0 => format!("{database} has no tables yet: run `projector migrate`"),
@@ -217,15 +308,25 @@ pub fn latest_version() -> u32 {
     CHANGES.last().map_or(BASE, |(version, ..)| *version)
 }
 
-/// What must be there before the files: the database and the table of what was applied.
-fn foundation(database: &str) -> [String; 2] {
-    [
-        format!("CREATE DATABASE IF NOT EXISTS {database}"),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {database}.migrations (version UInt32, name String, \
-             applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY version"
-        ),
-    ]
+/// What must be there before the files: the databases and the table of what was applied, on each server.
+fn foundation(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<String>> {
+    let mut statements = Vec::new();
+    for database in cluster::databases(config, generation) {
+        let create = format!("CREATE DATABASE IF NOT EXISTS {database}");
+        statements.extend(cluster::spread(config, create)?);
+    }
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {}.migrations (version UInt32, name String, \
+         applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY version",
+        cluster::own(config, generation)
+    );
+    match config.nodes.is_empty() {
+        true => statements.extend(cluster::spread(config, create)?),
+        // What a shard has is its own affair.
+        false => statements.push(create),
+    }
+    statements.extend(cluster::mutations(config, generation));
+    Ok(statements)
 }
 
 /// (name, statement) of what readers see of a generation, names filled in.
@@ -251,25 +352,25 @@ fn views(config: &ClickHouseConfig, generation: u32) -> Vec<(&'static str, Strin
 mod tests {
     use super::*;
 
-    fn config(cluster: Option<&str>) -> ClickHouseConfig {
-        ClickHouseConfig { cluster: cluster.map(Into::into), ..ClickHouseConfig::default() }
-    }
-
     #[test]
     fn every_statement_has_a_form_on_a_cluster() {
-        let script = render(&config(Some("c")), 2).unwrap();
+        let config = ClickHouseConfig { cluster: Some("c".into()), ..ClickHouseConfig::default() };
+        let script = render(&config, 2).unwrap();
         let is_ddl = |line: &&str| line.starts_with("CREATE ") || line.starts_with("ALTER ");
         let statements = script.lines().filter(is_ddl).count();
         assert_eq!(statements, script.matches(" ON CLUSTER 'c'").count());
         assert!(!script.contains("= MergeTree") && !script.contains("= ReplacingMergeTree"), "{script}");
-        for sharded in ["ledger", "events", "rejections", "sequences"] {
-            assert!(script.contains(&format!("Distributed('c', 'eye_g2', '{sharded}_local', ")), "{sharded}");
+        for sharded in ["ledger", "events", "rejections", "sequences", "erasures"] {
+            assert!(script.contains(&format!("Distributed('c', 'eye_g2_local', '{sharded}', ")), "{sharded}");
         }
+        let nodes = vec!["http://a".into(), "http://b".into()];
+        let script = render(&ClickHouseConfig { nodes, ..config }, 2).unwrap();
+        assert!(!script.contains("ON CLUSTER") && !script.contains("Replicated"), "{script}");
     }
 
     #[test]
     fn one_server_gets_the_files_as_they_are() {
-        let script = render(&config(None), 1).unwrap();
+        let script = render(&ClickHouseConfig::default(), 1).unwrap();
         for (name, sql) in TABLES {
             assert!(script.contains(sql.replace("{database}", "eye_g1").trim_end()), "{name}");
         }

@@ -20,5 +20,5 @@ pub mod ddl;
 pub mod generations;
 pub mod verdict;
 
-pub use generations::{OtherVersion, check_version, list, migrate, render, serve, serving};
+pub use generations::{OtherVersion, check_version, list, made, migrate, render, restore, serve, serving};
 pub use verdict::Verdict;

@@ -21,7 +21,7 @@ FROM
         SELECT offset, 1 AS l, 0 AS e, 0 AS r, 0 AS x, toInt8(verdict) AS v,
             -- No hash of any session as long as none is erased.
             (SELECT count() FROM {database}.erasures) > 0
-                AND SHA256(toString(session_id)) IN (SELECT session FROM {database}.erasures) AS s
+                AND SHA256(toString(session_id)) GLOBAL IN (SELECT session FROM {database}.erasures) AS s
         FROM {database}.ledger
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL

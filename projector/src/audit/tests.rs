@@ -49,7 +49,7 @@ async fn append(kafka: &KafkaConfig) {
 }
 
 async fn rejections(work: &Work) -> u64 {
-    work.tables.bound().query("SELECT count() FROM rejections").fetch_one().await.unwrap()
+    work.tables.client().query("SELECT count() FROM eye_g1.rejections").fetch_one().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,16 +30,16 @@ FROM
     UNION ALL
     SELECT 'due', partition, toInt8(verdict) AS verdict, count(), min(offset), max(offset), sum(offset)
     FROM {database}.ledger
-    WHERE partition NOT IN (SELECT partition FROM {database}.horizons)
+    WHERE partition GLOBAL NOT IN (SELECT partition FROM {database}.horizons)
     GROUP BY partition, verdict
     UNION ALL
     SELECT 'due', partition, toInt8(verdict) AS verdict, count(), min(offset), max(offset), sum(offset)
     FROM {database}.ledger
-    INNER JOIN
+    GLOBAL INNER JOIN
     (
         SELECT partition, max(horizons.kept_from) AS kept_from FROM {database}.horizons GROUP BY partition
     ) AS horizon USING (partition)
-    WHERE partition IN (SELECT partition FROM {database}.horizons) AND offset >= first_kept AND offset >= kept_from
+    WHERE partition GLOBAL IN (SELECT partition FROM {database}.horizons) AND offset >= first_kept AND offset >= kept_from
     GROUP BY partition, verdict
     UNION ALL
     SELECT 'events', partition, 1, count(), min(offset), max(offset), sum(offset)

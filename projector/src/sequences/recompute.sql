@@ -7,7 +7,7 @@ WITH
     -- ('a', 'bc') and ('ab', 'c') apart. Names and numbers come from one reading of the table: the rows of
     -- two readings come in different orders, which would give features each other's numbers.
     (
-        SELECT (groupArray(concat(toString(length(category)), ':', category, name)), groupArray(id)) FROM features
+        SELECT (groupArray(concat(toString(length(category)), ':', category, name)), groupArray(id)) FROM {all}.features
     ) AS known
 SELECT
     session_id,

@@ -11,7 +11,7 @@ WITH
                 concat(toString(length(category)), ':', category, name) AS text,
                 id,
                 min(id) OVER (PARTITION BY category) AS category_id
-            FROM features
+            FROM {all}.features
         )
     ) AS known,
     86400000000 AS day_length,

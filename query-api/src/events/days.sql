@@ -5,11 +5,11 @@ FROM
 (
     SELECT toInt64(day) AS day, sum(sum(usage_days.events)) OVER (ORDER BY day * {step:Int64}) AS so_far
     FROM usage_days
-    WHERE run IN (SELECT arrayJoin(runs) FROM usage_epoch)
+    WHERE run GLOBAL IN (SELECT arrayJoin(runs) FROM usage_epoch)
         AND app = {app:String}
         AND kind = 0 -- IF NOT choosing
         AND kind = 2 -- IF choosing
-        AND key IN ( -- IF choosing
+        AND key GLOBAL IN ( -- IF choosing
             SELECT id FROM features -- IF choosing
             WHERE ({category:String} = '' OR category = {category:String}) -- IF choosing
                 AND ({name:String} = '' OR name = {name:String})) -- IF choosing

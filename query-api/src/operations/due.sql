@@ -8,8 +8,8 @@ LEFT JOIN
 (
     SELECT partition, countIf(verdict = 'accepted') AS events, countIf(verdict = 'rejected') AS rejections
     FROM ledger
-    INNER JOIN horizon USING (partition)
-    WHERE partition IN (SELECT partition FROM horizons) AND offset >= first_kept AND offset >= kept_from
+    GLOBAL INNER JOIN horizon USING (partition)
+    WHERE partition GLOBAL IN (SELECT partition FROM horizons) AND offset >= first_kept AND offset >= kept_from
         AND partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
     GROUP BY partition
 ) AS due USING (partition)

@@ -3,4 +3,4 @@
 SELECT sumIf(usage_days.events, day >= {first_day:UInt32} AND day <= {last_day:UInt32})
     < least(sum(usage_days.events) / 8, 10000000)
 FROM usage_days
-WHERE run IN (SELECT arrayJoin(runs) FROM usage_epoch) AND app = '' AND kind = 0
+WHERE run GLOBAL IN (SELECT arrayJoin(runs) FROM usage_epoch) AND app = '' AND kind = 0

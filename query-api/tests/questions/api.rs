@@ -208,7 +208,7 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
         .await;
     let wrong = ask(transitions).await;
     let used = ask("/v1/features").await;
-    projector::sequences::verify(&world.tables).await.unwrap();
+    projector::sequences::verify(&world.servers).await.unwrap();
     assert_eq!(ask("/v1/features").await.2, used.2, "the days of use are not at fault");
     world.refresh().await;
     check(wrong, ask(transitions).await);
@@ -217,14 +217,14 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
     let wrong = ask(transitions).await;
     // What a heal does once the rows at fault are gone.
     run("INSERT INTO sequences SELECT * FROM kept").await;
-    usage::withdraw(&world.tables).await.unwrap();
+    usage::withdraw(&world.servers).await.unwrap();
     check(wrong, ask(transitions).await);
 
-    usage::refresh(&world.tables).await.unwrap();
+    usage::refresh(&world.servers).await.unwrap();
     run("INSERT INTO usage_days SELECT * FROM usage_days").await;
     let wrong = ask("/v1/features").await;
-    usage::verify(&world.tables).await.unwrap();
-    usage::refresh(&world.tables).await.unwrap();
+    usage::verify(&world.servers).await.unwrap();
+    usage::refresh(&world.servers).await.unwrap();
     let right = ask("/v1/features").await;
     check(wrong, right.clone());
     // Another count of as much: the epoch may have been read when the withdrawal was not.

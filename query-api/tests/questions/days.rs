@@ -40,12 +40,12 @@ async fn many_runs_tampering_and_healing() {
     let named = "SELECT length(runs) FROM usage_epochs ORDER BY arraySum(positions) DESC, epoch DESC LIMIT 1";
     let runs = number(&world, named).await;
     assert!((1..=8).contains(&runs), "{runs} runs of {} looks", events.len() / 100);
-    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Nothing);
+    assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Nothing);
 
     // What was folded goes, the rest stays.
     let kept = "SELECT uniqExact(run) FROM usage_days";
     assert!(number(&world, kept).await > runs);
-    usage::forget(&world.tables, Duration::ZERO).await.unwrap();
+    usage::forget(&world.servers, Duration::ZERO).await.unwrap();
     assert_eq!(number(&world, kept).await, runs);
     assert_eq!(both(&world).await[0], sequences);
 
@@ -59,15 +59,15 @@ async fn many_runs_tampering_and_healing() {
     let add = "INSERT INTO usage_days SELECT * REPLACE ({run} AS run) FROM usage_days LIMIT 1";
     world.tables.query(&add.replace("{run}", "1")).execute().await.unwrap();
     assert_eq!(both(&world).await[0], sequences);
-    usage::verify(&world.tables).await.unwrap();
-    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Nothing);
+    usage::verify(&world.servers).await.unwrap();
+    assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Nothing);
     world.tables.query(&add.replace("{run}", "run")).execute().await.unwrap();
     let more = "INSERT INTO usage_days SELECT * FROM usage_days WHERE kind = 0 AND app = ''";
     world.tables.query(more).execute().await.unwrap();
     assert_ne!(both(&world).await[0], sequences);
-    usage::verify(&world.tables).await.unwrap();
+    usage::verify(&world.servers).await.unwrap();
     assert_eq!(both(&world).await[0], sequences, "without days, the sequences answer");
-    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
+    assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Everything);
     assert_eq!(both(&world).await[0], sequences);
 
     // Events gone and healed below the position: what was counted before is withdrawn.
@@ -76,15 +76,15 @@ async fn many_runs_tampering_and_healing() {
     let keep = "INSERT INTO kept SELECT * FROM events WHERE partition = 2 AND offset >= 10";
     world.tables.query(keep).execute().await.unwrap();
     world.tables.query(lose).execute().await.unwrap();
-    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
-    usage::refresh(&world.tables).await.unwrap();
+    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
+    usage::refresh(&world.servers).await.unwrap();
     let [days, without] = both(&world).await;
     assert_eq!(days, without);
     assert_ne!(without, sequences);
     world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
-    projector::sequences::refresh_range(&world.tables, 2, 10, 100_000).await.unwrap();
+    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
     assert_eq!(both(&world).await[0], sequences);
-    assert_eq!(usage::refresh(&world.tables).await.unwrap(), Counted::Everything);
+    assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Everything);
     assert_eq!(both(&world).await, [sequences.clone(), sequences]);
 }
 
@@ -117,7 +117,7 @@ async fn a_narrow_range_is_answered_from_its_events() {
     }
     world.append(&events, 2000).await;
     world.refresh().await;
-    usage::withdraw(&world.tables).await.unwrap();
+    usage::withdraw(&world.servers).await.unwrap();
     let ask = async || {
         let mut answers = Vec::new();
         for path in
@@ -133,7 +133,7 @@ async fn a_narrow_range_is_answered_from_its_events() {
         answers
     };
     let sequences = ask().await;
-    usage::refresh(&world.tables).await.unwrap();
+    usage::refresh(&world.servers).await.unwrap();
     world.tables.query("TRUNCATE TABLE sequences").execute().await.unwrap();
     assert_eq!(ask().await, sequences);
 }

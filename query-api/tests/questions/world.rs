@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clickhouse::{Client, Row};
 use infra::database::ClickHouseConfig;
 use local_stack::{ClickHouse, ClickHouseAlone, StackOptions};
+use projector::servers::Servers;
 use query_api::{Config, Service};
 use reqwest::{RequestBuilder, Response};
 use serde::Serialize;
@@ -62,6 +63,7 @@ struct Landing {
 pub struct World {
     pub clickhouse: ClickHouseConfig,
     pub tables: Client,
+    pub servers: Servers,
     url: String,
     http: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
@@ -126,6 +128,7 @@ impl World {
             let _ = stopped.await;
         }));
         Self {
+            servers: Servers::new(&clickhouse, 1),
             tables: clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false),
             clickhouse,
             url,
@@ -224,8 +227,8 @@ impl World {
     /// Brings the sequences and the days of use up to the end of the log.
     pub async fn refresh(&self) {
         let ends = self.ends.clone();
-        while projector::sequences::refresh(&self.tables, &ends).await.unwrap().behind > 0 {}
-        projector::usage::refresh(&self.tables).await.unwrap();
+        while projector::sequences::refresh(&self.servers, &ends).await.unwrap().behind > 0 {}
+        projector::usage::refresh(&self.servers).await.unwrap();
     }
 
     pub fn request(&self, path: &str) -> RequestBuilder {

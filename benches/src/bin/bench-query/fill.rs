@@ -8,6 +8,7 @@ use benches::load::{Load, LoadEvent};
 use benches::process;
 use clickhouse::{Client, Row};
 use infra::database::ClickHouseConfig;
+use projector::servers::Servers;
 use query_api::values::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -59,7 +60,7 @@ struct Sent<'a> {
 
 /// Fills the tables up to `events`, prints what it took, and copies them for the peers. What is there already is
 /// used again.
-pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events: u64) -> anyhow::Result<()> {
     let ledger: Vec<(u16, u64)> =
         tables.query("SELECT partition, max(offset) + 1 FROM ledger GROUP BY partition").fetch_all().await?;
     let mut ends: BTreeMap<u16, u64> = ledger.into_iter().collect();
@@ -84,7 +85,7 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
     let (began, cpu) = (Instant::now(), process::cpu(server)?);
     let mut offsets = 0;
     loop {
-        let pass = projector::sequences::refresh(tables, &ends).await?;
+        let pass = projector::sequences::refresh(servers, &ends).await?;
         offsets += pass.offsets;
         if pass.behind == 0 {
             break;
@@ -96,7 +97,7 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
         println!("figure query.sequences.catch_up_cpu_s_per_1m {per_million:.2} s");
     }
     let (began, cpu) = (Instant::now(), process::cpu(server)?);
-    if projector::usage::refresh(tables).await? != projector::usage::Counted::Nothing {
+    if projector::usage::refresh(servers).await? != projector::usage::Counted::Nothing {
         println!("figure query.usage.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
         println!("figure query.usage.catch_up_cpu_s {:.1} s", (process::cpu(server)? - cpu).as_secs_f64());
     }
@@ -116,11 +117,11 @@ pub(crate) async fn fill(tables: &Client, server: u32, events: u64) -> anyhow::R
             }
         }
         let inserted = process::cpu(server)?;
-        projector::sequences::refresh(tables, &ends).await?;
+        projector::sequences::refresh(servers, &ends).await?;
         let refreshed = process::cpu(server)?;
         passes += 1;
         if passes % 5 == 0 || left == 0 {
-            projector::usage::refresh(tables).await?;
+            projector::usage::refresh(servers).await?;
         }
         inserting += (inserted - before).as_secs_f64();
         refreshing += (refreshed - inserted).as_secs_f64();

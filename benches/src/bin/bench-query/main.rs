@@ -66,7 +66,8 @@ async fn main() -> anyhow::Result<()> {
     tables::serve(&clickhouse, 1).await?;
     let tables = clickhouse.client().with_database(clickhouse.generation(1)).with_validation(false);
     let server = stack.process.pid().context("the server runs")?;
-    fill::fill(&tables, server, cli.events).await?;
+    let servers = projector::servers::Servers::new(&clickhouse, 1);
+    fill::fill(&tables, &servers, server, cli.events).await?;
     fill::settle(&clickhouse, &tables).await?;
 
     let service = Service::connect(config).await?;
