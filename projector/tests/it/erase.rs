@@ -135,7 +135,7 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
     }
     bed.ask_to_erase(gone).await;
     bed.settled(HISTORY + 1).await;
-    bed.execute("CREATE TABLE erasure_before ENGINE = Memory AS SELECT * FROM ledger WHERE offset = 32")
+    bed.execute("CREATE TABLE erasure_before ENGINE = MergeTree ORDER BY offset AS SELECT * FROM ledger WHERE offset = 32")
         .await;
     running.stop().await;
 
