@@ -131,7 +131,7 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
     })
     .await;
     for table in tables {
-        bed.execute(&format!("CREATE TABLE {table}_before ENGINE = Memory AS SELECT * FROM {table}")).await;
+        bed.execute(&format!("CREATE TABLE {table}_before ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM {table}")).await;
     }
     bed.ask_to_erase(gone).await;
     bed.settled(HISTORY + 1).await;
