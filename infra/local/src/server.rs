@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Args;
 use rustix::fs::Mode;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::users::password_file;
@@ -33,7 +33,7 @@ use crate::{data, ffi};
 /// Small caches, no logs of queries, no texts of statements in the log.
 const CONFIG: &str = include_str!("../engine/config.xml");
 
-/// The last statement reads a pipe that nobody writes to: it ends, and the engine with it, when that is closed.
+/// The last statement reads a terminal where nobody types: it ends, and the engine with it, when that is closed.
 const STATEMENTS: &str = "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; \
      SELECT * FROM file(stdin, LineAsString, 'line String') FORMAT Null";
 
@@ -93,6 +93,9 @@ pub fn serve(config: &ServerConfig) -> anyhow::Result<()> {
             format!("--path={}", data.display()),
             format!("--config-file={}", configuration.display()),
             format!("--query={STATEMENTS}"),
+            "--interactive".into(),
+            "--progress=off".into(),
+            "--history_file=/dev/null".into(),
         ],
     )
 }
@@ -109,15 +112,19 @@ fn own(directory: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-/// Makes the standard input a pipe; returns the end to write to.
+/// Makes the standard input a terminal of its own; returns the end where one would type. TRICKY: without a terminal
+/// clickhouse-local is not interactive, and then an error of a connection, a wrong password, ends the process.
 fn stdin() -> io::Result<OwnedFd> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::stdio::dup2_stdin(&read)?;
-    Ok(write)
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let keyboard = openpt(flags)?;
+    grantpt(&keyboard)?;
+    unlockpt(&keyboard)?;
+    rustix::stdio::dup2_stdin(ioctl_tiocgptpeer(&keyboard, flags)?)?;
+    Ok(keyboard)
 }
 
 /// Before the engine starts: without a handler SIGTERM would end the process wherever it is.
-fn close_at_signal(pipe: OwnedFd) -> io::Result<()> {
+fn close_at_signal(keyboard: OwnedFd) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let handlers = runtime.enter();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -126,7 +133,7 @@ fn close_at_signal(pipe: OwnedFd) -> io::Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         });
-        drop(pipe);
+        drop(keyboard);
     });
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a user may not do, and what nobody may use up. ClickHouse itself refuses, by the users of production.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::support::{DATABASE, Server, answer, eventually, server};
@@ -158,6 +158,13 @@ async fn nobody_becomes_another_user() {
         let (_, text) = answer(server.request_with(user, password, &[], "SELECT 1")).await;
         assert!(text.starts_with("Code: 516. "), "{user}: {text}");
     }
+    // The first words of the native protocol: who is refused must not take the server with him.
+    let mut native = TcpStream::connect(server.stack.native_address()).unwrap();
+    native.write_all(b"\0\x05probe\x18\x08\xc6\xa9\x03\0\x06nobody\0").unwrap();
+    let mut refused = Vec::new();
+    native.read_to_end(&mut refused).unwrap();
+    assert!(String::from_utf8_lossy(&refused).contains("Authentication failed"), "{refused:?}");
+    assert_eq!(server.sql("SELECT count() FROM eye_g1.events").await, "2");
     // Who runs the engine's own statements, without a password, may be there once only.
     assert_eq!(server.error("default", &[], "SELECT 1").await, 700);
 }
