@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,7 +13,8 @@ use crate::cache;
 use crate::data::make_private;
 use crate::ports::Port;
 use crate::ready::Ready;
-use crate::server::password_file;
+use crate::server::{CLUSTER, password_file};
+use crate::stack::START;
 use crate::supervise::{OnEvent, Restart, Spec, Supervised};
 
 const PACKAGE: &str = include_str!("../engine/package.json");
@@ -44,64 +46,115 @@ pub(crate) fn engine() -> anyhow::Result<PathBuf> {
     Ok(library)
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClickHouseOptions {
-    /// HTTP; 0: a free one.
+    /// HTTP; 0: a free one. Further shards have the numbers that follow.
     pub port: u16,
-    /// The native protocol; 0: a free one.
+    /// The native protocol; 0: a free one. Further shards have the numbers that follow.
     pub native_port: u16,
+    /// How many servers, each a shard of a cluster; 1: a server that is alone.
+    pub shards: u16,
     /// The server program. By default the one beside the program that runs, in `target/<profile>`, which
     /// is built if it is missing.
     pub program: Option<PathBuf>,
 }
 
-/// A running ClickHouse server. The process can be killed, stopped, paused and started again:
-/// [`ClickHouse::process`].
+impl Default for ClickHouseOptions {
+    fn default() -> Self {
+        Self { port: 0, native_port: 0, shards: 1, program: None }
+    }
+}
+
+/// A running ClickHouse server; the first one of several shards, which holds the others. Each process can be
+/// killed, stopped, paused and started again: [`ClickHouse::process`].
 pub struct ClickHouse {
     pub process: Supervised,
     data: PathBuf,
     address: SocketAddr,
     native: SocketAddr,
     _ports: [Port; 2],
+    others: Vec<ClickHouse>,
 }
 
 impl ClickHouse {
-    /// Fetches the engine if need be and starts a server over `data`. Blocks while it fetches; does not
-    /// wait until the server answers: [`Supervised::ready`].
+    /// Fetches the engine if need be and starts the servers over `clickhouse`, `clickhouse-2`, ... in a stack's
+    /// directory. Blocks while it fetches; does not wait until they answer: [`ClickHouse::ready`].
     ///
     /// # Errors
-    /// npm missing, a port taken, too little disk, or no server program.
+    /// npm missing, a port taken, too little disk, no server program, or data of another number of shards.
     pub fn spawn(
-        data: &Path,
+        stack: &Path,
         options: &ClickHouseOptions,
         restart: Restart,
-        on_event: OnEvent,
+        on_event: &OnEvent,
     ) -> anyhow::Result<Self> {
-        let http = Port::claim(options.port, "ClickHouse", "--clickhouse-port")?;
-        let native =
-            Port::claim(options.native_port, "ClickHouse's native protocol", "--clickhouse-native-port")?;
-        cache::require_space(data, 512 << 20)?;
+        let after = |first: u16, shard| if first == 0 { 0 } else { first.saturating_add(shard) };
+        let mut ports = Vec::new();
+        for shard in 0..options.shards {
+            let http = after(options.port, shard);
+            let native = after(options.native_port, shard);
+            ports.push([
+                Port::claim(http, "ClickHouse", "--clickhouse-port")?,
+                Port::claim(native, "ClickHouse's native protocol", "--clickhouse-native-port")?,
+            ]);
+        }
+        cache::require_space(stack, u64::from(options.shards) * (512 << 20))?;
         let engine = engine()?;
         let program = match &options.program {
             Some(program) => program.clone(),
             None => program()?,
         };
-        make_private(data)?;
-        let mut command = Command::new(program);
-        command.arg("--path").arg(data).arg("--engine").arg(engine);
-        command.args(["--port", &http.number().to_string(), "--native-port", &native.number().to_string()]);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http.number()));
-        let process = Supervised::spawn(Spec {
-            name: "ClickHouse".into(),
-            command,
-            log: data.join("clickhouse.log"),
-            ready: Ready::Http(address, "/ping".into()),
-            restart,
-            grace: Duration::from_secs(20),
-            on_event,
-        })?;
-        let native_address = SocketAddr::from((Ipv4Addr::LOCALHOST, native.number()));
-        Ok(Self { process, data: data.into(), address, native: native_address, _ports: [http, native] })
+        keep_number(stack, options.shards)?;
+        let natives: Vec<String> = ports.iter().map(|[_, native]| native.number().to_string()).collect();
+        let mut shards = Vec::new();
+        for (ports, number) in ports.into_iter().zip(1..) {
+            let name = if number == 1 { "clickhouse".into() } else { format!("clickhouse-{number}") };
+            let data = stack.join(&name);
+            make_private(&data)?;
+            let [http, native] = ports.each_ref().map(Port::number);
+            let mut command = Command::new(&program);
+            command.arg("--path").arg(&data).arg("--engine").arg(&engine).arg("--passwords").arg(stack);
+            command.args(["--port", &http.to_string(), "--native-port", &native.to_string()]);
+            if options.shards > 1 {
+                command.args(["--shards", &natives.join(",")]);
+            }
+            let [address, native] = [http, native].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            let process = Supervised::spawn(Spec {
+                name: if number == 1 { "ClickHouse".into() } else { format!("ClickHouse {number}") },
+                command,
+                // Beside the data, which may be removed while the server is down.
+                log: stack.join(name + ".log"),
+                ready: Ready::Http(address, "/ping".into()),
+                restart,
+                grace: Duration::from_secs(20),
+                on_event: Arc::clone(on_event),
+            })?;
+            shards.push(Self { process, data, address, native, _ports: ports, others: Vec::new() });
+        }
+        let others = shards.split_off(1);
+        let first = shards.pop().context("no shards")?;
+        Ok(Self { others, ..first })
+    }
+
+    /// Every server, in the order of the cluster's shards.
+    pub fn shards(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// Waits until every server answers.
+    ///
+    /// # Errors
+    /// As [`Supervised::ready`].
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        for shard in self.shards() {
+            shard.process.ready(START).await?;
+        }
+        Ok(())
+    }
+
+    /// What the server stores. While it is down this may be removed.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// `http://127.0.0.1:port`
@@ -119,22 +172,46 @@ impl ClickHouse {
         self.native
     }
 
-    /// How a program of this repository is told to be `user` (`writer` or `reader`) of this server.
-    pub fn arguments(&self, user: &str) -> [String; 6] {
-        [
-            "--clickhouse-url".into(),
-            self.url(),
-            "--clickhouse-user".into(),
-            user.into(),
-            "--clickhouse-password-file".into(),
-            self.password_file(user).display().to_string(),
-        ]
+    /// The URLs of all shards, in their order, and how `system.clusters` calls them.
+    pub fn cluster(&self) -> Option<(&'static str, Vec<String>)> {
+        (!self.others.is_empty()).then(|| (CLUSTER, self.shards().map(Self::url).collect()))
+    }
+
+    /// How a program of this repository is told to be `user` (`writer` or `reader`) of this server, or cluster.
+    pub fn arguments(&self, user: &str) -> Vec<String> {
+        let mut arguments = match self.cluster() {
+            None => vec!["--clickhouse-url".into(), self.url()],
+            Some((name, urls)) => {
+                vec!["--clickhouse-cluster".into(), name.into(), "--clickhouse-nodes".into(), urls.join(",")]
+            }
+        };
+        let password = self.password_file(user).display().to_string();
+        arguments.extend(["--clickhouse-user".into(), user.into()]);
+        arguments.extend(["--clickhouse-password-file".into(), password]);
+        arguments
     }
 
     /// The file with the password of `writer` or `reader`; there once the server answers.
     pub fn password_file(&self, user: &str) -> PathBuf {
-        password_file(&self.data, user)
+        password_file(self.data.parent().unwrap_or(&self.data), user)
     }
+}
+
+/// Data that lies on so many shards is of no use to a cluster of others: rows would be looked for elsewhere.
+fn keep_number(stack: &Path, shards: u16) -> anyhow::Result<()> {
+    ensure!(shards > 0, "ClickHouse needs one shard at least");
+    let file = stack.join("shards");
+    let kept = match fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse().with_context(|| format!("{} is no number", file.display()))?,
+        Err(_) if stack.join("clickhouse").exists() => 1,
+        Err(_) => shards,
+    };
+    let data = stack.display();
+    ensure!(
+        kept == shards,
+        "{data} has data of ClickHouse with {kept} shards, not {shards}: start it with {kept}, or choose another directory"
+    );
+    Ok(fs::write(&file, shards.to_string())?)
 }
 
 const PROGRAM: &str = "clickhouse-local-server";

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
@@ -28,16 +27,16 @@ impl Port {
         if number == 0 {
             return Self::free();
         }
+        // Keeps it from parts that start at the same time, unless the claims are in somebody else's hands.
+        let claim = claim(number).ok();
         ensure!(
-            is_free(number),
+            claim.as_ref().is_none_or(|claim| claim.try_lock().is_ok()) && is_free(number),
             "port {number} is occupied, {what} needs it: stop what listens there, or choose another with {option}"
         );
-        Ok(Self { number, _claim: None })
+        Ok(Self { number, _claim: claim })
     }
 
     fn free() -> anyhow::Result<Self> {
-        let claims = std::env::temp_dir().join("the-eye-ports");
-        std::fs::create_dir_all(&claims)?;
         let span = u64::from(FREE.end - FREE.start);
         // Where to begin is a guess that keeps stacks which start together apart; the lock decides.
         let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos();
@@ -45,8 +44,7 @@ impl Port {
         for _ in 0..span {
             guess = (guess + 1) % span;
             let number = FREE.start + guess as u16;
-            let path: PathBuf = claims.join(number.to_string());
-            let claim = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+            let claim = claim(number)?;
             if claim.try_lock().is_ok() && is_free(number) {
                 return Ok(Self { number, _claim: Some(claim) });
             }
@@ -57,6 +55,14 @@ impl Port {
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// The file whose lock is the claim.
+fn claim(number: u16) -> anyhow::Result<File> {
+    let claims = std::env::temp_dir().join("the-eye-ports");
+    std::fs::create_dir_all(&claims)?;
+    let path = claims.join(number.to_string());
+    File::create(&path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn is_free(number: u16) -> bool {
@@ -74,6 +80,15 @@ mod tests {
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), 20);
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_is_claimed_also_while_nobody_listens() {
+        let number = Port::claim(0, "it", "--port").unwrap().number();
+        let first = Port::claim(number, "it", "--port").unwrap();
+        assert!(Port::claim(number, "it", "--port").is_err());
+        drop(first);
+        Port::claim(number, "it", "--port").unwrap();
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //!
 //! In the directory: `data` (the engine's), `config.xml`, `users.xml`, `users.d` (written at each start),
 //! `writer.password` and `reader.password` (made once). What lies in `config.d` is part of the configuration,
-//! too: macros and `remote_servers` of several such servers, say. Only the owner may read any of it.
+//! too. Only the owner may read any of it.
+//!
+//! Several such servers are the shards of a cluster, [`CLUSTER`]: `--shards` and `--passwords`.
 //!
 //! What clickhouse-local lacks: ON CLUSTER and replicated tables, `SYSTEM RELOAD CONFIG`, query_log.
 //!
@@ -30,6 +32,9 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) use self::users::password_file;
 use crate::{data, ffi};
 
+/// How `system.clusters` calls the shards.
+pub(crate) const CLUSTER: &str = "eye";
+
 /// Small caches, no logs of queries, no texts of statements in the log.
 const CONFIG: &str = include_str!("../engine/config.xml");
 
@@ -52,6 +57,13 @@ pub struct ServerConfig {
     /// libchdb.so; fetched from npm into the cache if not given.
     #[arg(long, env = "EYE_CLICKHOUSE_ENGINE")]
     pub engine: Option<PathBuf>,
+    /// The native ports of all shards of the cluster, this server's among them. Each is a server like this one,
+    /// with the same passwords; always in the same order.
+    #[arg(long, value_delimiter = ',', value_name = "PORT,PORT", requires = "passwords")]
+    pub shards: Vec<u16>,
+    /// Where the passwords are; by default where the data is.
+    #[arg(long, value_name = "DIR")]
+    pub passwords: Option<PathBuf>,
 }
 
 /// Serves until SIGTERM or SIGINT, then ends what runs and closes the engine. Call it once in a process: the
@@ -63,10 +75,7 @@ pub fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     for (port, option) in [(config.port, "--port"), (config.native_port, "--native-port")] {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        ensure!(
-            free,
-            "port {port} is occupied: stop what listens there, or choose another with {option}"
-        );
+        ensure!(free, "port {port} is occupied: stop what listens there, or choose another with {option}");
     }
     let library = match &config.engine {
         Some(library) => library.clone(),
@@ -79,12 +88,14 @@ pub fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     if dropped > 0 {
         eprintln!("dropped {dropped} entries of deduplication logs whose parts were never committed");
     }
-    users::write(&directory)?;
+    let passwords = config.passwords.as_deref().unwrap_or(&directory);
+    let writer = users::write(&directory, passwords)?;
     let configuration = directory.join("config.xml");
     let text = CONFIG
         .replace("{users}", &directory.join("users.xml").display().to_string())
         .replace("{http}", &config.port.to_string())
-        .replace("{native}", &config.native_port.to_string());
+        .replace("{native}", &config.native_port.to_string())
+        .replace("{cluster}", &cluster(&config.shards, &writer));
     fs::write(&configuration, text)?;
     close_at_signal(stdin()?)?;
     ffi::chdb::clickhouse_local(
@@ -98,6 +109,18 @@ pub fn serve(config: &ServerConfig) -> anyhow::Result<()> {
             "--history_file=/dev/null".into(),
         ],
     )
+}
+
+/// In the words of `remote_servers`; nothing for a server that is alone.
+fn cluster(shards: &[u16], writer: &str) -> String {
+    let shard = |port| {
+        format!(
+            "<shard><internal_replication>true</internal_replication>\
+             <replica><host>127.0.0.1</host><port>{port}</port><user>writer</user><password>{writer}</password></replica></shard>"
+        )
+    };
+    let shards: String = shards.iter().map(shard).collect();
+    if shards.is_empty() { shards } else { format!("<{CLUSTER}>{shards}</{CLUSTER}>") }
 }
 
 /// The directory, for this process alone while it holds the lock; the kernel lets go of it however the process dies.

@@ -63,19 +63,23 @@ impl Stack {
             let (restart, on_event) = (options.restart, options.on_event);
             let kafka =
                 Kafka::spawn(&directory.join("kafka"), &options.kafka, restart, Arc::clone(&on_event))?;
-            let clickhouse =
-                ClickHouse::spawn(&directory.join("clickhouse"), &options.clickhouse, restart, on_event)?;
+            let clickhouse = ClickHouse::spawn(directory, &options.clickhouse, restart, &on_event)?;
             Ok(Self { kafka, clickhouse, data })
         });
         let stack = stack.await.context("the start was cancelled")??;
-        stack.clickhouse.process.ready(START).await?;
+        stack.clickhouse.ready().await?;
         stack.kafka.process.ready(START).await?;
         Ok(stack)
     }
 
-    /// Stops both in order. Kept data starts without recovery the next time.
+    /// Stops all in order. Kept data starts without recovery the next time.
     pub async fn stop(self) {
-        tokio::join!(self.kafka.process.stop(), self.clickhouse.process.stop());
+        let clickhouse = async {
+            for shard in self.clickhouse.shards() {
+                shard.process.stop().await;
+            }
+        };
+        tokio::join!(self.kafka.process.stop(), clickhouse);
     }
 
     /// The directory with the data and logs of the parts.
@@ -130,13 +134,12 @@ impl ClickHouseAlone {
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
         let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
             let data = DataDir::new(options.data.as_deref())?;
-            let directory = data.path().join("clickhouse");
-            let clickhouse =
-                ClickHouse::spawn(&directory, &options.clickhouse, options.restart, options.on_event)?;
+            let (restart, on_event) = (options.restart, options.on_event);
+            let clickhouse = ClickHouse::spawn(data.path(), &options.clickhouse, restart, &on_event)?;
             Ok(Self { clickhouse, _data: data })
         });
         let alone = alone.await.context("the start was cancelled")??;
-        alone.process.ready(START).await?;
+        alone.ready().await?;
         Ok(alone)
     }
 }

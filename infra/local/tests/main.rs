@@ -4,6 +4,7 @@
 mod clients;
 mod durability;
 mod processes;
+mod shards;
 mod statements;
 mod support;
 mod users;

@@ -148,7 +148,7 @@ fn an_occupied_port_is_one_clear_line() {
 async fn a_second_server_on_one_directory_is_refused_in_one_line() {
     let server = server().await;
     server.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a").await;
-    let directory = server.stack.password_file("writer").parent().unwrap().to_owned();
+    let directory = server.stack.data().to_owned();
     let ports = [Port::claim(0, "", "").unwrap(), Port::claim(0, "", "").unwrap()];
     let mut second = Command::new(env!("CARGO_BIN_EXE_clickhouse-local-server"));
     second.arg("--path").arg(&directory);
@@ -182,7 +182,8 @@ async fn only_the_owner_reads_data_and_logs() {
             if metadata.is_dir() {
                 assert_eq!(mode, 0o700, "{}", path.display());
                 directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "log" || extension == "password") {
+            } else if path.extension().is_some_and(|extension| extension == "log" || extension == "password")
+            {
                 assert_eq!(mode, 0o600, "{}", path.display());
                 logs += 1;
             }

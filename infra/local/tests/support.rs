@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use local_stack::{ClickHouseAlone, ClickHouseOptions, StackOptions};
+use local_stack::{ClickHouse, ClickHouseAlone, ClickHouseOptions, StackOptions};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 /// Where the writer's statements are at home.
@@ -15,16 +15,22 @@ pub(crate) struct Server {
 
 /// With an empty [`DATABASE`].
 pub(crate) async fn server() -> Server {
-    let clickhouse = ClickHouseOptions {
-        program: Some(env!("CARGO_BIN_EXE_clickhouse-local-server").into()),
-        ..ClickHouseOptions::default()
-    };
-    let stack = ClickHouseAlone::start(StackOptions { clickhouse, ..StackOptions::default() }).await.unwrap();
-    let server = Server { stack, http: reqwest::Client::new() };
+    let server = shards(1).await;
     let create = format!("CREATE DATABASE {DATABASE}");
     let created = server.request("writer", &[], create).send().await.unwrap();
     assert_eq!(created.status(), 200);
     server
+}
+
+/// Empty, as a cluster if they are several.
+pub(crate) async fn shards(shards: u16) -> Server {
+    let clickhouse = ClickHouseOptions {
+        shards,
+        program: Some(env!("CARGO_BIN_EXE_clickhouse-local-server").into()),
+        ..ClickHouseOptions::default()
+    };
+    let stack = ClickHouseAlone::start(StackOptions { clickhouse, ..StackOptions::default() }).await.unwrap();
+    Server { stack, http: reqwest::Client::new() }
 }
 
 impl Server {
@@ -45,10 +51,20 @@ impl Server {
         parameters: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> RequestBuilder {
-        let mut url = reqwest::Url::parse(&self.stack.url()).unwrap();
+        self.request_to(&self.stack, user, password, parameters).body(body)
+    }
+
+    /// A POST to one of the shards.
+    pub(crate) fn request_to(
+        &self,
+        shard: &ClickHouse,
+        user: &str,
+        password: &str,
+        parameters: &[(&str, &str)],
+    ) -> RequestBuilder {
+        let mut url = reqwest::Url::parse(&shard.url()).unwrap();
         url.query_pairs_mut().extend_pairs(parameters);
-        let request = self.http.post(url).body(body);
-        request.header("X-ClickHouse-User", user).header("X-ClickHouse-Key", password)
+        self.http.post(url).header("X-ClickHouse-User", user).header("X-ClickHouse-Key", password)
     }
 
     pub(crate) fn password(&self, user: &str) -> String {

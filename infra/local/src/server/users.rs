@@ -6,9 +6,11 @@
 //! needs a grant.
 
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 /// As `infra/compose.yaml` mounts it.
@@ -29,14 +31,15 @@ pub(crate) fn password_file(directory: &Path, user: &str) -> PathBuf {
     directory.join(format!("{user}.password"))
 }
 
-/// Writes the files of users, with passwords that are made once.
+/// Writes the files of users, with passwords that are made once; returns that of `writer`.
 ///
 /// # Errors
-/// The directory can't be written.
-pub(super) fn write(directory: &Path) -> anyhow::Result<()> {
+/// A directory can't be written.
+pub(super) fn write(directory: &Path, passwords: &Path) -> anyhow::Result<String> {
+    let [writer, reader] = ["writer", "reader"].map(|user| password(&password_file(passwords, user)));
+    let (writer, reader) = (writer?, reader?);
     let mut text = OF_PRODUCTION.replace(r#" from_env="EYE_ANALYST_PASSWORD"/>"#, "/>");
-    for (user, variable) in [("writer", "EYE_WRITER_PASSWORD"), ("reader", "EYE_READER_PASSWORD")] {
-        let password = password(&password_file(directory, user))?;
+    for (variable, password) in [("EYE_WRITER_PASSWORD", &writer), ("EYE_READER_PASSWORD", &reader)] {
         text = text.replace(&format!(" from_env=\"{variable}\"/>"), &format!(">{password}</password>"));
     }
     let more = directory.join("users.d");
@@ -49,17 +52,21 @@ pub(super) fn write(directory: &Path) -> anyhow::Result<()> {
     let path = directory.join(path);
     fs::create_dir_all(path.parent().context("a file without a directory")?)?;
     fs::write(path, function)?;
-    Ok(())
+    Ok(writer)
 }
 
 /// What the file says, which gets 244 random bits if it is not there.
 fn password(file: &Path) -> anyhow::Result<String> {
     if !file.exists() {
         let random = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        // Appears whole or not at all.
-        let new = file.with_extension("new");
-        fs::write(&new, random)?;
-        fs::rename(&new, file)?;
+        // Appears whole or not at all, and once: other shards make it at the same time.
+        let directory = file.parent().context("a file without a directory")?;
+        let mut new = NamedTempFile::new_in(directory)?;
+        new.write_all(random.as_bytes())?;
+        match new.persist_noclobber(file) {
+            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
     }
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
