@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 DEMO ?= 1
 DATA ?= .eye
+SHARDS ?= 1
 EVENTS ?= 10000000
 CASES ?= 10000000
 FAULTS ?= 200
@@ -13,11 +14,11 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables of run: DEMO=0 (start empty), DATA=dir (default .eye), EVENT_TYPES=dir (more event types)"
+	@echo "variables of run: DEMO=0 (start empty), DATA=dir (default .eye), EVENT_TYPES=dir (more event types), SHARDS=n (ClickHouse servers)"
 
 run: prerequisites $(CONSOLE)/dist/index.html ## start the whole pipeline with demo data; Ctrl-C stops it all
 	cargo build --release -p ingest -p projector -p query-api -p local-stack -p e2e --bins
-	exec target/release/eye run --demo $(DEMO) --data "$(DATA)" $(if $(EVENT_TYPES),--event-types "$(EVENT_TYPES)")
+	exec target/release/eye run --demo $(DEMO) --data "$(DATA)" --clickhouse-shards $(SHARDS) $(if $(EVENT_TYPES),--event-types "$(EVENT_TYPES)")
 
 test: prerequisites $(CONSOLE)/dist/index.html ## every test, on the real Kafka and the real ClickHouse engine
 	tests/tools/debian chromium chromium

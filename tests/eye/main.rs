@@ -24,9 +24,12 @@ enum Verb {
     Run(RunOptions),
     /// Start everything on free ports with temporary data, run a command with the addresses in its
     /// environment (EYE_URL, EYE_QUERY_URL, EYE_PROJECTOR_URL, EYE_KAFKA, EYE_KEY, and of ClickHouse
-    /// EYE_CLICKHOUSE_URL, EYE_CLICKHOUSE_NATIVE, EYE_CLICKHOUSE_USER, EYE_CLICKHOUSE_PASSWORD_FILE),
+    /// EYE_CLICKHOUSE_URL, EYE_CLICKHOUSE_NATIVE, EYE_CLICKHOUSE_USER, EYE_CLICKHOUSE_PASSWORD_FILE;
+    /// of several shards also EYE_CLICKHOUSE_CLUSTER, and EYE_CLICKHOUSE_NODES instead of EYE_CLICKHOUSE_URL),
     /// stop everything, and exit as the command did.
     With {
+        #[arg(long, env = "SHARDS", default_value_t = 1)]
+        clickhouse_shards: u16,
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -43,6 +46,9 @@ struct RunOptions {
     /// A directory with more event types beside the built-in ones.
     #[arg(long, env = "EVENT_TYPES")]
     event_types: Option<PathBuf>,
+    /// How many ClickHouse servers; more than one are the shards of a cluster.
+    #[arg(long, env = "SHARDS", default_value_t = 1)]
+    clickhouse_shards: u16,
     #[command(flatten)]
     ports: Ports,
 }
@@ -58,6 +64,7 @@ struct Ports {
     /// The projector's health and metrics.
     #[arg(long, env = "PROJECTOR_PORT", default_value_t = 8082)]
     projector_port: u16,
+    /// Further shards have the numbers that follow, also of the native protocol.
     #[arg(long, env = "CLICKHOUSE_PORT", default_value_t = 8123)]
     clickhouse_port: u16,
     #[arg(long, env = "CLICKHOUSE_NATIVE_PORT", default_value_t = 9000)]
@@ -70,7 +77,7 @@ struct Ports {
 async fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(options) => run(options).await,
-        Verb::With { command } => with(&command).await,
+        Verb::With { clickhouse_shards, command } => with(clickhouse_shards, &command).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("eye: {error:#}");
@@ -80,12 +87,13 @@ async fn main() -> ExitCode {
 
 async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let started = std::time::Instant::now();
+    let (shards, demo) = (options.clickhouse_shards, options.demo == 1);
     let whole = tokio::select! {
-        whole = Whole::start(Some(options.data), options.event_types, options.demo == 1, options.ports) => whole?,
+        whole = Whole::start(Some(options.data), options.event_types, demo, shards, options.ports) => whole?,
         // What has been started so far is killed as it is dropped.
         _ = infra::shutdown::signal() => return Ok(ExitCode::from(130)),
     };
-    whole.introduce(options.demo == 1);
+    whole.introduce(demo);
     println!("ready after {:.1} s; Ctrl-C stops it all", started.elapsed().as_secs_f32());
     infra::shutdown::signal().await;
     eprintln!("stopping");
@@ -93,7 +101,7 @@ async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
+async fn with(shards: u16, command: &[String]) -> anyhow::Result<ExitCode> {
     let free = Ports {
         ingest_port: 0,
         query_port: 0,
@@ -102,7 +110,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         clickhouse_native_port: 0,
         kafka_port: 0,
     };
-    let whole = Whole::start(None, None, true, free).await?;
+    let whole = Whole::start(None, None, true, shards, free).await?;
     let mut child = tokio::process::Command::new(&command[0]);
     child.args(&command[1..]).envs(whole.environment()).kill_on_drop(true);
     let mut child = child.spawn().with_context(|| format!("cannot run {}", command[0]))?;

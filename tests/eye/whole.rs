@@ -32,6 +32,7 @@ impl Whole {
         data: Option<PathBuf>,
         event_types: Option<PathBuf>,
         demo: bool,
+        shards: u16,
         ports: Ports,
     ) -> anyhow::Result<Self> {
         if let Some(dir) = &event_types {
@@ -48,6 +49,7 @@ impl Whole {
             clickhouse: ClickHouseOptions {
                 port: ports.clickhouse_port,
                 native_port: ports.clickhouse_native_port,
+                shards,
                 ..ClickHouseOptions::default()
             },
             restart: Restart::Backoff,
@@ -58,6 +60,7 @@ impl Whole {
             environment: Vec::new(),
             kafka: stack.kafka.address(),
             clickhouse: stack.clickhouse.url(),
+            cluster: stack.clickhouse.cluster(),
             passwords: Passwords::of(&stack.clickhouse),
             topic: "eye.events".into(),
             database: "eye".into(),
@@ -113,9 +116,10 @@ impl Whole {
         println!("query API   {query}/v1/features");
         println!("gateway     {ingest}/events  (application demo, key {KEY})");
         println!("projector   {}/metrics", self.projector.url());
-        let clickhouse = &self.stack.clickhouse;
-        println!("ClickHouse  {}  (user analyst without password, views in database eye)", clickhouse.url());
-        println!("            {}  (the native protocol)", clickhouse.native_address());
+        for shard in self.stack.clickhouse.shards() {
+            println!("ClickHouse  {}  (user analyst without password, views in database eye)", shard.url());
+            println!("            {}  (the native protocol)", shard.native_address());
+        }
         println!("Kafka       {}  (topic eye.events)", self.stack.kafka.address());
         println!("data, logs  {}", self.stack.data().display());
         println!();
@@ -140,12 +144,11 @@ impl Whole {
 
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let pid = |service: &Service| service.process.pid().unwrap_or_default().to_string();
-        vec![
+        let mut variables = vec![
             ("EYE_URL", self.ingest.url()),
             ("EYE_QUERY_URL", self.query_api.url()),
             ("EYE_PROJECTOR_URL", self.projector.url()),
             ("EYE_PROJECTOR_PID", pid(&self.projector)),
-            ("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url()),
             ("EYE_CLICKHOUSE_NATIVE", self.stack.clickhouse.native_address().to_string()),
             ("EYE_CLICKHOUSE_USER", "writer".into()),
             (
@@ -154,7 +157,13 @@ impl Whole {
             ),
             ("EYE_KAFKA", self.stack.kafka.address()),
             ("EYE_KEY", KEY.into()),
-        ]
+        ];
+        match self.stack.clickhouse.cluster() {
+            None => variables.push(("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url())),
+            Some((name, nodes)) => variables
+                .extend([("EYE_CLICKHOUSE_CLUSTER", name.into()), ("EYE_CLICKHOUSE_NODES", nodes.join(","))]),
+        }
+        variables
     }
 
     /// In the direction of the events, so that each drains into the next.

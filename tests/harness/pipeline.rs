@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use local_stack::{Stack, StackOptions};
+use local_stack::{ClickHouseOptions, Stack, StackOptions};
 
 use crate::demo::{self, Receipt};
 use crate::services::{Passwords, Service, Settings};
@@ -72,6 +72,13 @@ impl Pipeline {
         Self::start_as(stack, projectors, clickhouse, None, Vec::new()).await
     }
 
+    /// On a stack of the test's own with so many ClickHouse servers as shards.
+    pub async fn start_on_shards(shards: u16, projectors: usize) -> Self {
+        let clickhouse = ClickHouseOptions { shards, ..ClickHouseOptions::default() };
+        let stack = Stack::start(StackOptions { clickhouse, ..StackOptions::default() }).await;
+        Self::start_on(Arc::new(stack.expect("the shards start")), projectors, None).await
+    }
+
     async fn start_as(
         stack: Arc<Stack>,
         projectors: usize,
@@ -87,6 +94,7 @@ impl Pipeline {
         let direct = Settings {
             kafka: stack.kafka.address(),
             clickhouse: stack.clickhouse.url(),
+            cluster: stack.clickhouse.cluster(),
             passwords: Passwords::of(&stack.clickhouse),
             topic: format!("eye.{name}"),
             database: name,

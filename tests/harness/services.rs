@@ -14,6 +14,8 @@ use local_stack::{ClickHouse, Port, Ready, Supervised};
 pub struct Settings {
     pub kafka: String,
     pub clickhouse: String,
+    /// The name of a cluster and the URLs of its shards, in their order; then `clickhouse` is for tests only.
+    pub cluster: Option<(&'static str, Vec<String>)>,
     /// The files with the passwords of ClickHouse's users `writer` and `reader`.
     pub passwords: Passwords,
     pub topic: String,
@@ -135,8 +137,13 @@ impl Settings {
             _ => None,
         };
         if let Some((user, password)) = of_clickhouse {
+            match &self.cluster {
+                None => command.env("EYE_CLICKHOUSE_URL", &self.clickhouse),
+                Some((name, nodes)) => {
+                    command.env("EYE_CLICKHOUSE_CLUSTER", name).env("EYE_CLICKHOUSE_NODES", nodes.join(","))
+                }
+            };
             command
-                .env("EYE_CLICKHOUSE_URL", &self.clickhouse)
                 .env("EYE_CLICKHOUSE_USER", user)
                 .env("EYE_CLICKHOUSE_PASSWORD_FILE", password)
                 .env("EYE_CLICKHOUSE_DATABASE", &self.database);

@@ -22,6 +22,9 @@ struct Options {
     /// 0: a free one.
     #[arg(long, default_value_t = 0)]
     clickhouse_native_port: u16,
+    /// How many servers; more than one are the shards of a cluster.
+    #[arg(long, default_value_t = 1)]
+    clickhouse_shards: u16,
 }
 
 #[tokio::main]
@@ -33,6 +36,7 @@ async fn main() -> anyhow::Result<()> {
         clickhouse: ClickHouseOptions {
             port: options.clickhouse_port,
             native_port: options.clickhouse_native_port,
+            shards: options.clickhouse_shards,
             ..ClickHouseOptions::default()
         },
         restart: Restart::Backoff,
@@ -40,8 +44,10 @@ async fn main() -> anyhow::Result<()> {
     })
     .await?;
     println!("kafka {}", stack.kafka.address());
-    println!("clickhouse {}", stack.clickhouse.url());
-    println!("clickhouse native {}", stack.clickhouse.native_address());
+    for shard in stack.clickhouse.shards() {
+        println!("clickhouse {}", shard.url());
+        println!("clickhouse native {}", shard.native_address());
+    }
     println!("clickhouse password {}", stack.clickhouse.password_file("writer").display());
     println!("data {}", stack.data().display());
     tokio::signal::ctrl_c().await?;
