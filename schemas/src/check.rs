@@ -1,5 +1,6 @@
 //! Whether event types mean what their authors think: tried on their own examples.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,14 @@ pub fn check(
         let problem =
             "neither a schema (NAME.schema.json) nor an example (examples/valid/ or examples/invalid/)";
         report(file.path(), problem.into());
+    }
+    let taken: BTreeSet<&Path> =
+        registry.newest().flat_map(|newest| &newest.examples).map(|example| &*example.path).collect();
+    for file in files.iter().filter(|file| file.example_of().is_some() && !taken.contains(file.path())) {
+        report(
+            file.path(),
+            "an example of no event type: no newest version is in the folder of examples/".into(),
+        );
     }
     let apps = Arc::new(Apps::from_iter(["example"]));
     let judge = Judge::new(Arc::clone(registry), apps, Settings::default());

@@ -120,6 +120,10 @@ impl Judge {
         &self.registry
     }
 
+    pub fn apps(&self) -> &Arc<Apps> {
+        &self.apps
+    }
+
     /// Judges one record, whatever its bytes. Time grows with the size of the record, not with its
     /// form, and no form of it can exhaust the stack.
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {

@@ -107,10 +107,13 @@ impl Registry {
         for source in sources {
             let Some(directory) = source.example_of() else { continue };
             let example = parse_example(source)?;
-            for newest in types.chunk_by_mut(EventType::is_version_of).filter_map(<[_]>::last_mut) {
-                if newest.path.parent() == Some(directory) {
-                    newest.examples.push(example.clone());
-                }
+            let newest = types.chunk_by_mut(EventType::is_version_of).filter_map(<[_]>::last_mut);
+            let mut beside: Vec<_> =
+                newest.filter(|newest| newest.path.parent() == Some(directory)).collect();
+            // Of several types in one folder it is for the one that it names.
+            let named = beside.iter().position(|newest| newest.is_named_by(&example));
+            if let Some(newest) = beside.get_mut(named.unwrap_or(0)) {
+                newest.examples.push(example);
             }
         }
 
@@ -183,6 +186,11 @@ fn types_of(sources: &[Source]) -> Result<BTreeMap<Key, EventType>, RegistryErro
 impl EventType {
     fn is_version_of(&self, other: &Self) -> bool {
         self.name == other.name && self.category == other.category
+    }
+
+    fn is_named_by(&self, example: &Example) -> bool {
+        let event: Value = serde_json::from_str(&example.event).unwrap_or_default();
+        event["category"] == *self.category && event["name"] == *self.name
     }
 
     /// JSON pointers, from the root of `data`, of the properties that the schema marks with `x-personal`. `*` stands

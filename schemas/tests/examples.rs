@@ -97,16 +97,34 @@ fn faulty_types_are_told() {
             vec![("b.schema.json", &*strict), (v, &*event("pageview", r#"{"c":1}"#)), (i, &*refused)],
             "unknown_event_type",
         ),
+        (
+            vec![("b/b.schema.json", &*strict), ("examples/valid/1.json", &*valid)],
+            "an example of no event type",
+        ),
         (vec![("b.schema.json", &*misspelt("x-persnal"))], "did you mean x-personal?"),
+        (vec![("b.schema.json", &*misspelt("x-nam"))], "did you mean x-name?"),
         (vec![("b.schema.json", &*misspelt("x-Personal"))], "did you mean x-personal?"),
     ] {
         let told = told(&files);
         assert!(told.contains(expected), "{expected:?} is not in {told:?}");
     }
-    assert!(
-        !told(&[("b.schema.json", &misspelt("x-owner"))]).contains("did you mean"),
-        "others' keywords are theirs"
-    );
+    for others in ["x-owner", "x-time", "x-date", "x-page", "x-note"] {
+        let told = told(&[("b.schema.json", &misspelt(others))]);
+        assert!(!told.contains("did you mean"), "others' keywords are theirs: {told}");
+    }
+
+    // Two types in one folder: each example is for the type that it names.
+    let other = strict.replace(r#""x-name":"b""#, r#""x-name":"z""#);
+    let of_other = |text: &str| text.replace(r#""name":"b""#, r#""name":"z""#);
+    let flat = [
+        ("b.schema.json", &*strict),
+        ("z.schema.json", &*other),
+        (v, &*valid),
+        (i, &*refused),
+        ("examples/valid/2.json", &*of_other(&valid)),
+        ("examples/invalid/2.json", &*of_other(&refused)),
+    ];
+    assert_eq!(told(&flat), "");
 }
 
 #[test]
