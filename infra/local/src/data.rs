@@ -30,7 +30,10 @@ impl DataDir {
     /// # Errors
     /// Another stack holds it, or it can't be written.
     fn keep(dir: &Path) -> anyhow::Result<Self> {
-        make_private(dir)?;
+        // A directory that is there belongs to people, and may hold more than our data: what is ours in it is private.
+        if !dir.exists() {
+            make_private(dir)?;
+        }
         let lock = File::create(dir.join("lock"))?;
         let held = lock.try_lock();
         held.with_context(|| {
@@ -66,7 +69,7 @@ impl DataDir {
     }
 }
 
-/// Creates the directory if need be; only its owner may look into it, whoever made it.
+/// Creates the directory if need be; only its owner may look into it, whoever made it. Not for one that may be shared.
 ///
 /// # Errors
 /// It can't be created, or belongs to somebody else.
@@ -88,6 +91,18 @@ mod tests {
         assert!(error.to_string().contains("in use by another stack"), "{error}");
         drop(first);
         DataDir::keep(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_made_here_is_kept_from_others() {
+        let mode = |dir: &Path| fs::metadata(dir).unwrap().permissions().mode() & 0o777;
+        let shared = tempfile::tempdir().unwrap();
+        fs::set_permissions(shared.path(), Permissions::from_mode(0o777)).unwrap();
+        let new = shared.path().join("new");
+        for (dir, expected) in [(shared.path(), 0o777), (&new, 0o700)] {
+            drop(DataDir::keep(dir).unwrap());
+            assert_eq!(mode(dir), expected, "{}", dir.display());
+        }
     }
 
     #[test]

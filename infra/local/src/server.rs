@@ -125,6 +125,12 @@ fn cluster(shards: &[u16], writer: &str) -> String {
 
 /// The directory, for this process alone while it holds the lock; the kernel lets go of it however the process dies.
 fn own(directory: &Path) -> anyhow::Result<File> {
+    let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(
+        !directory.exists() || is_empty() || directory.join("lock").exists(),
+        "{} holds other files: give a directory for this server alone with --path",
+        directory.display()
+    );
     data::make_private(directory)?;
     let lock = File::create(directory.join("lock"))?;
     ensure!(

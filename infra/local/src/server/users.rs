@@ -1,4 +1,5 @@
-//! The users: those of production, from the same file, and one for the engine itself.
+//! The users: those of production, from the same file, and one for the engine itself. Writer and reader have a wider
+//! choice of databases than in production.
 //!
 //! clickhouse-local is a program for one person: it lets every user read every file, by the function `file` and
 //! by settings that name files. The settings are forbidden in `engine/users.xml`; the function is hidden behind
@@ -38,7 +39,9 @@ pub(crate) fn password_file(directory: &Path, user: &str) -> PathBuf {
 pub(super) fn write(directory: &Path, passwords: &Path) -> anyhow::Result<String> {
     let [writer, reader] = ["writer", "reader"].map(|user| password(&password_file(passwords, user)));
     let (writer, reader) = (writer?, reader?);
-    let mut text = OF_PRODUCTION.replace(r#" from_env="EYE_ANALYST_PASSWORD"/>"#, "/>");
+    let text = OF_PRODUCTION.replace(r#" from_env="EYE_ANALYST_PASSWORD"/>"#, "/>");
+    // Tests have many databases, and name them eye_...
+    let mut text = text.replace(" ON eye_g*.*", " ON eye*.*");
     for (variable, password) in [("EYE_WRITER_PASSWORD", &writer), ("EYE_READER_PASSWORD", &reader)] {
         text = text.replace(&format!(" from_env=\"{variable}\"/>"), &format!(">{password}</password>"));
     }
@@ -69,4 +72,23 @@ fn password(file: &Path) -> anyhow::Result<String> {
         }
     }
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_local_copy_grants_more_than_eye_and_its_generations() {
+        let granted = |text: &str| {
+            let grants = text.lines().filter(|line| line.contains("GRANT ") && line.contains(" ON eye"));
+            let databases = grants.map(|line| line.split(" ON ").nth(1).unwrap().replace("</query>", ""));
+            databases.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(granted(OF_PRODUCTION), ["eye.*", "eye_g*.*"].map(String::from).into());
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), directory.path()).unwrap();
+        let local = fs::read_to_string(directory.path().join("users.d/eye.xml")).unwrap();
+        assert_eq!(granted(&local), ["eye*.*", "eye.*"].map(String::from).into());
+    }
 }
