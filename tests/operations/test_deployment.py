@@ -14,7 +14,7 @@ import yaml
 
 INFRA = tools.ROOT / "infra"
 KUBERNETES = "1.34"
-SECRETS = {"EYE_WRITER_PASSWORD": "w", "EYE_READER_PASSWORD": "r", "EYE_ANALYST_PASSWORD": "a", "EYE_APPS": "/apps.toml"}
+SECRETS = {"EYE_WRITER_PASSWORD": "w", "EYE_READER_PASSWORD": "r", "EYE_ANALYST_PASSWORD": "a", "EYE_APPS_FOLDER": "/apps"}
 
 
 def compose_check(**environment):
@@ -199,6 +199,20 @@ def test_compose_has_the_users_that_the_local_stack_runs_with():
     users = {name: services[name]["environment"].get("EYE_CLICKHOUSE_USER") for name in ["projector", "query-api", "ingest"]}
     assert users == {"projector": "writer", "query-api": "reader", "ingest": None}
     assert "EYE_CLICKHOUSE_PASSWORD" not in services["ingest"]["environment"]
+
+
+def test_files_that_services_follow_are_mounted_as_folders():
+    """A mounted file stays the old one for the container when another is renamed into its place."""
+    for name in ["migrate", "ingest", "projector", "query-api"]:
+        service = compose()["services"][name]
+        targets = [volume["target"] for volume in service["volumes"]]
+        assert str(pathlib.PurePath(service["environment"]["EYE_APPS"]).parent) in targets, name
+        assert service["environment"]["EYE_EVENT_TYPES"] in targets, name
+
+
+def test_kubernetes_waits_as_long_as_a_volume_may_be_swapped_late():
+    settings = next(m for m in manifests("production") if m["kind"] == "ConfigMap" and "EYE_APPS" in m.get("data", {}))
+    assert int(settings["data"]["EYE_REGISTRY_WAIT"]) >= 180
 
 
 def test_mounted_paths_exist():
