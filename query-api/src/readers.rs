@@ -12,7 +12,7 @@ use schemas::apps::{Apps, Reader};
 use crate::error::Error;
 
 /// The readers' keys with a bucket of requests each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readers {
     apps: Apps,
     open: bool,
@@ -32,14 +32,22 @@ struct Bucket {
 const BURST_SECONDS: u32 = 10;
 
 impl Readers {
-    /// Reading is open if told so, or if no reader is registered. `before`: who was registered until now.
-    pub(crate) fn new(apps: Apps, open: bool, before: &Self) -> Self {
-        let open = open || apps.readers().is_empty();
+    /// Reading is open if told so, or if no reader is registered. `before`: who was registered until now. Once reading was
+    /// closed it stays so: who takes the last reader away does not want everybody to read.
+    pub(crate) fn new(apps: Apps, open: bool, before: Option<&Self>) -> Self {
+        let nobody = apps.readers().is_empty();
+        let was_closed = before.is_some_and(|before| !before.open);
+        if nobody && was_closed && !open {
+            tracing::error!(
+                "the file names no reader any more: nobody may ask until it does, or until a restart"
+            );
+        }
+        let before = before.map_or(&[][..], |before| &before.buckets);
         let buckets = apps.readers().iter().map(|reader| {
             let same = |bucket: &&Arc<Bucket>| bucket.name == reader.name && bucket.rate == reader.rate;
-            before.buckets.iter().find(same).cloned().unwrap_or_else(|| Arc::new(Bucket::full(reader)))
+            before.iter().find(same).cloned().unwrap_or_else(|| Arc::new(Bucket::full(reader)))
         });
-        Self { open, buckets: buckets.collect(), apps }
+        Self { open: open || (nobody && !was_closed), buckets: buckets.collect(), apps }
     }
 
     /// Takes one request of the reader whose key this is.
@@ -50,18 +58,25 @@ impl Readers {
         if self.open {
             return Ok(());
         }
-        let key = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
-            .ok_or(Error::Unauthorized)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-        let (index, _) = self.apps.reader_of_key(key.trim().as_bytes(), now).ok_or(Error::Unauthorized)?;
+        let index = self.reader(headers).ok_or(Error::Unauthorized)?;
         let Some(bucket) = self.buckets.get(index) else { return Ok(()) };
         bucket.limiter.check().map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
             Error::TooMany(wait.as_secs_f64().ceil().max(1.0) as u64)
         })
+    }
+
+    /// Whether a request that was admitted would still be, whatever the rate.
+    pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
+        self.open || self.reader(headers).is_some()
+    }
+
+    /// The place in the registry of the reader whose key this is.
+    fn reader(&self, headers: &HeaderMap) -> Option<usize> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let key = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+        self.apps.reader_of_key(key.trim().as_bytes(), now).map(|(index, _)| index)
     }
 }
 
@@ -88,19 +103,37 @@ mod tests {
         let file =
             format!("[[reader]]\nname = \"analytics\"\nrate = 1\nkeys = [{{ sha256 = \"{hash}\" }}]\n");
         let registry = || Apps::parse(&file).unwrap();
-        let readers = Readers::new(registry(), false, &Readers::default());
+        let readers = Readers::new(registry(), false, None);
         assert!(matches!(readers.admit(&HeaderMap::new()), Err(Error::Unauthorized)));
         assert!(matches!(readers.admit(&headers("Bearer guess")), Err(Error::Unauthorized)));
         for _ in 0..10 {
             readers.admit(&headers("Bearer secret")).unwrap();
         }
         assert!(matches!(readers.admit(&headers("Bearer secret")), Err(Error::TooMany(1))));
-        let again = Readers::new(registry(), false, &readers);
+        let again = Readers::new(registry(), false, Some(&readers));
         assert!(
             matches!(again.admit(&headers("Bearer secret")), Err(Error::TooMany(1))),
             "no bucket is refilled"
         );
-        assert!(Readers::new(registry(), true, &readers).admit(&HeaderMap::new()).is_ok());
-        assert!(Readers::new(Apps::default(), false, &readers).admit(&HeaderMap::new()).is_ok());
+        assert!(Readers::new(registry(), true, Some(&readers)).admit(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn reading_is_open_until_there_is_a_reader_and_never_again() {
+        let hash = schemas::apps::sha256_hex(b"secret");
+        let file = format!("[[reader]]\nname = \"analytics\"\nkeys = [{{ sha256 = \"{hash}\" }}]\n");
+        fn nobody(before: Option<&Readers>) -> Readers {
+            Readers::new(Apps::default(), false, before)
+        }
+        let open = nobody(Some(&nobody(None)));
+        assert!(open.admit(&HeaderMap::new()).is_ok());
+        let closed = Readers::new(Apps::parse(&file).unwrap(), false, Some(&open));
+        assert!(closed.allows(&headers("Bearer secret")) && !closed.allows(&HeaderMap::new()));
+        let empty = nobody(Some(&nobody(Some(&closed))));
+        for key in [HeaderMap::new(), headers("Bearer secret")] {
+            assert!(matches!(empty.admit(&key), Err(Error::Unauthorized)));
+            assert!(!empty.allows(&key));
+        }
+        assert!(Readers::new(Apps::default(), true, Some(&closed)).admit(&HeaderMap::new()).is_ok());
     }
 }

@@ -52,7 +52,7 @@ pub struct Parts {
     serving: ArcSwapOption<Database>,
     /// Room for questions.
     room: Arc<Semaphore>,
-    readers: ArcSwap<Readers>,
+    pub(crate) readers: watch::Sender<Readers>,
     pub(crate) log: Log,
     pub(crate) live: Live,
     /// True once the service stops, for answers that would not end by themselves.
@@ -95,8 +95,8 @@ impl App {
             files.changed().await;
             match read_apps(&self.config) {
                 Ok(apps) => {
-                    let readers = Readers::new(apps, self.config.open, &self.readers.load());
-                    self.readers.store(Arc::new(readers));
+                    let readers = Readers::new(apps, self.config.open, Some(&self.readers.borrow()));
+                    self.readers.send_replace(readers);
                     self.metrics.apps.loaded(files.version());
                     tracing::info!(version = files.version(), "readers read again");
                 }
@@ -153,12 +153,12 @@ impl Service {
         let apps = Files::new(config.apps.iter().cloned().collect())?;
         let room = Arc::new(Semaphore::new(config.limits.concurrency));
         let serving = ArcSwapOption::empty();
-        let readers = Readers::new(read_apps(&config)?, config.open, &Readers::default());
+        let readers = Readers::new(read_apps(&config)?, config.open, None);
         let metrics = Metrics::new()?;
         metrics.event_types.loaded(event_types.version());
         metrics.apps.loaded(apps.version());
         let app = App(Arc::new(Parts {
-            readers: ArcSwap::from_pointee(readers),
+            readers: watch::Sender::new(readers),
             log: Log::new(&config.kafka).context("kafka options")?,
             live: Live::new(),
             stopping: watch::Sender::new(false),
@@ -257,7 +257,7 @@ pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] Arc<(Owne
 async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let admitted = async {
-        app.readers.load().admit(request.headers())?;
+        app.readers.borrow().admit(request.headers())?;
         // First the whole body: who sends it slowly takes no room.
         let mut request = if request.method() == Method::POST { received(request).await? } else { request };
         let permit = app.room.clone().try_acquire_owned().map_err(|_| Error::Busy)?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use clickhouse::Row;
@@ -144,7 +145,11 @@ async fn news(
 /// the log is busy or the reader slow.
 #[utoipa::path(get, path = "/v1/live", tag = "Operations",
     responses((status = 200, body = LiveVerdict, content_type = "text/event-stream")))]
-pub async fn live(State(app): State<App>, Params(_): Params<NoParams>) -> Result<Response, Error> {
+pub async fn live(
+    State(app): State<App>,
+    Params(_): Params<NoParams>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     if app.live.sender.receiver_count() >= MAX_READERS {
         return Err(Error::Busy);
     }
@@ -154,16 +159,19 @@ pub async fn live(State(app): State<App>, Params(_): Params<NoParams>) -> Result
     app.live.wake.notify_one();
     let _ = timeout(FIRST_LOOK, looked.changed()).await;
     let stopping = app.stopping.subscribe();
+    let readers = app.readers.subscribe();
     let events = stream::unfold(
-        (receiver, stopping, Vec::<Event>::new()),
-        async |(mut receiver, mut stopping, mut ready)| {
+        (receiver, stopping, readers, headers, Vec::<Event>::new()),
+        async |(mut receiver, mut stopping, mut readers, headers, mut ready)| {
             loop {
                 if let Some(event) = ready.pop() {
-                    return Some((Ok::<_, Infallible>(event), (receiver, stopping, ready)));
+                    return Some((Ok::<_, Infallible>(event), (receiver, stopping, readers, headers, ready)));
                 }
                 let message = tokio::select! {
                     message = receiver.recv() => message,
                     _ = stopping.wait_for(|stopping| *stopping) => return None,
+                    // The key was taken away.
+                    _ = readers.wait_for(|readers| !readers.allows(&headers)) => return None,
                 };
                 let skipped = |verdicts: u64| {
                     Event::default().event("skipped").data(format!("{{\"verdicts\":{verdicts}}}"))
