@@ -2,6 +2,7 @@
 //!
 //! A service looks at the contents every [`EVERY`], which costs less than being told of changes reliably on every
 //! kind of volume. Contents are compared, not times: a mounted volume swaps a link to a folder, and says nothing of it.
+//! What has changed counts once two looks in a row see the same: files may be in the middle of being copied.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,20 @@ const MAX_DEPTH: usize = 16;
 pub struct Files {
     paths: Vec<PathBuf>,
     seen: String,
+    /// What the last look saw, if it was something else.
+    next: Option<String>,
+    /// The process got SIGHUP, and nobody was told yet.
+    told: bool,
     ticks: Interval,
     hangup: Signal,
+}
+
+/// From here on SIGHUP does not end this process, wherever it waits.
+///
+/// # Errors
+/// The process can't have a handler for it.
+pub fn outlive_hangups() -> io::Result<()> {
+    signal(SignalKind::hangup()).map(drop)
 }
 
 impl Files {
@@ -36,32 +49,45 @@ impl Files {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn new(paths: Vec<PathBuf>) -> io::Result<Self> {
-        let mut ticks = interval(EVERY);
+        Self::look_every(EVERY, paths)
+    }
+
+    fn look_every(pause: Duration, paths: Vec<PathBuf>) -> io::Result<Self> {
+        let mut ticks = interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { seen: version(&paths), paths, ticks, hangup })
+        Ok(Self { seen: version(&paths), paths, next: None, told: false, ticks, hangup })
     }
 
-    /// The first 12 digits of the SHA-256 of what was seen last.
-    pub fn version(&self) -> &str {
-        &self.seen
+    /// The first 12 digits of the SHA-256 of what is in force; `None` if there are no files to follow.
+    pub fn version(&self) -> Option<&str> {
+        (!self.paths.is_empty()).then_some(&self.seen)
     }
 
-    /// Waits until the files differ from what was seen last, or the process gets SIGHUP. Nothing is lost if the future
-    /// is dropped.
+    /// Waits until the files differ from what is in force, and have stopped changing; or until the process gets SIGHUP.
+    /// Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) {
         loop {
-            let told = tokio::select! {
-                _ = self.ticks.tick() => false,
-                _ = self.hangup.recv() => true,
-            };
+            tokio::select! {
+                _ = self.ticks.tick() => {}
+                _ = self.hangup.recv() => self.told = true,
+            }
             let paths = self.paths.clone();
             let Ok(now) = tokio::task::spawn_blocking(move || version(&paths)).await else { continue };
-            if told || now != self.seen {
-                self.seen = now;
+            if self.takes(now) {
                 return;
             }
         }
+    }
+
+    fn takes(&mut self, now: String) -> bool {
+        let is_change = now != self.seen && self.next.as_ref() == Some(&now);
+        if self.told || is_change {
+            (self.seen, self.next, self.told) = (now, None, false);
+            return true;
+        }
+        self.next = Some(now);
+        false
     }
 }
 
@@ -90,10 +116,12 @@ impl InForce {
         Ok(Self { loaded, version })
     }
 
-    /// See [`Files::version`].
-    pub fn loaded(&self, version: &str) {
+    /// See [`Files::version`]. A service without files goes by no version.
+    pub fn loaded(&self, version: Option<&str>) {
         self.version.reset();
-        self.version.with_label_values(&[version]).set(1);
+        if let Some(version) = version {
+            self.version.with_label_values(&[version]).set(1);
+        }
         self.loaded.set(1);
     }
 
@@ -154,7 +182,11 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use tokio::time::timeout;
+
     use super::*;
+
+    const QUICK: Duration = Duration::from_millis(20);
 
     /// As a kubelet lays a volume out and swaps it.
     fn mount(folder: &Path, dated: &str, text: &str) {
@@ -173,8 +205,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         mount(folder.path(), "..2026_01", "1");
         let file = folder.path().join("apps.toml");
-        let mut files = Files::new(vec![file.clone(), folder.path().into()]).unwrap();
-        let first = files.version().to_owned();
+        let mut files = Files::look_every(QUICK, vec![file.clone(), folder.path().into()]).unwrap();
+        let first = files.version().map(str::to_owned);
 
         let changes: [&dyn Fn(); 4] = [
             &|| fs::write(&file, "app").unwrap(),
@@ -183,12 +215,28 @@ mod tests {
             &|| mount(folder.path(), "..2026_03", "1"),
         ];
         for change in changes {
-            let before = files.version().to_owned();
+            let before = files.version().map(str::to_owned);
             change();
             files.changed().await;
-            assert_ne!(files.version(), before);
+            assert_ne!(files.version(), before.as_deref());
         }
-        assert_eq!(files.version(), first, "the same contents are the same version");
+        assert_eq!(files.version(), first.as_deref(), "the same contents are the same version");
+    }
+
+    /// As somebody copies a folder, file by file.
+    #[tokio::test]
+    async fn what_still_changes_is_left_alone() {
+        let mut files = Files::new(vec!["folder".into()]).unwrap();
+        let first = files.seen.clone();
+        let takes = |now: &str| files.takes(now.to_owned());
+        assert_eq!([&*first, "half", "more", "all"].map(takes), [false; 4]);
+        assert!(files.takes("all".into()));
+        assert_eq!(files.version(), Some("all"));
+        assert!(!files.takes("all".into()), "once");
+        // Back before the second look: nothing has changed.
+        assert_eq!(["half", "all", "half", "all", "all"].map(|now| files.takes(now.to_owned())), [false; 5]);
+        files.told = true;
+        assert!(files.takes("all".into()), "whoever says so wants it at once");
     }
 
     #[tokio::test]
@@ -197,6 +245,34 @@ mod tests {
         let pid = rustix::process::getpid();
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
         files.changed().await;
-        assert_eq!(files.version(), version(&[]));
+        assert_eq!(files.version(), None, "there are no files");
+    }
+
+    #[test]
+    fn a_service_without_files_goes_by_no_version() {
+        let registry = Registry::new();
+        let in_force = InForce::new("files", &registry).unwrap();
+        let versions = || {
+            let families = registry.gather();
+            families.iter().filter(|family| family.name() == "files_version").count()
+        };
+        in_force.loaded(Some("a"));
+        assert_eq!(versions(), 1);
+        in_force.loaded(None);
+        assert_eq!(versions(), 0);
+        assert!(in_force.is_loaded());
+    }
+
+    /// Whoever waits may give up between the signal and the look.
+    #[tokio::test]
+    async fn a_hangup_outlives_the_one_who_waited() {
+        let mut files = Files::new(vec!["folder".into()]).unwrap();
+        let pid = rustix::process::getpid();
+        for _ in 0..10 {
+            rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+            if timeout(Duration::ZERO, files.changed()).await.is_err() {
+                timeout(Duration::from_secs(60), files.changed()).await.expect("the signal is lost");
+            }
+        }
     }
 }

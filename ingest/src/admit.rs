@@ -75,7 +75,7 @@ impl Admission {
         }
     }
 
-    fn reload(&self, version: &str) {
+    fn reload(&self, version: Option<&str>) {
         let Some(path) = &self.path else { return };
         match Apps::load(path) {
             Ok(apps) => {
@@ -294,11 +294,11 @@ mod tests {
         shop.unwrap().take(20).unwrap();
         let good = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, "[[app]]").unwrap();
-        admission.reload("");
+        admission.reload(None);
         assert!(!admission.metrics.apps.is_loaded());
         assert_eq!(try_with(&admission, &[("authorization", "Bearer server")], None).unwrap(), "shop");
         std::fs::write(&file, format!("{good}\n[[app]]\nname = \"new\"\n")).unwrap();
-        admission.reload("");
+        admission.reload(None);
         assert!(admission.metrics.apps.is_loaded());
         let beside = Arc::clone(&admission.current.load().beside[0]);
         assert!(matches!(beside.take(20), Err(Error::Rate(1..=2))));

@@ -48,7 +48,7 @@ impl Personal {
         }
     }
 
-    fn reload(&self, version: &str) {
+    fn reload(&self, version: Option<&str>) {
         match read(&self.config) {
             Ok(masking) => {
                 self.current.store(Arc::new(masking));
@@ -172,11 +172,11 @@ mod tests {
         let file = folder.path().join("b.schema.json");
         let schema = fs::read_to_string(&file).unwrap();
         fs::write(&file, schema.replace("redact", "hash")).unwrap();
-        personal.reload("");
+        personal.reload(None);
         assert!(!personal.metrics.event_types.is_loaded());
         assert_eq!(masked(&personal.masking(), sent).unwrap(), redacted);
         fs::write(&file, schema.replace("\"redact\"", "true")).unwrap();
-        personal.reload("");
+        personal.reload(None);
         assert!(personal.metrics.event_types.is_loaded());
         assert_eq!(masked(&personal.masking(), sent).unwrap(), sent);
     }
