@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::tables::account;
 use anyhow::Context;
 use clap::Args;
 use clickhouse::Row;
@@ -22,7 +23,6 @@ use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::heal::heal;
 use crate::log;
-use crate::settle::Announced;
 use crate::tables::{Extent, Tables};
 use crate::work::Work;
 
@@ -93,10 +93,13 @@ pub(crate) struct Totals {
     pub absent: u64,
     pub erased: u64,
     pub erasure_records: u64,
-    pub events_add_up: u8,
-    pub rejections_add_up: u8,
-    pub erasures_add_up: u8,
+    events_off: (i64, i64),
+    rejections_off: (i64, i64),
+    erasures_off: (i64, i64),
 }
+
+/// By how much ledger, events, rejections and erasures are off.
+type Off = [(i64, i64); 4];
 
 impl Totals {
     /// The cheap check: no gap, no overlap, and as many rows as verdicts.
@@ -108,10 +111,12 @@ impl Totals {
             sum: self.ledger_sum,
             log_time: 0,
         };
-        ledger.is_contiguous()
-            && self.events_add_up == 1
-            && self.erasures_add_up == 1
-            && self.rejections_add_up == 1
+        ledger.is_contiguous() && self.off() == Off::default()
+    }
+
+    fn off(&self) -> Off {
+        let ledger = account::off(self.ledger_rows, self.ledger_first, self.ledger_last, self.ledger_sum);
+        [ledger, self.events_off, self.rejections_off, self.erasures_off]
     }
 }
 
@@ -136,12 +141,37 @@ struct Healing<'a> {
     turn: &'a Mutex<()>,
 }
 
+/// What healing can't put right, because it keeps verdicts that nobody would get today: not judged again each round.
+#[derive(Debug, Default)]
+struct Known {
+    /// By partition and first offset of a step: what was left of it.
+    steps: BTreeMap<(i32, u64), Faults>,
+    /// By partition: how far its totals are off while nothing else is wrong.
+    totals: BTreeMap<i32, Off>,
+    /// With these rules; others may heal it.
+    judge: Option<Arc<schemas::Judge>>,
+}
+
+impl Known {
+    fn by(&mut self, judge: &Arc<schemas::Judge>) {
+        if !self.judge.as_ref().is_some_and(|known| Arc::ptr_eq(known, judge)) {
+            *self = Self { judge: Some(Arc::clone(judge)), ..Self::default() };
+        }
+    }
+
+    /// Faults below `offset`.
+    fn below(&self, partition: i32, offset: u64) -> u64 {
+        self.steps.range((partition, 0)..(partition, offset)).map(|(_, faults)| faults.total()).sum()
+    }
+}
+
 /// Audits a range step by step, heals the faulty steps if asked, in order. Returns what was found and
 /// what remains, and how many offsets keep a verdict that they would not get today.
 async fn audit_range(
     config: &ProjectorConfig,
     tables: &Tables,
     healing: Option<Healing<'_>>,
+    known: &mut Known,
     partition: i32,
     range: Range<u64>,
     progress: &ProgressBar,
@@ -149,11 +179,15 @@ async fn audit_range(
     let (mut found, mut remaining, mut kept) = (Faults::default(), Faults::default(), 0);
     let mut from = range.start;
     while from < range.end {
-        let step = from..range.end.min(from + STEP);
+        // Each round has the same steps.
+        let step = from..range.end.min(first_of_step(from) + STEP);
+        let place = (partition, first_of_step(from));
         let seen = faults(tables, partition, &step).await?;
         if seen.total() > 0
+            && known.steps.get(&place) != Some(&seen)
             && let Some(Healing { judge, erasures, turn }) = healing
         {
+            known.steps.remove(&place);
             let _turn = turn.lock().await;
             // What expired while it was read may look like a fault. Within the turn nothing does.
             let mut now = faults(tables, partition, &step).await?;
@@ -171,16 +205,20 @@ async fn audit_range(
             };
             now = erased_again(now).await?;
             if now.total() > 0 {
-                let announced = Announced::not_needed();
-                let healed =
-                    heal(config, tables, judge, erasures, partition, step.clone(), announced).await?;
+                let healed = heal(config, tables, judge, erasures, partition, step.clone()).await?;
                 kept += healed.kept;
                 tracing::info!(partition, ?step, ?healed, "healed");
                 // Of a session that was erased meanwhile, rows that were judged before may have come back.
                 now = erased_again(faults(tables, partition, &step).await?).await?;
+                if now.total() > 0 && healed.kept > 0 {
+                    known.steps.insert(place, now);
+                }
             }
             remaining.add(now);
         } else {
+            if seen.total() == 0 {
+                known.steps.remove(&place);
+            }
             found.add(seen);
             remaining.add(seen);
         }
@@ -188,6 +226,10 @@ async fn audit_range(
         from = step.end;
     }
     Ok((found, remaining, kept))
+}
+
+fn first_of_step(offset: u64) -> u64 {
+    offset - offset % STEP
 }
 
 /// The verb: prints a table; exit code 1 if faults remain.
@@ -226,7 +268,8 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
             let (found, remaining, some_kept) =
-                audit_range(config, &tables, healing, at.partition, range, &progress).await?;
+                audit_range(config, &tables, healing, &mut Known::default(), at.partition, range, &progress)
+                    .await?;
             kept += some_kept;
             lines.push((at, found, remaining));
         }
@@ -370,42 +413,61 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(60 * minutes));
     ticks.tick().await;
+    let mut known = Known::default();
     loop {
         tokio::select! { _ = ticks.tick() => {}, () = work.audit.notified() => {} }
-        match round(&work).await {
+        match round(&work, &mut known).await {
             Ok(faults) => work.metrics.audit_faults.set(faults as i64),
             Err(error) => tracing::warn!(%error, "audit"),
         }
     }
 }
 
-async fn round(work: &Work) -> Result<u64> {
+/// How many faults are left. A partition that could not be looked at to its end counts as one.
+async fn round(work: &Work, known: &mut Known) -> Result<u64> {
     let totals = totals(&work.tables).await?;
     let judge = work.judge.load_full();
+    known.by(&judge);
     let healing = Healing { judge: &judge, erasures: &work.erasures, turn: &work.turn };
     let mut remaining = 0;
     for partition in work.owned() {
-        // Below this everything was inserted and verified; what is above is under way.
-        let Some(settled) = work.inserted_to(partition) else { continue };
-        let log = work.bounds(partition).await?;
-        // A ledger that adds up may lack its beginning: tables that were lost while this projector ran.
-        let adds_up = |row: &Totals| row.add_up() && row.ledger_first <= log.start;
-        let suspicious =
-            totals.iter().find(|row| i32::from(row.partition) == partition).is_none_or(|row| !adds_up(row));
-        let from = if suspicious { log.start } else { settled.saturating_sub(STEP).max(log.start) };
-        let range = from.min(settled)..settled;
-        let progress = ProgressBar::hidden();
-        let (found, left, _) =
-            audit_range(&work.config, &work.tables, Some(healing), partition, range, &progress).await?;
-        if found.total() > 0 {
-            work.metrics
-                .healed
-                .with_label_values(&["audit"])
-                .inc_by(found.total() - left.total().min(found.total()));
-        }
-        remaining += left.total();
+        let row = totals.iter().find(|row| i32::from(row.partition) == partition);
+        remaining += audit_partition(work, healing, known, partition, row).await.unwrap_or_else(|error| {
+            tracing::error!(partition, %error, "the audit did not get to the end of this partition");
+            1
+        });
     }
     Ok(remaining)
+}
+
+async fn audit_partition(
+    work: &Work,
+    healing: Healing<'_>,
+    known: &mut Known,
+    partition: i32,
+    totals: Option<&Totals>,
+) -> Result<u64> {
+    // Below this everything was inserted and verified; what is above is under way.
+    let Some(settled) = work.inserted_to(partition) else { return Ok(0) };
+    let log = work.bounds(partition).await?;
+    // A ledger that adds up may lack its beginning: tables that were lost while this projector ran.
+    let is_as_known = |row: &Totals| known.totals.get(&partition) == Some(&row.off());
+    let adds_up = |row: &Totals| (row.add_up() || is_as_known(row)) && row.ledger_first <= log.start;
+    let suspicious = totals.is_none_or(|row| !adds_up(row));
+    let recent = first_of_step(settled.saturating_sub(STEP));
+    let range = if suspicious { log.start } else { recent.max(log.start) }.min(settled)..settled;
+    let below = if suspicious { 0 } else { known.below(partition, range.start) };
+    let progress = ProgressBar::hidden();
+    let (found, left, _) =
+        audit_range(&work.config, &work.tables, Some(healing), known, partition, range, &progress).await?;
+    let healed = found.total().saturating_sub(left.total());
+    work.metrics.healed.with_label_values(&["audit"]).inc_by(healed);
+    // Nothing but what was known already is wrong.
+    let is_known = left.total() > 0 && left.total() == known.below(partition, settled);
+    if let Some(totals) = totals.filter(|_| suspicious && healed == 0 && is_known) {
+        known.totals.insert(partition, totals.off());
+    }
+    Ok(left.total() + below)
 }
 
 #[cfg(test)]

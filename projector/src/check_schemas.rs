@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::ensure;
 use clap::Args;
 use infra::kafka::KafkaConfig;
 use schemas::{Judge, Record, Registry, check, compat};
@@ -38,23 +37,25 @@ pub struct CheckSchemasArgs {
     pub samples: usize,
 }
 
-/// Exit codes: of events that are valid now and would become invalid; of types that are not what they should be; of a
-/// log that can't be read. 2 is the command line's.
+/// Exit codes: of events that are valid now and would become invalid; of settings that can't work, as of a command line
+/// that is not understood; of types that are not what they should be; of a log that can't be read.
 const STRICTER: u8 = 1;
+const USAGE: u8 = 2;
 const FAULTY: u8 = 3;
 const NO_LOG: u8 = 4;
 
 /// Checks the changed event types and their examples (with --offline each must have some: otherwise the log is the proof), then judges the log by the event types in force and by the changed
 /// ones, and says what differs. Reads Kafka only. Duplicates are left out: they never become events.
 ///
-/// # Errors
-/// Nothing but settings that contradict each other; what is found is in the exit code.
-pub fn run(args: &CheckSchemasArgs) -> anyhow::Result<ExitCode> {
-    ensure!(
-        args.offline || args.judge.apps.is_some(),
-        "without applications every record is rejected and nothing could differ: give the file with --apps or EYE_APPS, \
-         or check the types alone with --offline"
-    );
+/// What is found is in the exit code.
+pub fn run(args: &CheckSchemasArgs) -> ExitCode {
+    if !args.offline && args.judge.apps.is_none() {
+        eprintln!(
+            "without applications every record is rejected and nothing could differ: give the file with --apps or \
+             EYE_APPS, or check the types alone with --offline"
+        );
+        return USAGE.into();
+    }
     let read = || -> anyhow::Result<_> {
         let now = args.judge.read_event_types()?;
         let changed = Registry::load_changed(&args.judge.event_types, &args.changes)?;
@@ -67,30 +68,36 @@ pub fn run(args: &CheckSchemasArgs) -> anyhow::Result<ExitCode> {
         Ok(found) => found,
         Err(error) => {
             eprintln!("{error:#}");
-            return Ok(FAULTY.into());
+            return FAULTY.into();
         }
     };
     say_changes(&now, &changed);
     problems.iter().for_each(|problem| println!("{problem}"));
     if !problems.is_empty() {
         println!("{} faults", problems.len());
-        return Ok(FAULTY.into());
+        return FAULTY.into();
     }
     if args.offline {
         println!("every example is judged as it promises");
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
-    let now = args.judge.load(&args.kafka.topic)?;
+    let now = match args.judge.load(&args.kafka.topic) {
+        Ok(now) => now,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return USAGE.into();
+        }
+    };
     let then = now.with_registry(changed);
     let report = match compare(args, &now, &then) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("{error:#}");
-            return Ok(NO_LOG.into());
+            return NO_LOG.into();
         }
     };
     print!("{report}");
-    Ok(if report.invalid() == 0 { ExitCode::SUCCESS } else { STRICTER.into() })
+    if report.invalid() == 0 { ExitCode::SUCCESS } else { STRICTER.into() }
 }
 
 /// What the schemas alone tell, newest version against newest version.

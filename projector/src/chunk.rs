@@ -1,6 +1,6 @@
 //! A run of consecutive offsets of one partition, as rows that are ready to be inserted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(crate) struct Chunk {
     oldest: Option<i64>,
     /// Traces that brought its records, if anybody is told of them.
     traces: Vec<Box<str>>,
-    kept: BTreeSet<u64>,
+    kept: BTreeMap<u64, u8>,
 }
 
 impl Chunk {
@@ -35,7 +35,7 @@ impl Chunk {
             opened: None,
             oldest: None,
             traces: Vec::new(),
-            kept: BTreeSet::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -72,15 +72,10 @@ impl Chunk {
         }
     }
 
-    /// What the tables have of the last row's offset stays there, whatever it is, and nothing is added to it.
-    pub(crate) fn keep_last_as_it_is(&mut self) {
-        self.keep_last_for(0);
-        self.kept.insert(self.end() - 1);
-    }
-
-    /// The version of the schema that judged the last row.
-    pub(crate) fn last_version(&self) -> u16 {
-        self.columns.versions.last().copied().unwrap_or(0)
+    /// What these tables have of the last row's offset stays there, whatever it is, and nothing is added to it.
+    pub(crate) fn keep_last_as_it_is(&mut self, targets: u8) {
+        self.keep_last_for(!targets);
+        self.kept.insert(self.end() - 1, targets);
     }
 
     fn trace(&mut self, traceparent: &str) {
@@ -103,6 +98,7 @@ impl Chunk {
             rest,
             traces: self.traces,
             kept: self.kept,
+            is_judged_again: false,
         }
     }
 }
@@ -122,8 +118,10 @@ pub(crate) struct ClosedChunk {
     /// All other columns.
     rest: Vec<Bytes>,
     traces: Vec<Box<str>>,
-    /// Offsets of which the tables have what they are to have, see [`Chunk::keep_last_as_it_is`].
-    pub kept: BTreeSet<u64>,
+    /// Offsets of which some tables have what they are to have, and which tables: see [`Chunk::keep_last_as_it_is`].
+    pub kept: BTreeMap<u64, u8>,
+    /// Whether what had a verdict was judged by what judged it before: then nothing of it is disputed any more.
+    pub is_judged_again: bool,
 }
 
 impl ClosedChunk {

@@ -49,8 +49,8 @@ pub enum Command {
     /// Judge the log's history by changed schemas and say which verdicts would differ. Writes nothing.
     ///
     /// First checks the types themselves: examples must be judged as they promise. --offline does only that, and wants a
-    /// valid and an invalid example of each type. Exit code 1 if an event that is valid now would become invalid, 3 if a type or an example
-    /// is faulty, 4 if the log can't be read.
+    /// valid and an invalid example of each type. Exit code 1 if an event that is valid now would become invalid, 2 if the
+    /// command line or the file of applications is wrong, 3 if a type or an example is faulty, 4 if the log can't be read.
     CheckSchemas(Box<CheckSchemasArgs>),
     /// Print a first schema for an event type that is sent and not declared, from its events in the log.
     ProposeSchema(ProposeSchemaArgs),

@@ -49,8 +49,8 @@ pub struct JudgeConfig {
     /// The file with the registered applications.
     #[arg(long, env = "EYE_APPS", value_name = "FILE")]
     pub apps: Option<PathBuf>,
-    /// How many seconds a record of an application that is not registered waits for the file to name it: gateways may
-    /// have read the file earlier.
+    /// How many seconds a record of an application or event type that the files do not name waits for them to: gateways
+    /// and applications may have newer ones.
     #[arg(long, env = "EYE_REGISTRY_WAIT", default_value_t = 10, value_name = "SECONDS")]
     pub registry_wait: u32,
     /// How many seconds a timestamp may lie after the time of its receipt.

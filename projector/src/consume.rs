@@ -27,9 +27,10 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use crate::chunk::ClosedChunk;
 use crate::config::ProjectorConfig;
 use crate::error::{Error, Result};
-use crate::heal::heal;
+use crate::heal::{judge_again, refresh_sequences};
 use crate::intent;
 use crate::log::{self, Change, LogConsumer};
 use crate::pace::Gaps;
@@ -74,6 +75,8 @@ struct Report {
 enum Outcome {
     Resumed(Result<Box<(Plan, Projection, Range<u64>)>>),
     Inserted(Result<Healed>),
+    /// Some of the chunk had a verdict by other rules: this one keeps to them.
+    JudgedAgain(Box<ClosedChunk>),
 }
 
 impl Loop {
@@ -245,7 +248,7 @@ impl Loop {
                         partition.in_flight = None;
                     }
                     Err(error) => {
-                        self.work.insert_failed(number);
+                        self.work.insert_failed(number, &error);
                         in_flight.attempts += 1;
                         in_flight.verify = true;
                         in_flight.stage = Stage::Announce(now + backoff(in_flight.attempts));
@@ -253,6 +256,11 @@ impl Loop {
                         tracing::warn!(partition = number, ?range, attempts = in_flight.attempts, %error, "insert");
                     }
                 }
+            }
+            (Outcome::JudgedAgain(chunk), State::Running(partition)) => {
+                let Some(in_flight) = &mut partition.in_flight else { return };
+                // That took its time: the intent is committed again first.
+                (in_flight.chunk, in_flight.stage) = (Arc::from(chunk), Stage::Announce(now));
             }
             // Of a state that was dropped: whoever follows verifies.
             _ => {}
@@ -396,27 +404,11 @@ impl Loop {
         let (work, reports, epoch) = (Arc::clone(&self.work), self.reports.0.clone(), slot.epoch);
         let span = chunk.span(number);
         let insert = async move {
-            let result = if verify {
-                match settle(&work.tables, number, &chunk, announced).await {
-                    Err(Error::Disputed) => {
-                        let (judge, range) = (work.judge.load_full(), chunk.range());
-                        let Work { config, tables, erasures, .. } = &*work;
-                        heal(config, tables, &judge, erasures, number, range, announced).await
-                    }
-                    settled => settled,
-                }
-            } else {
-                let id = work.tables.insert_id(number, &chunk.range());
-                let _timer = work.metrics.insert_seconds.start_timer();
-                match announced.check() {
-                    Ok(()) => {
-                        let inserted = work.tables.insert(&id, &id, chunk.block(&chunk.targets)).await;
-                        inserted.map(|()| Healed::default())
-                    }
-                    Err(late) => Err(late),
-                }
+            let outcome = match verify {
+                true => verified(&work, number, &chunk, announced).await,
+                false => Outcome::Inserted(inserted(&work, number, &chunk, announced).await),
             };
-            let _ = reports.send(Report { partition: number, epoch, outcome: Outcome::Inserted(result) });
+            let _ = reports.send(Report { partition: number, epoch, outcome });
         };
         self.runtime.spawn(insert.instrument(span));
     }
@@ -476,6 +468,34 @@ impl Loop {
         list.add_partition(&self.work.config.kafka.topic, number);
         list
     }
+}
+
+async fn inserted(work: &Work, number: i32, chunk: &ClosedChunk, announced: Announced) -> Result<Healed> {
+    let id = work.tables.insert_id(number, &chunk.range());
+    let _timer = work.metrics.insert_seconds.start_timer();
+    announced.check()?;
+    work.tables.insert(&id, &id, chunk.block(&chunk.targets)).await?;
+    Ok(Healed::default())
+}
+
+/// Completes a chunk of which rows may be there, or judges it again.
+async fn verified(work: &Work, number: i32, chunk: &ClosedChunk, announced: Announced) -> Outcome {
+    let Work { config, tables, erasures, turn, .. } = work;
+    let settled = match settle(tables, number, chunk, announced).await {
+        Err(Error::Disputed) => {
+            let judge = work.judge.load_full();
+            match judge_again(config, tables, &judge, erasures, number, chunk.range()).await {
+                Ok(chunk) => return Outcome::JudgedAgain(Box::new(chunk)),
+                Err(error) => Err(error),
+            }
+        }
+        Ok(healed) if chunk.is_judged_again && healed.has_changed() => {
+            let _turn = turn.lock().await;
+            refresh_sequences(tables, number, chunk, healed).await.map(|()| healed)
+        }
+        settled => settled,
+    };
+    Outcome::Inserted(settled)
 }
 
 /// One partition a commit: librdkafka does not tell which of several was refused.

@@ -1,7 +1,8 @@
 //! Judges a range of the log again and puts right what the tables lack of it.
 //!
 //! History stays what it was: an offset that has a verdict is judged by the version that judged it. If that gives another
-//! verdict (the version is gone, an application was registered since), its rows stay as they are.
+//! verdict (the version is gone, an application was registered since), its rows stay as they are. The verdict is the
+//! ledger's; where the ledger has lost it, or has two, it is that of the row in `events` or `rejections`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use schemas::Judge;
 
 use crate::chunk::{Chunk, ClosedChunk};
-use crate::config::ProjectorConfig;
+use crate::config::{ChunkConfig, ProjectorConfig};
 use crate::erasures::Erasures;
 use crate::error::{Error, Result};
 use crate::log;
@@ -24,9 +25,10 @@ use crate::sequences;
 use crate::settle::{Announced, Healed, settle};
 use crate::tables::Tables;
 use ::tables::Verdict;
+use ::tables::verdict::ALL;
 
-/// Heals `range` of a partition, which must be announced just now, or lie below everything that is still being inserted;
-/// and above nothing that is faulty: duplicates are known from the ledger's rows before it.
+/// Heals `range` of a partition, which must lie below everything that is still being inserted, and above nothing that is
+/// faulty: duplicates are known from the ledger's rows before it.
 ///
 /// # Errors
 /// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
@@ -37,40 +39,16 @@ pub(crate) async fn heal(
     erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
-    announced: Announced,
 ) -> Result<Healed> {
-    let window = config.judge.window();
-    let projection = resume::projection(tables, judge, erasures, partition, range.start, window).await?;
-    let mut reading = Reading {
-        consumer: Arc::new(log::reader(&config.kafka)?),
-        topic: config.kafka.topic.clone(),
-        judge: Arc::clone(judge),
-        rows: config.chunks.chunk_rows,
-        bytes: config.chunks.chunk_bytes,
-        position: None,
-        projection,
-        past: tables.past(partition, &range).await?,
-        end: range.end,
-    };
+    let ChunkConfig { chunk_rows, chunk_bytes, .. } = config.chunks;
+    let mut reading =
+        Reading::new(config, tables, judge, erasures, partition, &range, chunk_rows, chunk_bytes).await?;
     let mut healed = Healed::default();
     while reading.projection.next < range.end {
-        // Healing takes long: what was erased meanwhile must not come back.
-        erasures.refresh(tables).await?;
         let chunk;
-        (reading, chunk) = tokio::task::spawn_blocking(move || {
-            let chunk = reading.chunk();
-            (reading, chunk)
-        })
-        .await
-        .map_err(|_| Error::Stopped)?;
-        let chunk = chunk?;
-        let found = settle(tables, partition, &chunk, announced).await?;
-        if found != Healed::default() {
-            let Range { start, end } = chunk.range();
-            sequences::refresh_range(&tables.servers(), partition as u16, start, end).await.map_err(
-                |error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")),
-            )?;
-        }
+        (reading, chunk) = reading.next(tables).await?;
+        let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
+        refresh_sequences(tables, partition, &chunk, found).await?;
         // Of a range that was settled before, whatever is not there was lost.
         healed.missing += found.missing + found.late;
         healed.wrong += found.wrong;
@@ -87,6 +65,38 @@ pub(crate) async fn heal(
     Ok(healed)
 }
 
+/// `range` as one chunk, for whoever is to insert it: what has a verdict is judged by what judged it before.
+///
+/// # Errors
+/// The log or the tables can't be read.
+pub(crate) async fn judge_again(
+    config: &ProjectorConfig,
+    tables: &Tables,
+    judge: &Arc<Judge>,
+    erasures: &Arc<Erasures>,
+    partition: i32,
+    range: Range<u64>,
+) -> Result<ClosedChunk> {
+    let rows = (range.end - range.start) as usize;
+    let reading = Reading::new(config, tables, judge, erasures, partition, &range, rows, usize::MAX).await?;
+    Ok(reading.next(tables).await?.1)
+}
+
+/// Of a chunk that was judged again the sessions may be in `sequences` already, with other events.
+pub(crate) async fn refresh_sequences(
+    tables: &Tables,
+    partition: i32,
+    chunk: &ClosedChunk,
+    healed: Healed,
+) -> Result<()> {
+    if !healed.has_changed() {
+        return Ok(());
+    }
+    let Range { start, end } = chunk.range();
+    let refreshed = sequences::refresh_range(&tables.servers(), partition as u16, start, end).await;
+    refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
+}
+
 /// A range of the log, read in order.
 struct Reading {
     consumer: Arc<log::LogConsumer>,
@@ -97,12 +107,50 @@ struct Reading {
     projection: Projection,
     /// The next record's offset, if it lies behind a gap that did not fit into the last chunk.
     position: Option<u64>,
-    /// The verdicts that the ledger has.
+    /// The verdicts that the tables have.
     past: BTreeMap<u64, Past>,
     end: u64,
 }
 
 impl Reading {
+    /// Its chunks have so many rows and bytes at most.
+    #[expect(clippy::too_many_arguments, reason = "what judging again is a function of")]
+    async fn new(
+        config: &ProjectorConfig,
+        tables: &Tables,
+        judge: &Arc<Judge>,
+        erasures: &Arc<Erasures>,
+        partition: i32,
+        range: &Range<u64>,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Self> {
+        let window = config.judge.window();
+        Ok(Self {
+            consumer: Arc::new(log::reader(&config.kafka)?),
+            topic: config.kafka.topic.clone(),
+            judge: Arc::clone(judge),
+            rows,
+            bytes,
+            position: None,
+            projection: resume::projection(tables, judge, erasures, partition, range.start, window).await?,
+            past: tables.past(partition, range).await?,
+            end: range.end,
+        })
+    }
+
+    /// The next chunk, and what follows it.
+    async fn next(mut self, tables: &Tables) -> Result<(Self, ClosedChunk)> {
+        // Judging again takes long: what was erased meanwhile must not come back.
+        self.projection.erasures.refresh(tables).await?;
+        let read = move || {
+            let mut chunk = self.chunk()?;
+            chunk.is_judged_again = true;
+            Ok((self, chunk))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| Error::Stopped)?
+    }
+
     /// The next chunk of the range. Blocks.
     fn chunk(&mut self) -> Result<ClosedChunk> {
         let partition = self.projection.partition;
@@ -169,8 +217,8 @@ impl Reading {
         while self.projection.next < to.min(self.end) && !self.is_full(chunk) {
             let past = self.past.get(&self.projection.next);
             self.projection.absent(chunk);
-            if past.is_some_and(|past| past.verdict != Verdict::Absent as u8) {
-                chunk.keep_last_as_it_is();
+            if past.is_some_and(|past| past.verdict != Verdict::Absent) {
+                chunk.keep_last_as_it_is(ALL);
             }
         }
     }

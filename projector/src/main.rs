@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Generations(args) => generations::list(&args).await?,
         Command::Compare(args) => return generations::compare(&args).await,
         Command::CheckSchemas(args) => {
-            return tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?;
+            return Ok(tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?);
         }
         Command::ProposeSchema(args) => {
             tokio::task::spawn_blocking(move || propose_schema::run(&args)).await??;

@@ -1,13 +1,16 @@
 //! What is measured, for `/metrics`. Labels take few values: verdicts, reasons, partitions, targets.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use anyhow::Result;
 use infra::follow::InForce;
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use schemas::ReasonCode;
+use schemas::apps::Apps;
 
 use ::tables::Verdict;
 
@@ -45,8 +48,9 @@ pub(crate) struct Metrics {
     pub chunk_bytes: IntGauge,
     /// Ids in the windows.
     pub window_ids: IntGauge,
-    /// When the brokers last answered, in seconds since 1970; when this process started if they never did.
-    pub brokers_timestamp: IntGauge,
+    /// When the brokers last answered, in seconds since 1970; when projecting began if they never did. None before that:
+    /// nobody asks them while ClickHouse is waited for.
+    pub brokers_timestamp: IntGaugeVec,
     pub apps: InForce,
     pub event_types: InForce,
     /// When `sequences` last included all that was in the tables, in seconds since 1970.
@@ -150,9 +154,10 @@ impl Metrics {
             partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
             chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
             window_ids: gauge("window_ids", "Event ids in memory")?,
-            brokers_timestamp: gauge(
+            brokers_timestamp: gauges(
                 "brokers_timestamp_seconds",
                 "When the brokers last answered, in seconds since 1970",
+                &[],
             )?,
             apps: InForce::new("eye_projector_apps", &registry)?,
             event_types: InForce::new("eye_projector_event_types", &registry)?,
@@ -179,7 +184,6 @@ impl Metrics {
         }
         metrics.audit_faults.set(-1);
         metrics.sequences_are_complete();
-        metrics.brokers_timestamp.set(metrics.sequences_timestamp.get());
         Ok(metrics)
     }
 
@@ -195,9 +199,72 @@ impl Metrics {
         series("", "", Verdict::Rejected, ReasonCode::UnknownEventType.as_str());
     }
 
+    /// The series of the registered applications: there from the start, so that silence is seen, and gone with their
+    /// application, so that nobody misses it.
+    pub(crate) fn declare_apps(&self, apps: &Apps) {
+        for family in self.apps_verdicts.collect() {
+            for series in family.get_metric() {
+                let labels: HashMap<&str, &str> =
+                    series.get_label().iter().map(|label| (label.name(), label.value())).collect();
+                if labels.get("app").is_some_and(|app| !apps.contains(app)) {
+                    let _ = self.apps_verdicts.remove(&labels);
+                }
+            }
+        }
+        for app in apps.apps() {
+            self.apps_verdicts.with_label_values(&[app.name.as_str(), Verdict::Accepted.as_str()]);
+        }
+    }
+
+    pub(crate) fn begin_projecting(&self) {
+        // Only if they have not answered yet.
+        if self.brokers_timestamp.with_label_values::<&str>(&[]).get() == 0 {
+            self.brokers_answered();
+        }
+    }
+
+    pub(crate) fn brokers_answered(&self) {
+        self.brokers_timestamp.with_label_values::<&str>(&[]).set(now());
+    }
+
     /// `sequences` includes everything as of now.
     pub(crate) fn sequences_are_complete(&self) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.sequences_timestamp.set(now.as_secs() as i64);
+        self.sequences_timestamp.set(now());
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(metrics: &Metrics, name: &str) -> usize {
+        let families = metrics.registry.gather();
+        families.iter().filter(|family| family.name() == name).map(|family| family.get_metric().len()).sum()
+    }
+
+    #[test]
+    fn an_application_has_series_for_as_long_as_it_is_registered() {
+        let metrics = Metrics::new().unwrap();
+        let apps = |names: &[&str]| Apps::from_iter(names.iter().copied());
+        metrics.declare_apps(&apps(&["shop", "kiosk"]));
+        assert_eq!(series(&metrics, "eye_projector_app_verdicts_total"), 2);
+        metrics.apps_verdicts.with_label_values(&["kiosk", "rejected"]).inc();
+        metrics.apps_verdicts.with_label_values(&["shop", "accepted"]).inc_by(3);
+        metrics.declare_apps(&apps(&["shop", "till"]));
+        assert_eq!(series(&metrics, "eye_projector_app_verdicts_total"), 2, "shop and till");
+        assert_eq!(metrics.apps_verdicts.with_label_values(&["shop", "accepted"]).get(), 3);
+    }
+
+    #[test]
+    fn brokers_are_silent_only_once_they_are_asked() {
+        let metrics = Metrics::new().unwrap();
+        assert_eq!(series(&metrics, "eye_projector_brokers_timestamp_seconds"), 0);
+        metrics.begin_projecting();
+        assert_eq!(series(&metrics, "eye_projector_brokers_timestamp_seconds"), 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::ChunkConfig;
 use crate::pace::{Gaps, Pace};
 use crate::projection::Projection;
 use crate::resume::Plan;
-use crate::strangers::{self, Strangers};
+use crate::strangers::{self, Strangers, Unknown};
 use crate::tables::MAX_BLOCK_ROWS;
 use ::tables::Verdict;
 
@@ -40,7 +40,7 @@ pub(crate) struct Partition {
     /// a record had to be left. Until the seek, everything is ignored.
     pub must_seek: bool,
     strangers: Strangers,
-    /// Until then nothing is read: the next record's application may be registered by then.
+    /// Until then nothing is read: the next record's application or event type may be known by then.
     waits_until: Option<Instant>,
     /// Everything below is inserted, verified, and committed as such.
     pub committed_to: Option<u64>,
@@ -94,7 +94,7 @@ impl Partition {
             last_record: now,
             is_paused: true,
             must_seek: true,
-            strangers: Strangers::new(patience),
+            strangers: Strangers::new(projection.partition, patience),
             waits_until: None,
             committed_to: None,
             projection,
@@ -119,7 +119,7 @@ impl Partition {
             return None;
         }
         let (strangers, log_time) = (&mut self.strangers, record.log_time_ms);
-        let waits = |app: &[u8]| strangers.waits(app, offset, log_time, now);
+        let waits = |unknown: &[Unknown<'_>]| strangers.waits(unknown, offset, log_time, now);
         let verdict = self.projection.record(judge, record, &mut self.chunk, waits);
         if verdict.is_some() {
             self.chunk.opened.get_or_insert(now);

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::{Judge, Judgement, Reason, ReasonCode, Record};
+use schemas::{Judge, Judgement, ReasonCode, Record};
 use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::erasures::{self, Erasures};
 use crate::row::{Place, Row};
+use crate::strangers::{self, Unknown};
 use crate::window::Window;
 use ::tables::Verdict;
-use ::tables::verdict::LEDGER;
+use ::tables::verdict::{ALL, LEDGER};
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
 const LAST_TIME: i64 = 10_413_791_999_999;
@@ -33,12 +34,13 @@ pub(crate) struct Projection {
     pub tally: Tally,
 }
 
-/// What the ledger says of an offset.
+/// What the tables say of an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Past {
-    /// The number of a [`Verdict`].
-    pub verdict: u8,
+    pub verdict: Verdict,
     pub schema_version: u16,
+    /// The ledger has lost its row: this is what `events` or `rejections` say.
+    pub is_lost: bool,
 }
 
 /// Counts for the metrics, since they were last taken.
@@ -169,28 +171,25 @@ impl Projection {
         record.log_time_ms = self.log_time;
     }
 
-    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there. Nothing is done if its
-    /// application is unknown and `waits` says of its name that it may be registered soon: the record is to be read again.
+    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there. Nothing is done if nothing is
+    /// wrong with it but that its application or event type is unknown, and `waits` says that it may be known soon: the
+    /// record is to be read again.
     pub(crate) fn record(
         &mut self,
         judge: &Judge,
         mut record: Record<'_>,
         chunk: &mut Chunk,
-        waits: impl FnOnce(&[u8]) -> bool,
+        waits: impl FnOnce(&[Unknown<'_>]) -> bool,
     ) -> Option<Verdict> {
         self.see_time(&mut record);
         if let Some(session) = record.erases() {
             return Some(self.erasure(judge, &record, session, chunk));
         }
         let judgement = judge.judge(&record);
-        let is_unknown = |reason: &Reason| reason.code == ReasonCode::UnknownApplication;
-        if let Some(app) = record.headers.app
-            && judgement.reasons.iter().any(is_unknown)
-            && waits(app)
-        {
+        if strangers::unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
             return None;
         }
-        Some(self.judged(judge, &record, &judgement, chunk))
+        Some(self.judged(judge, &record, &judgement, None, chunk))
     }
 
     /// As [`record`](Self::record), of a record that has a verdict already: judged by what it was judged by. If it would
@@ -203,15 +202,11 @@ impl Projection {
         chunk: &mut Chunk,
     ) {
         self.see_time(&mut record);
-        let verdict = if let Some(session) = record.erases() {
-            self.erasure(judge, &record, session, chunk)
+        if let Some(session) = record.erases() {
+            self.erasure(judge, &record, session, chunk);
         } else {
             let judgement = judge.judge_again(&record, past.schema_version);
-            self.judged(judge, &record, &judgement, chunk)
-        };
-        let same = Past { verdict: verdict as u8, schema_version: chunk.last_version() } == past;
-        if !same && verdict != Verdict::Erased {
-            chunk.keep_last_as_it_is();
+            self.judged(judge, &record, &judgement, Some(past), chunk);
         }
     }
 
@@ -229,6 +224,7 @@ impl Projection {
         judge: &Judge,
         record: &Record<'_>,
         judgement: &Judgement<'_>,
+        past: Option<Past>,
         chunk: &mut Chunk,
     ) -> Verdict {
         debug_assert_eq!(record.offset as u64, self.next);
@@ -240,20 +236,26 @@ impl Projection {
             return self.tally.verdict(Verdict::Erased);
         }
         self.tally.count_sender(judge, judgement, first.is_some());
-        if let Some(first) = first {
-            chunk.push(&Row::duplicate(place, judgement, first));
-            return self.tally.verdict(Verdict::Duplicate);
-        }
-        for reason in &judgement.reasons {
+        let mut row = match first {
+            Some(first) => Row::duplicate(place, judgement, first),
+            None => Row::judged(place, judgement, record.value.unwrap_or_default()),
+        };
+        for reason in row.reasons {
             self.tally.reasons[reason.code as usize] += 1;
         }
-        let row = Row::judged(place, judgement, record.value.unwrap_or_default());
-        let verdict = row.verdict;
+        let kept =
+            past.filter(|past| (past.verdict, past.schema_version) != (row.verdict, row.schema_version));
+        if let Some(past) = kept {
+            row = row.judged_before(past.verdict, past.schema_version);
+        }
         chunk.push(&row);
         if place.offset < self.kept_from {
             chunk.keep_last_for(LEDGER);
         }
-        self.tally.verdict(verdict)
+        if let Some(past) = kept {
+            chunk.keep_last_as_it_is(if past.is_lost { !LEDGER } else { ALL });
+        }
+        self.tally.verdict(row.verdict)
     }
 
     /// The log holds no record at `self.next`.

@@ -35,9 +35,9 @@ pub(crate) struct Row<'a> {
     timestamp: i64,
     sent_at: Option<i64>,
     received_at: i64,
-    schema_version: u16,
+    pub schema_version: u16,
     first_offset: u64,
-    reasons: &'a [Reason],
+    pub reasons: &'a [Reason],
     reasons_total: u16,
     raw: &'a [u8],
     pub traceparent: &'a str,
@@ -66,6 +66,12 @@ impl<'a> Row<'a> {
     /// A record whose event id was seen before, at offset `first`.
     pub(crate) fn duplicate(place: Place, judgement: &'a Judgement<'_>, first: u64) -> Self {
         Row { first_offset: first, ..Row::of(place, Verdict::Duplicate, judgement) }
+    }
+
+    /// With another verdict than it would get today: for the ledger, which has no more of a row than this tells.
+    pub(crate) fn judged_before(self, verdict: Verdict, schema_version: u16) -> Self {
+        let first_offset = if verdict == Verdict::Duplicate { self.first_offset } else { 0 };
+        Row { verdict, schema_version, first_offset, ..self }
     }
 
     /// An offset at which the log holds no record.

@@ -1,5 +1,6 @@
 //! The service: projects the serving generation, and follows when another one serves.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use ::tables::OtherVersion;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
-use infra::follow::Files;
+use infra::follow::{self, Files};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::ProjectorConfig;
@@ -25,6 +27,8 @@ use crate::{audit, disks, erase, http, log, parts, retention, sequences, servers
 const GENERATION: Duration = Duration::from_secs(2);
 /// Between two looks at where the log ends: for the lag, and for markers that no record follows.
 const LOG_ENDS: Duration = Duration::from_secs(1);
+/// Partitions that may be asked at once: each takes a thread while its leader does not answer.
+const ASKED_AT_ONCE: usize = 200;
 /// Between two looks at whether brokers and ClickHouse still answer.
 const PROBE: Duration = Duration::from_secs(1);
 /// So long a stop waits for the loop, which may hang in a call to a broker that does not answer.
@@ -41,6 +45,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     config.validate()?;
+    follow::outlive_hangups()?;
     let metrics = Metrics::new()?;
     let current = Arc::new(ArcSwapOption::<Work>::empty());
     let web = tokio::spawn({
@@ -185,20 +190,33 @@ pub(crate) async fn project(
     ended.context("the loop's thread died")?.map_err(Into::into)
 }
 
-/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`probes`].
+/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`probes`]. Each
+/// partition is asked by itself: one without a leader does not answer for many seconds.
 async fn log_ends(work: Arc<Work>) {
     let mut ticks = interval(LOG_ENDS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut asked, mut asking) = (JoinSet::new(), BTreeSet::new());
     loop {
         ticks.tick().await;
         if let Err(error) = work.count_partitions().await {
             tracing::debug!(%error, "the brokers don't answer");
             continue;
         }
+        while let Some(answered) = asked.try_join_next() {
+            answered.into_iter().for_each(|partition| {
+                asking.remove(&partition);
+            });
+        }
         for partition in work.owned() {
-            match work.bounds(partition).await {
-                Ok(bounds) => work.set_log_end(partition, bounds.end),
-                Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
+            if asking.len() < ASKED_AT_ONCE && asking.insert(partition) {
+                let work = Arc::clone(&work);
+                asked.spawn(async move {
+                    match work.bounds(partition).await {
+                        Ok(bounds) => work.set_log_end(partition, bounds.end),
+                        Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
+                    }
+                    partition
+                });
             }
         }
     }
@@ -248,6 +266,7 @@ async fn follow_apps(work: Arc<Work>, mut files: Files) {
         files.changed().await;
         match work.config.judge.read_apps() {
             Ok(apps) => {
+                work.metrics.declare_apps(&apps);
                 let apps = Arc::new(apps);
                 work.judge.rcu(|judge| judge.with_apps(Arc::clone(&apps)));
                 work.metrics.apps.loaded(files.version());
@@ -261,5 +280,41 @@ async fn follow_apps(work: Arc<Work>, mut files: Files) {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use clap::Parser;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_without_a_leader_hides_no_other() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("log", 2, 1).unwrap();
+        cluster.partition_leader("log", 0, None).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let line = ["projector", "run", "--topic", "log", "--kafka-brokers", &brokers];
+        let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
+        let judge = config.judge.load("log").unwrap();
+        let work = Arc::new(Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap());
+        work.set_owned(vec![0, 1]);
+        let asking = tokio::spawn(log_ends(Arc::clone(&work)));
+        while work.log_end(1).is_none() {
+            sleep(LOG_ENDS).await;
+        }
+        // For longer than the other one is waited for.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            sleep(LOG_ENDS).await;
+            work.forget_old_log_ends();
+            assert_eq!((work.log_end(0), work.log_end(1)), (None, Some(0)));
+        }
+        asking.abort();
     }
 }

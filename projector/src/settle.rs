@@ -4,12 +4,13 @@
 //! next, a table that lost rows. The deduplication token is no proof: the engine writes it down before it
 //! renames the part, so a crash in between leaves a token without rows. What counts is a look at the rows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::chunk::ClosedChunk;
 use crate::error::{Error, Result};
-use crate::tables::Tables;
+use crate::tables::{Claim, Tables};
 use ::tables::Verdict;
 use ::tables::verdict::{LEDGER, TARGETS};
 
@@ -58,6 +59,13 @@ pub(crate) struct Healed {
     pub kept: usize,
 }
 
+impl Healed {
+    /// Whether any row is another one now, or was not there before.
+    pub(crate) fn has_changed(self) -> bool {
+        self.missing + self.late + self.wrong > 0
+    }
+}
+
 /// What the tables lack of a chunk, and what they have too much of.
 #[derive(Debug, Default)]
 struct Comparison {
@@ -65,9 +73,11 @@ struct Comparison {
     missing: Vec<u8>,
     /// For each offset the targets whose row is there twice or should not be there.
     wrong: Vec<u8>,
+    /// By target: offsets whose row is kept, and is there twice.
+    repeated: BTreeMap<u8, Vec<u64>>,
     /// Whether any row of the range is there, in any target.
     any_present: bool,
-    /// Whether an offset that is to be completed has a verdict already that is another one, or another version's.
+    /// Whether a row of an offset that is to be completed says another verdict, or another version of the schema.
     is_disputed: bool,
 }
 
@@ -81,7 +91,8 @@ impl Comparison {
     }
 
     fn rows_wrong(&self) -> usize {
-        self.wrong.iter().map(|mask| mask.count_ones() as usize).sum()
+        let wrong: usize = self.wrong.iter().map(|mask| mask.count_ones() as usize).sum();
+        wrong + self.repeated.values().map(Vec::len).sum::<usize>()
     }
 }
 
@@ -91,7 +102,8 @@ impl Comparison {
 /// lie below everything that is still being inserted.
 ///
 /// # Errors
-/// [`Error::Disputed`] before anything is changed, if some of it was judged before by other rules. `heal` keeps to those.
+/// [`Error::Disputed`] before anything is changed, if some of it was judged before by other rules: it is to be judged
+/// again by those, see `heal`.
 pub(crate) async fn settle(
     tables: &Tables,
     partition: i32,
@@ -106,7 +118,7 @@ pub(crate) async fn settle(
         if found.is_clean() {
             return Ok(healed);
         }
-        if found.is_disputed {
+        if found.is_disputed && !chunk.is_judged_again {
             return Err(Error::Disputed);
         }
         let counted = if found.any_present { &mut healed.missing } else { &mut healed.late };
@@ -152,42 +164,36 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
     let range = chunk.range();
     let mut missing = chunk.targets.clone();
     let mut wrong = vec![0; chunk.rows()];
+    let mut repeated: BTreeMap<u8, Vec<u64>> = BTreeMap::new();
     let mut any_present = false;
-    // Places whose row in the ledger is not what it would be today.
+    // Places with a row that is not what it would be today.
     let mut other = Vec::new();
     for (target, table) in TARGETS {
-        let said =
-            if target == LEDGER { "toInt8(verdict), schema_version" } else { "toInt8(0), toUInt16(0)" };
-        let sql = format!(
-            "SELECT offset, {said} FROM {{database}}.{table} \
-             WHERE partition = {{partition:UInt16}} AND offset >= {{from:UInt64}} AND offset < {{to:UInt64}}"
-        );
-        let see = |row: &[u8; 11]| {
-            let [offset @ .., verdict, low, high] = *row;
+        let mut kept = BTreeSet::new();
+        let see = |offset, claim: Claim| {
             any_present = true;
-            let offset = u64::from_le_bytes(offset);
-            if chunk.kept.contains(&offset) {
+            if chunk.kept.get(&offset).is_some_and(|targets| targets & target != 0) {
+                if !kept.insert((offset, claim)) {
+                    repeated.entry(target).or_default().push(offset);
+                }
                 return;
             }
             let index = (offset - range.start) as usize;
-            let same = target != LEDGER || verdict == chunk.verdicts[index] as u8;
-            let version = u16::from_le_bytes([low, high]);
-            if target == LEDGER
-                && chunk.verdicts[index] != Verdict::Erased
-                && !(same && version == chunk.versions[index])
-            {
+            let (verdict, version) = (chunk.verdicts[index], chunk.versions[index]);
+            if verdict != Verdict::Erased && claim != (verdict as u8, version) {
                 other.push(index);
             }
+            let same = target != LEDGER || claim.0 == verdict as u8;
             if missing[index] & target != 0 && same {
                 missing[index] &= !target;
             } else {
                 wrong[index] |= target;
             }
         };
-        tables.read(&sql, partition, &range, see).await?;
+        tables.claims(target, table, partition, &range, see).await?;
     }
     let is_disputed = other.iter().any(|index| missing[*index] | wrong[*index] != 0);
-    Ok(Comparison { missing, wrong, any_present, is_disputed })
+    Ok(Comparison { missing, wrong, repeated, any_present, is_disputed })
 }
 
 /// Deletes what is wrong, and nothing else, and returns the rows that are missing then.
@@ -218,6 +224,15 @@ async fn remove_wrong(
                 "rows that are doubled or of another verdict: replaced"
             );
             tables.delete(table, partition, &ranges).await?;
+        }
+        if let Some(offsets) = found.repeated.get(&target) {
+            tracing::warn!(
+                table,
+                partition,
+                rows = offsets.len(),
+                "kept rows that are doubled: one of each stays"
+            );
+            tables.delete_repeated(table, partition, offsets).await?;
         }
     }
     Ok(missing)

@@ -1,46 +1,76 @@
-//! Records of applications that the registry does not name yet.
+//! Records of applications and event types that the registries do not name yet.
 //!
-//! A gateway may have read a new application's key before this process reads the file. So a record that has only just
-//! come waits a little for its application to be named, and its partition with it. Whoever may write to the log can make
-//! up names: what was waited for in vain is not waited for again, and only so much of the time is spent waiting.
+//! A gateway may have read a new application's key before this process reads the file, and an application may send a new
+//! type's events as soon as its gateway has the type. So a record that has only just come waits a little for its names to
+//! be known, and its partition with it. Whoever may send can make up names: what was waited for in vain is not waited for
+//! again, and a tenth of the time at most is spent waiting in vain.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two looks at whether a record's application is registered.
+use schemas::{Judgement, ReasonCode, Record};
+
+/// Between two looks at whether a record's names are known.
 pub(crate) const AGAIN: Duration = Duration::from_millis(500);
-/// How long a name that was waited for in vain is rejected at once.
+/// How long a name that was waited for in vain is not waited for again.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// The rest between two waits in vain.
-const REST: Duration = Duration::from_secs(60);
+/// After a wait in vain, so many times the longest wait without another one.
+const REST: u32 = 9;
 /// More names than these are not remembered, and then none is waited for.
 const NAMES: usize = 100;
+
+/// What the registries do not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Unknown<'a> {
+    App(&'a [u8]),
+    /// Category, name.
+    Type(&'a str, &'a str),
+}
 
 /// Of one partition.
 #[derive(Debug)]
 pub(crate) struct Strangers {
+    partition: i32,
     patience: Duration,
     /// The record that waits, and since when.
     waiting: Option<(u64, Instant)>,
-    in_vain: HashMap<Vec<u8>, Instant>,
+    /// By the hash of what was unknown: a name may be as long as a record.
+    in_vain: HashMap<u64, Instant>,
+    hasher: RandomState,
     rests_until: Option<Instant>,
 }
 
 impl Strangers {
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, waiting: None, in_vain: HashMap::new(), rests_until: None }
+    pub(crate) fn new(partition: i32, patience: Duration) -> Self {
+        Self {
+            partition,
+            patience,
+            waiting: None,
+            in_vain: HashMap::new(),
+            hasher: RandomState::new(),
+            rests_until: None,
+        }
     }
 
-    /// Whether the record at `offset`, whose application is unknown, is to be read again later. `log_time_ms`: when it
+    /// Whether the record at `offset`, of which this is `unknown`, is to be read again later. `log_time_ms`: when it
     /// came. One that came long ago is judged at once: all files have been read since.
-    pub(crate) fn waits(&mut self, app: &[u8], offset: u64, log_time_ms: i64, now: Instant) -> bool {
+    pub(crate) fn waits(
+        &mut self,
+        unknown: &[Unknown<'_>],
+        offset: u64,
+        log_time_ms: i64,
+        now: Instant,
+    ) -> bool {
+        let Self { hasher, .. } = self;
+        let names: Vec<u64> = unknown.iter().map(|name| hasher.hash_one(name)).collect();
         if let Some((_, since)) = self.waiting.filter(|(waiting, _)| *waiting == offset) {
             if now.duration_since(since) < self.patience {
                 return true;
             }
             self.waiting = None;
-            self.in_vain.insert(app.to_vec(), now);
-            self.rests_until = Some(now + REST);
+            self.in_vain.extend(names.iter().map(|name| (*name, now)));
+            self.rests_until = Some(now + self.patience * REST);
             return false;
         }
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -49,48 +79,79 @@ impl Strangers {
             return false;
         }
         self.in_vain.retain(|_, at| now.duration_since(*at) < FORGOTTEN);
-        if self.in_vain.contains_key(app) || self.in_vain.len() >= NAMES {
+        if self.in_vain.len() >= NAMES || names.iter().any(|name| self.in_vain.contains_key(name)) {
             return false;
         }
+        if self.patience.is_zero() {
+            return false;
+        }
+        let (partition, patience) = (self.partition, self.patience);
+        tracing::info!(
+            partition,
+            offset,
+            ?patience,
+            "a record waits for its application or event type to be known"
+        );
         self.waiting = Some((offset, now));
-        !self.patience.is_zero()
+        true
     }
+}
+
+/// What keeps a record from being accepted, if that is nothing but what the registries do not name.
+pub(crate) fn unknown<'a>(record: &Record<'a>, judgement: &'a Judgement<'_>) -> Option<Vec<Unknown<'a>>> {
+    if judgement.is_accepted() || usize::from(judgement.reasons_total) > judgement.reasons.len() {
+        return None;
+    }
+    let unknown = judgement.reasons.iter().map(|reason| match reason.code {
+        ReasonCode::UnknownApplication => record.headers.app.map(Unknown::App),
+        ReasonCode::UnknownEventType => Some(Unknown::Type(&judgement.category, &judgement.name)),
+        _ => None,
+    });
+    unknown.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn fresh() -> i64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64
+    }
+
     #[test]
     fn a_stranger_is_waited_for_once() {
-        let (mut strangers, start) = (Strangers::new(Duration::from_secs(10)), Instant::now());
-        let fresh = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let (mut strangers, start) = (Strangers::new(0, Duration::from_secs(10)), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!strangers.waits(b"old", 0, fresh() - 60_000, at(0)), "came before all files were read");
-        assert!(strangers.waits(b"new", 1, fresh(), at(0)));
-        assert!(strangers.waits(b"new", 1, fresh(), at(9)));
-        assert!(!strangers.waits(b"new", 1, fresh(), at(10)), "patience has an end");
-        assert!(!strangers.waits(b"new", 2, fresh(), at(11)), "and is not had twice for the same name");
-        assert!(!strangers.waits(b"other", 3, fresh(), at(11)), "nor for one name after the other");
-        assert!(strangers.waits(b"other", 4, fresh(), at(71)));
-        assert!(!Strangers::new(Duration::ZERO).waits(b"new", 1, fresh(), at(0)));
+        let (app, other) = ([Unknown::App(b"new")], [Unknown::Type("new", "")]);
+        assert!(!strangers.waits(&app, 0, fresh() - 60_000, at(0)), "came before all files were read");
+        assert!(strangers.waits(&app, 1, fresh(), at(0)));
+        assert!(strangers.waits(&app, 1, fresh(), at(9)));
+        assert!(!strangers.waits(&app, 1, fresh(), at(10)), "patience has an end");
+        assert!(!strangers.waits(&app, 2, fresh(), at(11)), "and is not had twice for the same name");
+        assert!(!strangers.waits(&other, 3, fresh(), at(11)), "nor for one name after the other");
+        assert!(!strangers.waits(&[app[0], other[0]], 4, fresh(), at(101)), "nor where one was in vain");
+        assert!(strangers.waits(&other, 5, fresh(), at(101)));
+        assert!(!Strangers::new(0, Duration::ZERO).waits(&app, 1, fresh(), at(0)));
     }
 
     #[test]
     fn made_up_names_are_bounded() {
-        let mut strangers = Strangers::new(Duration::from_secs(1));
-        let mut now = Instant::now();
-        let mut waited = 0;
-        for offset in 0..1000u64 {
+        let patience = Duration::from_secs(10);
+        let mut strangers = Strangers::new(0, patience);
+        let start = Instant::now();
+        let (mut now, mut waited) = (start, Duration::ZERO);
+        for offset in 0..2000u64 {
             let name = offset.to_string();
-            let fresh = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-            if strangers.waits(name.as_bytes(), offset, fresh, now) {
-                waited += 1;
-                now += Duration::from_secs(1);
-                assert!(!strangers.waits(name.as_bytes(), offset, fresh, now));
+            let name = [Unknown::Type("made up", &name)];
+            if strangers.waits(&name, offset, fresh(), now) {
+                waited += patience;
+                now += patience;
+                assert!(!strangers.waits(&name, offset, fresh(), now));
             }
-            now += Duration::from_secs(20);
+            now += Duration::from_secs(7);
         }
-        assert!((1..400).contains(&waited), "{waited} of 1000 made up names were waited for");
+        assert!(!waited.is_zero());
+        assert!(waited * 10 <= now - start, "{waited:?} of {:?} were spent on made up names", now - start);
+        assert!(strangers.in_vain.len() <= NAMES);
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use ::tables::{account, cluster};
+use ::tables::verdict::{EVENTS, LEDGER, REJECTIONS};
+use ::tables::{Verdict, account, cluster};
 use bytes::Bytes;
 use clickhouse::{Client, Compression, Row};
 use futures::future::try_join_all;
@@ -40,6 +41,9 @@ pub(crate) struct Tables {
     pub database: String,
     pub topic: String,
 }
+
+/// The number of a verdict and the version of the schema that judged.
+pub(crate) type Claim = (u8, u16);
 
 /// The contiguous account that the ledger gives of a partition, by its cheap projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
@@ -207,26 +211,80 @@ impl Tables {
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
-    /// The verdicts that the ledger has in `range`. An offset that has several, and not the same, has none.
+    /// What the tables say of the offsets of `range`. Where the ledger has no row, or several that differ, the row of
+    /// `events` or `rejections` decides; what they do not decide is left out.
     pub(crate) async fn past(&self, partition: i32, range: &Range<u64>) -> Result<BTreeMap<u64, Past>> {
-        let sql = "SELECT offset, toInt8(verdict), schema_version FROM {database}.ledger WHERE \
-                   partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}";
-        let (mut found, mut unclear) = (BTreeMap::new(), Vec::new());
-        let see = |row: &[u8; 11]| {
-            let [offset @ .., verdict, low, high] = *row;
-            let (offset, past) = (
-                u64::from_le_bytes(offset),
-                Past { verdict, schema_version: u16::from_le_bytes([low, high]) },
-            );
-            if found.insert(offset, past).is_some_and(|other| other != past) {
-                unclear.push(offset);
-            }
+        let mut rows: Vec<(u64, bool, Claim)> = Vec::new();
+        for (target, table) in [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections")] {
+            let see = |offset, claim| rows.push((offset, target == LEDGER, claim));
+            self.claims(target, table, partition, range, see).await?;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        let past = |rows: &[(u64, bool, Claim)]| {
+            let (others, ledger) = rows.split_at(rows.partition_point(|(_, is_ledger, _)| !is_ledger));
+            let agrees = |row: &&(u64, bool, Claim)| others.iter().any(|other| other.2 == row.2);
+            let (offset, _, (verdict, schema_version)) = match (ledger, others) {
+                ([one], _) | ([], [one]) => *one,
+                _ => {
+                    let mut agreeing = ledger.iter().filter(agrees);
+                    agreeing.next().filter(|_| agreeing.next().is_none()).copied()?
+                }
+            };
+            Some((
+                offset,
+                Past { verdict: Verdict::of(verdict)?, schema_version, is_lost: ledger.is_empty() },
+            ))
         };
-        self.read(sql, partition, range, see).await?;
-        unclear.iter().for_each(|offset| {
-            found.remove(offset);
-        });
-        Ok(found)
+        Ok(rows.chunk_by(|one, next| one.0 == next.0).filter_map(past).collect())
+    }
+
+    /// For each row of a target in `range` its offset, and what it claims of it.
+    pub(crate) async fn claims(
+        &self,
+        target: u8,
+        table: &str,
+        partition: i32,
+        range: &Range<u64>,
+        mut see: impl FnMut(u64, Claim),
+    ) -> Result<()> {
+        let said = match target {
+            LEDGER => "toInt8(verdict), schema_version".to_owned(),
+            EVENTS => format!("toInt8({}), schema_version", Verdict::Accepted as u8),
+            REJECTIONS => format!("toInt8({}), schema_version", Verdict::Rejected as u8),
+            _ => format!("toInt8({}), toUInt16(0)", Verdict::Erasure as u8),
+        };
+        let sql = format!(
+            "SELECT offset, {said} FROM {{database}}.{table} \
+             WHERE partition = {{partition:UInt16}} AND offset >= {{from:UInt64}} AND offset < {{to:UInt64}}"
+        );
+        let row = |row: &[u8; 11]| {
+            let [offset @ .., verdict, low, high] = *row;
+            see(u64::from_le_bytes(offset), (verdict, u16::from_le_bytes([low, high])));
+        };
+        self.read(&sql, partition, range, row).await
+    }
+
+    /// Leaves one row of each of these offsets in a target. Rows are named by their places in parts: one that was merged
+    /// meanwhile is not there any more, and stays.
+    pub(crate) async fn delete_repeated(&self, table: &str, partition: i32, offsets: &[u64]) -> Result<()> {
+        for some in offsets.chunks(DELETED_AT_ONCE) {
+            let sql = format!(
+                "SELECT offset, _part, _part_offset FROM {}.{table} WHERE partition = {{partition:UInt16}} \
+                 AND offset IN {{offsets:Array(UInt64)}} ORDER BY offset, _part, _part_offset LIMIT 1, 1000 BY offset",
+                self.database
+            );
+            let query = self.client.query(&sql).param("partition", partition).param("offsets", some);
+            let rows: Vec<(u64, String, u64)> = within(ANSWER, query.fetch_all()).await?;
+            if !rows.is_empty() {
+                let named =
+                    |(offset, part, place): &(u64, String, u64)| format!("({offset}, '{part}', {place})");
+                let rows = rows.iter().map(named).collect::<Vec<_>>().join(", ");
+                let which = format!("partition = {partition} AND (offset, _part, _part_offset) IN ({rows})");
+                self.alter(table, &format!("DELETE WHERE {which}")).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the rows of these ranges, and of nothing between them, from one target, and waits until they are gone.
@@ -267,7 +325,8 @@ impl Tables {
 
     /// Changes what is there already, on every server, and waits until it is done.
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
-        let sql = format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, self.generation, table));
+        let sql =
+            format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, self.generation, table));
         let on_each = self.config.clients().into_iter().map(|server| {
             let alter = server.query(&sql).with_setting("mutations_sync", "2");
             within(MUTATION, async { alter.execute().await })
@@ -344,8 +403,7 @@ mod tests {
     use super::*;
 
     fn tables(address: &str) -> Tables {
-        let config =
-            ClickHouseConfig { url: format!("http://{address}"), ..ClickHouseConfig::default() };
+        let config = ClickHouseConfig { url: format!("http://{address}"), ..ClickHouseConfig::default() };
         Tables::new(&config, 1, "log")
     }
 

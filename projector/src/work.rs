@@ -1,6 +1,6 @@
 //! What the loop and its tasks share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -48,8 +48,8 @@ struct Progress {
     /// When they last answered.
     brokers: Option<Instant>,
     clickhouse: Option<Instant>,
-    /// By partition, while its insert fails.
-    insert_fails: BTreeSet<i32>,
+    /// By partition, while its chunk does not get into the tables: what it waits for.
+    insert_fails: BTreeMap<i32, &'static str>,
     inserted_to: BTreeMap<i32, u64>,
     judged_to: BTreeMap<i32, u64>,
     /// Counts changes of `owned`.
@@ -66,6 +66,8 @@ impl Work {
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         metrics.declare(judge.registry());
+        metrics.declare_apps(judge.apps());
+        metrics.begin_projecting();
         Ok(Self {
             tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
             judge: ArcSwap::from_pointee(judge),
@@ -121,7 +123,7 @@ impl Work {
             let _ = self.metrics.position.remove_label_values(&[&lost.to_string()]);
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
-        progress.insert_fails.retain(|partition| owned.contains(partition));
+        progress.insert_fails.retain(|partition, _| owned.contains(partition));
         progress.owned = owned;
         progress.assignment += 1;
     }
@@ -165,31 +167,40 @@ impl Work {
 
     pub(crate) fn brokers_answered(&self) {
         self.progress().brokers = Some(Instant::now());
-        self.metrics.brokers_timestamp.set(unix_now().as_secs() as i64);
+        self.metrics.brokers_answered();
     }
 
     pub(crate) fn clickhouse_answered(&self) {
         self.progress().clickhouse = Some(Instant::now());
     }
 
-    pub(crate) fn insert_failed(&self, partition: i32) {
-        self.metrics.insert_errors.inc();
-        self.progress().insert_fails.insert(partition);
+    pub(crate) fn insert_failed(&self, partition: i32, error: &Error) {
+        let waits_for = match error {
+            Error::Running | Error::ClickHouse(_) | Error::NotHealed { .. } => {
+                self.metrics.insert_errors.inc();
+                "ClickHouse takes no inserts; the log says why"
+            }
+            Error::Kafka(_) => "waiting for the brokers, to read again what is being verified",
+            Error::Late | Error::Contradiction(_) | Error::Disputed | Error::Stopped => {
+                "a chunk does not get into the tables; the log says why"
+            }
+        };
+        self.progress().insert_fails.insert(partition, waits_for);
     }
 
     /// What keeps this process from projecting now, if anything does.
     pub(crate) fn waits_for(&self) -> Option<&'static str> {
         let progress = self.progress();
         let is_silent = |answered: Option<Instant>| answered.is_none_or(|at| at.elapsed() > SILENT);
+        // One partition without a leader is no reason: the others go on.
         let unknown = |partition: &i32| !progress.log_ends.contains_key(partition);
-        if progress.alive.is_none() || is_silent(progress.brokers) || progress.owned.iter().any(unknown) {
+        let none_is_known = !progress.owned.is_empty() && progress.owned.iter().all(unknown);
+        if progress.alive.is_none() || is_silent(progress.brokers) || none_is_known {
             Some("waiting for the brokers")
         } else if is_silent(progress.clickhouse) {
             Some("waiting for ClickHouse")
-        } else if !progress.insert_fails.is_empty() {
-            Some("ClickHouse takes no inserts; the log says why")
         } else {
-            None
+            progress.insert_fails.values().next().copied()
         }
     }
 

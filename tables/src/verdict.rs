@@ -20,6 +20,7 @@ pub const LEDGER: u8 = 1;
 pub const EVENTS: u8 = 2;
 pub const REJECTIONS: u8 = 4;
 pub const ERASURES: u8 = 8;
+pub const ALL: u8 = LEDGER | EVENTS | REJECTIONS | ERASURES;
 
 /// The tables that have a row an offset, with their bits.
 pub const TARGETS: [(u8, &str); 4] =
@@ -28,6 +29,11 @@ pub const TARGETS: [(u8, &str); 4] =
 impl Verdict {
     pub const ALL: [Self; 6] =
         [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
+
+    /// The one with this number.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| *verdict as u8 == number)
+    }
 
     /// As ClickHouse names it.
     pub fn as_str(self) -> &'static str {

@@ -5,12 +5,12 @@ SELECT
     toUInt64({to:UInt64} - {from:UInt64} - countIf(ledger > 0)) AS gaps,
     toUInt64(sum(greatest(ledger, 1) - 1 + greatest(events, 1) - 1 + greatest(rejections, 1) - 1
         + greatest(erasures, 1) - 1)) AS doubled,
-    countIf(verdict = 1 AND offset >= kept_from AND events = 0) AS events_missing,
-    countIf(verdict = 2 AND offset >= kept_from AND rejections = 0) AS rejections_missing,
-    countIf(verdict = 6 AND erasures = 0) AS erasures_missing,
-    countIf((verdict != 1 OR offset < kept_from) AND events > 0)
-        + countIf((verdict != 2 OR offset < kept_from) AND rejections > 0)
-        + countIf(verdict != 6 AND erasures > 0) AS surplus,
+    countIf(verdict = 'accepted' AND offset >= kept_from AND events = 0) AS events_missing,
+    countIf(verdict = 'rejected' AND offset >= kept_from AND rejections = 0) AS rejections_missing,
+    countIf(verdict = 'erasure' AND erasures = 0) AS erasures_missing,
+    countIf((verdict != 'accepted' OR offset < kept_from) AND events > 0)
+        + countIf((verdict != 'rejected' OR offset < kept_from) AND rejections > 0)
+        + countIf(verdict != 'erasure' AND erasures > 0) AS surplus,
     countIf(of_erased > 0) AS not_erased
 FROM
 (
@@ -18,20 +18,20 @@ FROM
         max(s) AS of_erased
     FROM
     (
-        SELECT offset, 1 AS l, 0 AS e, 0 AS r, 0 AS x, toInt8(verdict) AS v,
+        SELECT offset, 1 AS l, 0 AS e, 0 AS r, 0 AS x, toString(verdict) AS v,
             -- No hash of any session as long as none is erased.
             (SELECT count() FROM {database}.erasures) > 0
                 AND SHA256(toString(session_id)) GLOBAL IN (SELECT session FROM {database}.erasures) AS s
         FROM {database}.ledger
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL
-        SELECT offset, 0, 1, 0, 0, 0, 0 FROM {database}.events
+        SELECT offset, 0, 1, 0, 0, '', 0 FROM {database}.events
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL
-        SELECT offset, 0, 0, 1, 0, 0, 0 FROM {database}.rejections
+        SELECT offset, 0, 0, 1, 0, '', 0 FROM {database}.rejections
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL
-        SELECT offset, 0, 0, 0, 1, 0, 0 FROM {database}.erasures
+        SELECT offset, 0, 0, 0, 1, '', 0 FROM {database}.erasures
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
     )
     GROUP BY offset

@@ -8,11 +8,10 @@ use infra::kafka::{KafkaConfig, TopicConfig};
 use local_stack::{Stack, StackOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::round;
+use super::{Known, round};
 use crate::cli::{Cli, Command};
 use crate::heal::heal;
 use crate::metrics::Metrics;
-use crate::settle::Announced;
 use crate::work::Work;
 
 /// Generous: no time decides a test.
@@ -32,9 +31,7 @@ async fn projected(stack: &Stack) -> Work {
     let judge = config.judge.load(&config.kafka.topic).unwrap();
     let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();
     let judge = work.judge.load_full();
-    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END, Announced::not_needed())
-        .await
-        .unwrap();
+    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END).await.unwrap();
     work.set_owned(vec![0]);
     work.set_inserted_to(0, END);
     work
@@ -60,14 +57,16 @@ async fn the_round_holds_nobody_back_but_to_heal() {
 
     // As long as somebody else writes sequences, it reads all the same.
     let passing = work.turn.lock().await;
-    let faults = tokio::time::timeout(PATIENCE, round(&work)).await.expect("it does not wait for its turn");
+    let faults = tokio::time::timeout(PATIENCE, round(&work, &mut Known::default()))
+        .await
+        .expect("it does not wait for its turn");
     assert_eq!(faults.unwrap(), 0);
 
     // To heal it waits.
     work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     let mut healing = tokio::spawn({
         let work = Arc::clone(&work);
-        async move { round(&work).await }
+        async move { round(&work, &mut Known::default()).await }
     });
     let waits = tokio::time::timeout(Duration::from_secs(2), &mut healing).await;
     assert!(waits.is_err(), "healed beside a pass: {waits:?}");
@@ -76,5 +75,54 @@ async fn the_round_holds_nobody_back_but_to_heal() {
     assert_eq!(healing.await.unwrap().unwrap(), 0, "healed");
     assert_eq!(rejections(&work).await, END);
     assert_eq!(work.metrics.healed.with_label_values(&["audit"]).get(), 1);
+    stack.stop().await;
+}
+
+/// What healing keeps is a fault that stays: each round says so, and does no work for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_costs_a_round_nothing() {
+    let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
+    let work = projected(&stack).await;
+    let client = work.tables.client().clone().with_database(&work.tables.database);
+    // As if another version had accepted it, and its event were lost.
+    work.tables.alter("ledger", "UPDATE verdict = 'accepted' WHERE offset = 1").await.unwrap();
+    work.tables.alter("rejections", "DELETE WHERE offset = 1").await.unwrap();
+    let sequence = "INSERT INTO sequences (session_id) SELECT session_id FROM ledger WHERE offset = 1";
+    client.query(sequence).execute().await.unwrap();
+    let sequences = async || client.query("SELECT count() FROM sequences").fetch_one::<u64>().await.unwrap();
+    let mut known = Known::default();
+    assert_eq!(round(&work, &mut known).await.unwrap(), 1);
+    assert_eq!(sequences().await, 1, "nothing has changed, and no session is computed anew");
+
+    // From now on it is known: nothing is judged again, which would have to wait.
+    let passing = work.turn.lock().await;
+    for _ in 0..2 {
+        let round = tokio::time::timeout(PATIENCE, round(&work, &mut known)).await;
+        assert_eq!(round.expect("it does not wait for its turn").unwrap(), 1);
+    }
+    assert!(known.totals.contains_key(&0), "the whole log is not read again for it");
+    drop(passing);
+
+    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    assert_eq!(round(&work, &mut known).await.unwrap(), 1);
+    assert_eq!(rejections(&work).await, END - 1, "healed, but for what is kept");
+    assert_eq!(sequences().await, 0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_fails_holds_up_no_other() {
+    let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
+    let work = projected(&stack).await;
+    // The log has no such partition.
+    work.set_owned(vec![7, 0]);
+    work.set_inserted_to(7, END);
+    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    assert_eq!(
+        round(&work, &mut Known::default()).await.unwrap(),
+        1,
+        "not clean, as nobody has looked at it"
+    );
+    assert_eq!(rejections(&work).await, END);
     stack.stop().await;
 }

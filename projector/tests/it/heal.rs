@@ -1,5 +1,9 @@
 //! ClickHouse may lose anything: the log brings it back.
 
+use std::path::Path;
+
+use tempfile::TempDir;
+
 use crate::bed::{Bed, event, eventually};
 
 /// Forty records: accepted, rejected, duplicates; projected and settled.
@@ -43,35 +47,45 @@ async fn the_audit_finds_what_is_lost_or_doubled_and_heals_it() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// Schemas and applications change; what was judged keeps its verdict, whatever has to be healed.
-#[tokio::test(flavor = "multi_thread")]
-async fn healing_keeps_to_the_rules_that_judged() {
+fn write_version(types: &Path, version: u16, more: &str) {
+    let schema = format!(r#"{{"x-category":"a","x-name":"b","x-version":{version},"type":"object"{more}}}"#);
+    std::fs::write(types.join(format!("v{version}.schema.json")), schema).unwrap();
+}
+
+/// What all of these tests begin with: ten events and ten rejected records by turns.
+const JUDGED: [(u64, u64); 3] = [(20, 20), (10, 10), (10, 10)];
+
+/// [`JUDGED`] by version 1 of a type; then comes version 2, by which none would be accepted.
+async fn judged_before() -> (TempDir, Bed) {
     let types = tempfile::tempdir().unwrap();
-    let version = |version: u16, more: &str| {
-        let schema =
-            format!(r#"{{"x-category":"a","x-name":"b","x-version":{version},"type":"object"{more}}}"#);
-        std::fs::write(types.path().join(format!("v{version}.schema.json")), schema).unwrap();
-    };
-    version(1, "");
+    write_version(types.path(), 1, "");
     let folder = types.path().to_str().unwrap();
     let bed = Bed::new(&["--event-types", folder, "--chunk-rows", "10"]).await;
-    let send = async |data: &str| {
+    for n in 0..20 {
         let event = event(uuid::Uuid::new_v4()).replace("page interaction", "a").replace("pageview", "b");
-        bed.send(event.replace(r#"{"host":"www.example.com","path":"/"}"#, data).as_bytes()).await
-    };
-    for _ in 0..10 {
-        send("{}").await;
-        send("[]").await;
+        let data = if n % 2 == 0 { "{}" } else { "[]" };
+        bed.send(event.replace(r#"{"host":"www.example.com","path":"/"}"#, data).as_bytes()).await;
     }
     let running = bed.projector().await;
     bed.settled(20).await;
     running.stop().await;
-    let judged = [(20, 20), (10, 10), (10, 10)];
-    assert_eq!(bed.counts().await, judged);
+    assert_eq!(bed.counts().await, JUDGED);
+    write_version(types.path(), 2, r#","required":["c"]"#);
+    (types, bed)
+}
 
-    // From now on nothing of it would be accepted.
-    version(2, r#","required":["c"]"#);
-    let heal = ["audit", "--heal", "--event-types", folder];
+/// Verdict and version of each offset, by the ledger.
+async fn ledger(bed: &Bed) -> Vec<(u64, String, u16)> {
+    let sql = "SELECT offset, toString(verdict), schema_version FROM ledger ORDER BY offset";
+    bed.tables().query(sql).fetch_all().await.unwrap()
+}
+
+/// Schemas and applications change; what was judged keeps its verdict, whatever has to be healed.
+#[tokio::test(flavor = "multi_thread")]
+async fn healing_keeps_to_the_rules_that_judged() {
+    let (types, bed) = judged_before().await;
+    let judged = JUDGED;
+    let heal = ["audit", "--heal", "--event-types", types.path().to_str().unwrap()];
     bed.execute("ALTER TABLE events DELETE WHERE offset IN (2, 14)").await;
     bed.execute("ALTER TABLE rejections DELETE WHERE offset = 3").await;
     bed.execute("ALTER TABLE ledger DELETE WHERE offset = 7").await;
@@ -97,7 +111,8 @@ async fn healing_keeps_to_the_rules_that_judged() {
     bed.settled(20).await;
     running.stop().await;
     // What has no verdict any more is judged as of today: 18 is rejected.
-    assert_eq!(bed.counts().await, [(20, 20), (9, 9), (11, 11)]);
+    let judged = [(20, 20), (9, 9), (11, 11)];
+    assert_eq!(bed.counts().await, judged);
 
     // The version that judged is gone: the audit says what it does not do.
     std::fs::remove_file(types.path().join("v1.schema.json")).unwrap();
@@ -106,6 +121,87 @@ async fn healing_keeps_to_the_rules_that_judged() {
     assert!(!clean && said.contains("offsets would get another verdict today and keep theirs"), "{said}");
     assert!(said.contains("0 without verdict, 0 doubled, 1 events and 0 rejections missing"), "{said}");
     assert_eq!(bed.counts().await, [(20, 20), (8, 8), (11, 11)]);
+
+    // What is kept is there once, and the ledger says what the others hold.
+    let before = ledger(&bed).await;
+    for table in ["ledger", "events"] {
+        bed.execute(&format!("INSERT INTO {table} SELECT * FROM {table} WHERE offset IN (6, 8)")).await;
+        bed.execute(&format!("INSERT INTO {table} SELECT * FROM {table} WHERE offset = 6 LIMIT 1")).await;
+    }
+    bed.execute("ALTER TABLE ledger DELETE WHERE offset IN (10, 11)").await;
+    let (_, said) = bed.verb(&heal).await;
+    assert!(said.contains("2 without verdict, 6 doubled, 1 events"), "{said}");
+    assert!(said.contains("; 1 after healing"), "{said}");
+    assert_eq!(bed.counts().await, [(20, 20), (8, 8), (11, 11)]);
+    assert_eq!(ledger(&bed).await, before);
+}
+
+/// Two rows for one offset that differ: what the rows of the other tables agree with stays; where there are none, the
+/// newest schema judges. Either way it comes to an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_verdicts_one_is_left() {
+    let (types, bed) = judged_before().await;
+    let before = ledger(&bed).await;
+    let double = async || {
+        for (what, offsets) in [
+            ("2 AS schema_version", "4, 5, 14"),
+            ("'rejected' AS verdict, 2 AS schema_version", "6"),
+            ("'accepted' AS verdict", "7"),
+        ] {
+            bed.execute(&format!(
+                "INSERT INTO ledger SELECT * REPLACE ({what}) FROM ledger WHERE offset IN ({offsets})"
+            ))
+            .await;
+        }
+    };
+    double().await;
+    let (clean, said) = bed.verb(&["audit", "--heal", "--event-types", types.path().to_str().unwrap()]).await;
+    assert!(clean, "{said}");
+    assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before.clone()));
+
+    // The same by a projector that verifies a partition.
+    double().await;
+    crate::zombies::commit(&bed, 0, "1:20").await;
+    let running = bed.projector().await;
+    bed.settled(20).await;
+    assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before));
+
+    // And nothing to go by.
+    bed.execute("ALTER TABLE events DELETE WHERE offset = 8").await;
+    bed.execute("INSERT INTO ledger SELECT * REPLACE (2 AS schema_version) FROM ledger WHERE offset = 8")
+        .await;
+    running.stop().await;
+    crate::zombies::commit(&bed, 0, "1:20").await;
+    let running = bed.projector().await;
+    bed.settled(20).await;
+    running.stop().await;
+    assert_eq!(bed.counts().await, [(20, 20), (9, 9), (11, 11)]);
+    assert_eq!(ledger(&bed).await[8], (8, "rejected".into(), 2));
+}
+
+/// The ledger is lost, and nothing else: the events and rejections say what it said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_comes_back_as_it_was() {
+    let (types, bed) = judged_before().await;
+    let before = ledger(&bed).await;
+    bed.execute("TRUNCATE TABLE ledger").await;
+    let (clean, said) = bed.verb(&["audit", "--heal", "--event-types", types.path().to_str().unwrap()]).await;
+    assert!(clean, "{said}");
+    assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before.clone()));
+
+    bed.execute("TRUNCATE TABLE ledger").await;
+    let running = bed.projector().await;
+    bed.has(JUDGED).await;
+    running.stop().await;
+    assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before.clone()));
+
+    // Not even what judged them is there.
+    std::fs::remove_file(types.path().join("v1.schema.json")).unwrap();
+    bed.execute("TRUNCATE TABLE ledger").await;
+    let running = bed.projector().await;
+    bed.has(JUDGED).await;
+    running.stop().await;
+    assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before));
 }
 
 #[tokio::test(flavor = "multi_thread")]

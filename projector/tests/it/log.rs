@@ -258,6 +258,33 @@ async fn an_application_that_nobody_registers_is_rejected_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_event_type_is_waited_for() {
+    let types = tempfile::tempdir().unwrap();
+    let wait = ["--registry-wait", "80", "--event-types", types.path().to_str().unwrap()];
+    let bed = Bed::new(&wait).await;
+    let running = bed.projector().await;
+    let new = event(Uuid::new_v4()).replace("page interaction", "a").replace("pageview", "b");
+    bed.send(event(Uuid::new_v4()).as_bytes()).await;
+    bed.send(new.as_bytes()).await;
+    // Judged until there: so the other one waits.
+    bed.verdicts(1).await;
+    let schema = r#"{"x-category":"a","x-name":"b","x-version":1,"type":"object"}"#;
+    std::fs::write(types.path().join("b.schema.json"), schema).unwrap();
+    assert_eq!(bed.verdicts(2).await, ["accepted"; 2]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_type_that_nobody_declares_is_rejected_in_the_end() {
+    let bed = Bed::new(&["--registry-wait", "1"]).await;
+    let running = bed.projector().await;
+    bed.send(event(Uuid::new_v4()).replace("pageview", "unheard of").as_bytes()).await;
+    bed.send_events(1).await;
+    assert_eq!(bed.verdicts(2).await, ["rejected unknown_event_type", "accepted"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_name_that_is_no_text_harms_nothing() {
     let bed = Bed::new(&[]).await;
     let kafka = bed.config.kafka.clone();
