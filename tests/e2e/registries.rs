@@ -1,4 +1,4 @@
-//! One file of applications, three services: the same truth for all, without a restart.
+//! One file of applications, one folder of event types, three services: the same truth for all, without a restart.
 
 use std::time::Duration;
 
@@ -74,6 +74,9 @@ async fn applications_and_readers_come_and_go_while_everything_runs() {
     })
     .await;
 
+    let mut stream = ask("joiner", "/v1/live").await;
+    assert_eq!(stream.status(), StatusCode::OK);
+
     // A file that is just being written changes nothing, and SIGHUP ends nothing.
     write(&file, "");
     for pid in &pids {
@@ -89,5 +92,40 @@ async fn applications_and_readers_come_and_go_while_everything_runs() {
         .await;
     }
     assert_eq!(ask("analyst", "/v1/event-types").await.status(), StatusCode::OK);
+
+    // A key that is taken away ends what it opened; and without any reader nobody is let in, rather than everybody.
+    write(&file, &registry(&["demo-key"], &[]));
+    let ends = async { while stream.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(PATIENCE, ends).await.expect("the stream ends");
+    for key in ["analyst", "joiner", "guess"] {
+        assert_eq!(ask(key, "/v1/event-types").await.status(), StatusCode::UNAUTHORIZED, "{key}");
+    }
     assert_eq!(services().map(|service| service.process.pid().unwrap()).collect::<Vec<_>>(), pids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_types_come_while_everything_runs() {
+    let types = tempfile::tempdir().unwrap();
+    // Long enough: the file comes when the event is in the log already.
+    let wait = [("EYE_REGISTRY_WAIT", "60")];
+    let pipeline = Pipeline::start_with(Some(types.path().into()), &wait).await;
+    let event = r#"{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"shop","name":"till opened",
+        "data":{"a":1},"timestamp":"2021-01-01 09:15:27.243860"}"#;
+    let receipts = pipeline.send(&[event.replace('\n', "")]).await;
+    let fate_of = format!("/v1/events/{}", receipts[0].event_id.unwrap());
+    let schema =
+        r#"{"x-category":"shop","x-name":"till opened","x-version":1,"type":"object","required":["a"]}"#;
+    std::fs::write(types.path().join("till.schema.json"), schema).unwrap();
+    let fate = eventually(PATIENCE, async || {
+        let (status, fate) = pipeline.ask(&fate_of).await;
+        (status == 200).then_some(fate)
+    })
+    .await;
+    assert_eq!(fate["verdict"], "accepted", "{fate}");
+    eventually(PATIENCE, async || {
+        // As text: an example has a number that is none.
+        let types = reqwest::get(format!("{}/v1/event-types", pipeline.query_api.url())).await.ok()?;
+        types.text().await.ok()?.contains("till opened").then_some(())
+    })
+    .await;
 }
