@@ -51,8 +51,13 @@ export class EyePage {
     const how = { capture: true, passive: true, signal: this.#stop.signal };
     const on = (type: string, listener: (event: Event) => void): void =>
       window.addEventListener(type, (event) => quietly(() => listener(event)), how);
-    const submitted = ({ target }: Event): void => {
-      if (attribute(target, "data-eye-submit") !== undefined) this.submit(target as HTMLFormElement);
+    // A form in a slot: its submit comes by the shadow root, too.
+    const seen = new WeakSet<Event>();
+    const submitted = (event: Event): void => {
+      if (seen.has(event)) return;
+      seen.add(event);
+      if (attribute(event.target, "data-eye-submit") !== undefined)
+        this.submit(event.target as HTMLFormElement);
     };
     const acted = (event: Event): void => {
       // No submit leaves its shadow tree, but the click or the key before it does.

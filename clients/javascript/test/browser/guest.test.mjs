@@ -29,7 +29,17 @@ const HTML = `
     <input name="__proto__" value="kept"><button id="chosen">send</button>
   </form>
   <open-parts></open-parts>
+  <outer-frame>
+    <form data-eye-submit onsubmit="return false"><input name="slotted"><button id="slotted">send</button></form>
+  </outer-frame>
   <script>
+    for (const [name, inside] of [["outer-frame", "<inner-frame><slot></slot></inner-frame>"], ["inner-frame", "<slot></slot>"]])
+      customElements.define(name, class extends HTMLElement {
+        constructor() {
+          super();
+          this.attachShadow({ mode: "open" }).innerHTML = inside;
+        }
+      });
     customElements.define("open-parts", class extends HTMLElement {
       constructor() {
         super();
@@ -155,6 +165,18 @@ test("clicks and submits inside of components are recorded", async () => {
     ["cta click", "inside"],
     ["submit", { city: "" }],
     ["submit", { city: "" }],
+  ]);
+});
+
+test("a form in the slots of components is recorded once", async () => {
+  await open();
+  await page.click("#slotted");
+  await page.click("#slotted");
+  await page.evaluate(() => eye.click("last"));
+  assert.deepEqual((await recorded(4)).slice(1), [
+    ["submit", { slotted: "" }],
+    ["submit", { slotted: "" }],
+    ["cta click", "last"],
   ]);
 });
 
