@@ -121,7 +121,12 @@ export class Eye {
     this.#key = key.trim();
     if (!/^[ -~]+$/.test(this.#key))
       throw new TypeError("The Eye's key has a character that no HTTP header carries");
-    this.#url = new URL(`${url.trim().replace(/\/+$/, "")}/events`).href;
+    try {
+      this.#url = new URL(`${url.trim().replace(/\/+$/, "")}/events`).href;
+    } catch {
+      // Not with the text of it: who mixes them up gives the key for the url.
+      throw new TypeError("The Eye's url must be like https://eye.example.com");
+    }
     this.#post = post;
     this.#spool = spool;
     this.#options = {

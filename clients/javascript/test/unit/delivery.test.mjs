@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "node:util";
 
 import { Eye as BrowserEye } from "../../dist/index.js";
 import { Eye as NodeEye } from "../../dist/node.js";
@@ -69,11 +70,14 @@ for (const [kind, Eye] of [
       assert.equal(gateway.requests[0].headers.authorization, "Bearer k");
     });
 
-    test("a key that no header carries is refused at the start, and not told", () => {
-      for (const key of ["secret\u2013key", "secret\nkey", "\n"])
+    test("a key that no header carries, or that is given for the url, is refused at the start, and not told", () => {
+      for (const wrong of [
+        ...["secret\u2013key", "secret\nkey", "\n"].map((key) => ({ key })),
+        { url: "secret-key" },
+      ])
         assert.throws(
-          () => client({ key }),
-          (error) => error instanceof TypeError && !error.message.includes("secret"),
+          () => client(wrong),
+          (error) => error instanceof TypeError && !inspect(error).includes("secret"),
         );
     });
 
