@@ -15,7 +15,8 @@ const RETRYABLE_EVENT = ["queue_full", "brokers_slow", "brokers_refused"];
 
 /**
  * The fates of `count` events by the answer to their request. Only what a gateway names is refused for good: an answer
- * without a code is that of some other server on the way, and says nothing about the events.
+ * without a code is that of some other server on the way, and says nothing about the events. But for a 413: what is too
+ * large for that one never arrives.
  */
 export function fates(status: number, body: string, count: number): Fate[] {
   const { receipts, code } = parse(body);

@@ -25,7 +25,7 @@ const RETRYABLE_EVENT: [&str; 3] = ["queue_full", "brokers_slow", "brokers_refus
 /// The fates of the `count` events of a request.
 ///
 /// Only what a gateway names is refused for good: an answer without a code is that of some other server on
-/// the way, and says nothing about the events.
+/// the way, and says nothing about the events. But for a 413: what is too large for that one never arrives.
 pub(crate) fn fates(status: u16, body: &[u8], count: usize) -> Vec<Fate> {
     #[derive(Deserialize, Default)]
     #[serde(default)]

@@ -21,7 +21,8 @@ def fates(status: int, body: bytes, count: int) -> list[Fate]:
     """The fates of the ``count`` events of a request.
 
     Only what a gateway names is refused for good: an answer without a code is that of some other server
-    on the way, and says nothing about the events.
+    on the way, and says nothing about the events. But for a 413: what is too large for that one never
+    arrives.
     """
     try:
         answer = json.loads(body)
