@@ -29,6 +29,8 @@ class Buffer:
 
     survives = False
     """Whether what is left at the end can be sent by a later process."""
+    retry_at: float | None = None
+    """When the next one that could not be read is due again; of those in memory there is none."""
 
     def __init__(self, *, max_events: int, max_bytes: int, batch_events: int, batch_bytes: int) -> None:
         self._max_events = max_events
@@ -39,26 +41,33 @@ class Buffer:
         self._open: Batch | None = None
         self._events = 0
         self._bytes = 0
+        self.pending: set[Batch] = set()
+        """All batches whose events have not met their end, the one that is being filled among them."""
 
     def put(self, line: bytes) -> str | None:
         """Keep an event; the reason if it had to be dropped."""
         size = len(line)
         if self._events >= self._max_events or self._bytes + size > self._max_bytes:
             return "buffer_full"
+        if self._open is not None and self._open.size + size > self._batch_bytes:
+            self.finish_open()
+        if self._open is None:
+            self._open = Batch()
+            self.pending.add(self._open)
         batch = self._open
-        if batch is not None and batch.size + size > self._batch_bytes:
-            self._full.append(batch)
-            batch = None
-        if batch is None:
-            batch = self._open = Batch()
         batch.lines.append(line)
         batch.size += size
         self._events += 1
         self._bytes += size
         if len(batch.lines) >= self._batch_events:
-            self._full.append(batch)
-            self._open = None
+            self.finish_open()
         return None
+
+    def finish_open(self) -> None:
+        """Put no more events into the batch that is being filled."""
+        if self._open is not None:
+            self._full.append(self._open)
+            self._open = None
 
     @property
     def has_full(self) -> bool:
@@ -71,17 +80,13 @@ class Buffer:
 
     def take(self) -> Batch | None:
         """The oldest batch, full or not. It counts against the bounds until :meth:`done`."""
-        if self._full:
-            return self._full.popleft()
-        batch, self._open = self._open, None
-        return batch
-
-    def put_back(self, batch: Batch) -> None:
-        """Take it later, after all others."""
-        self._full.append(batch)
+        if not self._full:
+            self.finish_open()
+        return self._full.popleft() if self._full else None
 
     def done(self, batch: Batch) -> None:
         """Every event of the batch has met its end: forget it."""
+        self.pending.discard(batch)
         self._events -= batch.count
         self._bytes -= batch.size
 

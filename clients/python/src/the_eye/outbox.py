@@ -75,7 +75,6 @@ class Outbox:
         self._failures = 0  # since the last request that went well
         self._putting = False
         self._interrupting: deque[bytes] = deque()
-        self._flush_to = 0
         self._closing = False
         self._abandoned = False
         self._deadline = float("inf")
@@ -130,9 +129,12 @@ class Outbox:
     def flush(self, timeout: float) -> bool:
         """Wait until all that is waiting now has met its end, ``timeout`` seconds at most."""
         with self._lock:
-            self._flush_to = target = self._stats.accepted + self._stats.recovered
+            buffer = self._buffer
+            buffer.finish_open()
+            asked: set[Batch | Segment] = {*buffer.pending}
             self._work.notify()
-            return self._settled.wait_for(lambda: self._settled_count() >= target, timeout)
+            self._settled.wait_for(lambda: self._abandoned or asked.isdisjoint(buffer.pending), timeout)
+            return asked.isdisjoint(buffer.pending) or not self._stats.waiting
 
     def close(self, timeout: float | None = None) -> None:
         """Send what is waiting for ``timeout`` seconds at most, then count the rest as lost (or, with a
@@ -189,10 +191,9 @@ class Outbox:
                 lines = batch.read()
             except FileNotFoundError:
                 lines = []
-            except Exception:
-                with self._lock:
-                    self._buffer.put_back(batch)  # type: ignore[arg-type]  # a buffer gets back what it gave
-                raise
+            except Exception as error:
+                self._put_aside(batch, error)
+                continue
             if len(lines) < batch.count:
                 self._settle([], lost=batch.count - len(lines))
             if lines:
@@ -200,6 +201,14 @@ class Outbox:
             else:
                 self._done(batch)
         return True
+
+    def _put_aside(self, segment: Batch | Segment, error: Exception) -> None:
+        assert isinstance(segment, Segment) and isinstance(self._buffer, Spool)
+        if not segment.failures:
+            with suppress(Exception):  # as in _note
+                log.warning("the eye: a file of the spool can't be read (%s), trying again", _name(error))
+        with self._lock:
+            self._buffer.put_aside(segment, min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** min(segment.failures, 16)))
 
     def _adopt_orphans(self) -> None:
         buffer = self._buffer
@@ -220,13 +229,12 @@ class Outbox:
                     return buffer.take()
                 born = buffer.open_since
                 due = None if born is None else born + self._limits.flush_interval
-                if due is not None and (
-                    now >= due or self._closing or self._settled_count() < self._flush_to
-                ):
+                if due is not None and (now >= due or self._closing):
                     return buffer.take()
                 if self._closing:
                     return None
-                self._work.wait(None if due is None else due - now)
+                until = min((at for at in (due, buffer.retry_at) if at is not None), default=None)
+                self._work.wait(None if until is None else until - now)
             return None
 
     def _send(self) -> tuple[str | None, float]:
@@ -262,15 +270,12 @@ class Outbox:
             if lost:
                 add(stats.lost, "spool_error", lost)
             stats.waiting -= len(ends) - ends.count(None) + lost
-            self._settled.notify_all()
 
     def _done(self, batch: Batch | Segment) -> None:
         with self._lock:
             if not self._abandoned:
                 self._buffer.done(batch)  # type: ignore[arg-type]  # a buffer gets back what it gave
-
-    def _settled_count(self) -> int:
-        return self._stats.accepted + self._stats.recovered - self._stats.waiting
+                self._settled.notify_all()
 
     def _pause(self, asked: float) -> None:
         """Wait before the next try: exponentially longer, with jitter, but not less than the gateway asks."""

@@ -23,7 +23,7 @@ from pathlib import Path
 class Segment:
     """A batch in a file."""
 
-    __slots__ = ("born", "count", "owner", "path", "size")
+    __slots__ = ("born", "count", "failures", "owner", "path", "retry_at", "size")
 
     def __init__(self, path: Path, owner: Orphan | None) -> None:
         self.path = path
@@ -31,6 +31,9 @@ class Segment:
         self.count = 0
         self.size = 0
         self.born = time.monotonic()
+        self.failures = 0
+        """How often it could not be read."""
+        self.retry_at = 0.0
 
     def read(self) -> list[bytes]:
         """The whole lines of the file. A line cut short was never accepted."""
@@ -74,7 +77,9 @@ class Spool:
         self._full: deque[Segment] = deque()
         self._open: Segment | None = None
         self._open_fd = -1
+        self._unread: list[Segment] = []
         self._bytes = 0
+        self.pending: set[Segment] = set()
         self._orphans: list[Orphan] = []
 
     def put(self, line: bytes) -> str | None:
@@ -97,12 +102,19 @@ class Spool:
         segment.size += size
         self._bytes += size
         if segment.count >= self._batch_events:
-            self._finish_open()
+            self.finish_open()
         return None
 
     @property
     def has_full(self) -> bool:
+        now = time.monotonic()
+        self._full += [segment for segment in self._unread if segment.retry_at <= now]
+        self._unread = [segment for segment in self._unread if segment.retry_at > now]
         return bool(self._full)
+
+    @property
+    def retry_at(self) -> float | None:
+        return min((segment.retry_at for segment in self._unread), default=None)
 
     @property
     def open_since(self) -> float | None:
@@ -110,15 +122,18 @@ class Spool:
 
     def take(self) -> Segment | None:
         if not self._full:
-            self._finish_open()
+            self.finish_open()
         return self._full.popleft() if self._full else None
 
-    def put_back(self, segment: Segment) -> None:
-        """Take it later, after all others."""
-        self._full.append(segment)
+    def put_aside(self, segment: Segment, wait: float) -> None:
+        """It can't be read now: take it again after ``wait`` seconds. Meanwhile it is in nobody's way."""
+        segment.failures += 1
+        segment.retry_at = time.monotonic() + wait
+        self._unread.append(segment)
 
     def done(self, segment: Segment) -> None:
         """Every event of the segment has met its end: remove the file."""
+        self.pending.discard(segment)
         self._bytes -= segment.size
         try:
             segment.path.unlink(missing_ok=True)
@@ -161,12 +176,13 @@ class Spool:
         segments = [segment for orphan in orphans for segment in orphan.segments]
         self._orphans += orphans
         self._full.extendleft(reversed(segments))
+        self.pending.update(segments)
         self._bytes += sum(segment.size for segment in segments)
         return sum(segment.count for segment in segments)
 
     def close(self) -> None:
         """Let go of everything; what is left in the directory waits for a later process."""
-        self._finish_open()
+        self.finish_open()
         for orphan in self._orphans:
             os.close(orphan.lock_fd)
         self._orphans.clear()
@@ -180,20 +196,23 @@ class Spool:
 
     def _segment_for(self, size: int) -> Segment:
         if self._open is not None and self._open.size + size > self._batch_bytes:
-            self._finish_open()
+            self.finish_open()
         if self._open is None:
             self._number += 1
             path = self._directory / f"{self._owner}-{self._number:012}.ndjson"
             self._open_fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
             self._open = Segment(path, None)
+            self.pending.add(self._open)
         return self._open
 
-    def _finish_open(self) -> None:
+    def finish_open(self) -> None:
         segment, fd = self._open, self._open_fd
         if segment is not None:
             self._open, self._open_fd = None, -1
             if segment.count:
                 self._full.append(segment)
+            else:
+                self.pending.discard(segment)
             # What the disk did not take after all is found missing when the segment is read.
             with suppress(OSError):
                 os.close(fd)

@@ -6,6 +6,7 @@ import http.client
 import logging
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
 
@@ -143,9 +144,61 @@ def test_a_file_that_cannot_be_read_now_is_read_later(
         until(lambda: failing.calls >= 3)
         assert client.stats().waiting == 3
         failing.stopped = True
+        assert client.flush(30)
     assert gateway.ids == ids
     assert client.stats().delivered == 3
     assert left(tmp_path) == []
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files in it can't be read."""
+    read = Path.read_bytes
+    unreadable: list[Path] = []
+
+    def fail(path: Path) -> bytes:
+        if path in unreadable:
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    return unreadable
+
+
+def test_a_file_that_can_never_be_read_is_in_nobody_s_way(
+    gateway: Gateway, tmp_path: Path, unreadable: list[Path]
+) -> None:
+    with client_for(gateway, spool=str(tmp_path), batch_events=2, flush_interval=1.0) as client:
+        track(client, 1)
+        unreadable += tmp_path.glob("*.ndjson")
+        track(client, 1)
+        ids = track(client, 3)
+        until(lambda: client.stats().delivered == 3)  # the third by the flush_interval
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 10
+    assert gateway.ids == ids
+    assert client.stats().waiting == 2
+    assert len(left(tmp_path)) == 2  # for a later process, with the lock by which that one finds it
+
+
+def test_flush_waits_for_what_waited_then_whatever_else_is_settled(
+    gateway: Gateway, tmp_path: Path, unreadable: list[Path]
+) -> None:
+    with (
+        client_for(gateway, spool=str(tmp_path), batch_events=5, flush_interval=1.0) as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        track(client, 1)
+        unreadable += tmp_path.glob("*.ndjson")
+        flushed = threads.submit(client.flush, 30)
+        until(lambda: client._outbox._buffer.open_since is None or client.stats().delivered)
+        track(client, 5)
+        until(lambda: client.stats().delivered == 5)
+        time.sleep(0.1)
+        assert not flushed.done()
+        unreadable.clear()
+        assert flushed.result()
+        assert client.stats().delivered == 6
 
 
 def test_a_dead_process_s_file_that_cannot_be_read_now_is_read_later(
