@@ -182,6 +182,9 @@ impl Queue {
     /// Counts the end of an event: in the log, or refused with a code.
     pub(crate) fn settle(&self, event: &[u8], refused: Option<String>) {
         let mut state = self.lock();
+        if state.stats.waiting == 0 {
+            return; // the answer came while the client was closed: counted as lost
+        }
         state.bytes -= event.len();
         state.stats.waiting -= 1;
         match refused {
@@ -214,5 +217,19 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_after_the_end_changes_no_count() {
+        let queue = Queue::new(&Options::new("", ""));
+        queue.put(b"{}".to_vec());
+        queue.give_up();
+        queue.settle(b"{}", None);
+        assert_eq!(queue.stats(), Stats { accepted: 1, lost: 1, ..Stats::default() });
     }
 }
