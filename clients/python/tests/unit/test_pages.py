@@ -293,10 +293,10 @@ def test_a_path_is_spelled_as_the_browser_does(
 
 def test_a_path_of_the_application_is_spelled_alike(gateway: Gateway) -> None:
     with Client(gateway.url, "k") as client:
-        for path in ("/é/a b", "/%C3%A9/a%20b", "/é?q=a b#c", "", "/\ud800"):
+        for path in ("/é/a b", "/%C3%A9/a%20b", "/100% a", "/é?q=a b#c", "", "/\ud800"):
             client.pageview(SESSION, "h", path)
-    spelled = ["/%C3%A9/a%20b", "/%C3%A9/a%20b", "/%C3%A9?q=a%20b#c", "/", "/?"]
-    assert [data["path"] for _, _, data in events(gateway, 5)] == spelled
+    spelled = ["/%C3%A9/a%20b", "/%C3%A9/a%20b", "/100%%20a", "/%C3%A9?q=a%20b#c", "/", "/?"]
+    assert [data["path"] for _, _, data in events(gateway, 6)] == spelled
 
 
 def test_a_key_that_is_none_stops_the_start_of_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
