@@ -63,20 +63,33 @@ pub struct FeatureUse {
     pub last_seen: Time,
 }
 
+/// How much all features together were used, however many are listed.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Total {
+    pub events: u64,
+    /// Distinct sessions: one that used several features counts once.
+    pub sessions: u64,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Features {
     pub features: Vec<FeatureUse>,
+    pub total: Total,
 }
 
 /// The used features, most or least used first.
 #[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
 pub async fn features(mut ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
-    let days = Days::of(&mut ask, &filter).await?;
+    let days = if filter.any_category() { None } else { Days::of(&mut ask, &filter).await? };
     let source = Source::of(&ask, days, &filter).await?;
     ask.answer(source.basis(), async |database, _| {
-        let features = read(database, &source, &filter, params.order, params.by, limit).await?;
-        Ok(Features { features })
+        let (features, all) = tokio::try_join!(
+            read(database, &source, &filter, params.order, params.by, limit),
+            series(database, &source, &filter, ALL_TIME),
+        )?;
+        let total = all.first().map(|all| Total { events: all.events, sessions: all.sessions });
+        Ok(Features { features, total: total.unwrap_or_default() })
     })
     .await
 }
@@ -289,22 +302,35 @@ pub async fn usage(mut ask: Ask, Params(params): Params<UsageParams>) -> Result<
     };
     let source = Source::of(&ask, days, &filter).await?;
     ask.answer(source.basis(), async |database, _| {
-        let query = match &source {
-            Source::Days(days) => days
-                .query(database, &filter, filter.kind(), include_str!("usage/series_days.sql"))
-                .param("width", interval.width() / Interval::Day.width()),
-            Source::Events => filter
-                .bind(database.query(include_str!("usage/series_rows.sql")))
-                .param("width", interval.width()),
-            Source::Sequences => database
-                .sequences(selected_sql!("usage/series.sql"), &filter)
-                .param("width", interval.width()),
-        };
-        let found: Vec<Bucket> = query.fetch_all().await?;
+        let found = series(database, &source, &filter, interval.width()).await?;
         let empty = |start| Bucket { start, events: 0, sessions: 0 };
         Ok(Usage { series: fill(found, |bucket| bucket.start, empty, interval, params.from, params.to)? })
     })
     .await
+}
+
+/// A width that has every event in one bucket.
+const ALL_TIME: i64 = i64::MAX;
+
+/// The buckets that have events, of `width` microseconds; 0 is a month.
+async fn series(
+    database: &Database,
+    source: &Source,
+    filter: &Filter,
+    width: i64,
+) -> Result<Vec<Bucket>, Error> {
+    let query = match source {
+        Source::Days(days) => days
+            .query(database, filter, filter.kind(), include_str!("usage/series_days.sql"))
+            .param("width", width / Interval::Day.width()),
+        Source::Events => {
+            filter.bind(database.query(include_str!("usage/series_rows.sql"))).param("width", width)
+        }
+        Source::Sequences => {
+            database.sequences(selected_sql!("usage/series.sql"), filter).param("width", width)
+        }
+    };
+    Ok(query.fetch_all().await?)
 }
 
 /// More buckets than anyone looks at, and few enough to answer.

@@ -31,7 +31,7 @@ export interface FeatureUse extends Feature {
   last_seen: string
 }
 export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | 'sessions', limit?: number) =>
-  get<Fresh & { features: FeatureUse[] }>('/v1/features', { order, by, ...scope, limit })
+  get<Fresh & { features: FeatureUse[]; total: { events: number; sessions: number } }>('/v1/features', { order, by, ...scope, limit })
 
 export interface UnusedFeature extends Feature {
   last_seen: string | null

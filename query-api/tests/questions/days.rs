@@ -13,12 +13,13 @@ use crate::world::{Sent, World};
 async fn both(world: &World) -> [Value; 2] {
     let mut answers = Vec::new();
     for range in ["", "&from=1900-01-01T00:00:00.000001Z"] {
-        let features = world.get(&format!("/v1/features?order=most{range}")).await["features"].clone();
+        let features = world.get(&format!("/v1/features?order=most{range}")).await;
         let series = world.get(&format!("/v1/usage?interval=week{range}")).await["series"].clone();
         let used: Vec<Value> =
             series.as_array().unwrap().iter().filter(|bucket| bucket["events"] != 0).cloned().collect();
         let apps = world.get(&format!("/v1/apps?app=shop{range}")).await["apps"].clone();
-        answers.push(Value::from(vec![features, Value::from(used), apps]));
+        let [features, total] = ["features", "total"].map(|key| features[key].clone());
+        answers.push(Value::from(vec![features, Value::from(used), apps, total]));
     }
     answers.try_into().unwrap()
 }

@@ -108,6 +108,10 @@ pub fn features(sessions: &[Session], least: bool, by_sessions: bool) -> Value {
     used.into_iter().map(line).collect()
 }
 
+pub fn total(sessions: &[Session]) -> Value {
+    json!({"events": sessions.iter().map(Vec::len).sum::<usize>(), "sessions": sessions.len()})
+}
+
 /// By buckets, each named by its start; empty ones are left out.
 pub fn usage(sessions: &[Session], start_of: fn(i64) -> i64) -> Value {
     let mut buckets: BTreeMap<i64, (u64, u64)> = BTreeMap::new();

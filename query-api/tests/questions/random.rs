@@ -136,8 +136,9 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
     let (least, by_sessions) = (random.below(2) == 0, random.below(2) == 0);
     let order = if least { "least" } else { "most" };
     let by = if by_sessions { "sessions" } else { "events" };
-    let found = get(&format!("/v1/features?order={order}&by={by}"), "features").await;
-    assert_eq!(found, model::features(&sessions, least, by_sessions), "features, {what}");
+    let found = world.get(&format!("/v1/features?order={order}&by={by}&{query}")).await;
+    assert_eq!(found["features"], model::features(&sessions, least, by_sessions), "features, {what}");
+    assert_eq!(found["total"], model::total(&sessions), "total, {what}");
 
     for (interval, start_of) in BUCKETS {
         let found = get(&format!("/v1/usage?interval={interval}"), "series").await;

@@ -31,11 +31,9 @@ export default function Usage() {
   const most = api.features(scope, 'most', by)
   const least = api.features(scope, 'least', by, SHOWN)
   const unused = api.unused(scope)
-  const entries = api.entries(scope)
   const used = useAnswer(most)
   const rare = useAnswer(least)
   const never = useAnswer(unused)
-  const starts = useAnswer(entries)
 
   const asked = params.get('interval') as Interval
   const from = scope.from ?? known?.first
@@ -52,9 +50,8 @@ export default function Usage() {
     <>
       {feature && <FeatureLinks feature={feature} />}
       <dl class="tiles" aria-label="Totals">
-        <Tile label="Events" test="events" answer={used} figure={({ features }) => count(total(features))} />
-        {/* Each session has one first feature, so the entries add up to the sessions. */}
-        <Tile label="Sessions" test="sessions" answer={starts} figure={({ entries }) => count(entries.reduce((sum, { sessions }) => sum + sessions, 0))} />
+        <Tile label="Events" test="events" answer={used} figure={({ total }) => count(total.events)} />
+        <Tile label="Sessions" test="sessions" answer={used} figure={({ total }) => count(total.sessions)} />
         <Tile label="Features used" test="used" answer={used} figure={({ features }) => count(features.length)} />
         <Tile label="Never used" test="unused" answer={never} figure={({ features }) => count(features.length)} />
         <Tile label="Last use" test="last-use" answer={used} figure={({ features }) => (features.length ? ago(latest(features)) : '–')} more={({ features }) => second(latest(features))} />
@@ -124,13 +121,12 @@ export default function Usage() {
         answer={used}
         sql={sql.features(scope, 'most', by)}
         isEmpty={({ features }) => !features.length}
-        table={({ features }) => <AllFeatures features={features} />}
+        table={({ features, total }) => <AllFeatures features={features} events={total.events} />}
       />
     </>
   )
 }
 
-const total = (features: FeatureUse[]) => features.reduce((sum, { events }) => sum + events, 0)
 const latest = (features: FeatureUse[]) => features.reduce<string | null>((last, { last_seen }) => (last && last > last_seen ? last : last_seen), null)
 
 function Ranking({ caption, features, by, of }: { caption: string; features: FeatureUse[]; by: By; of?: number }) {
@@ -148,8 +144,7 @@ function Ranking({ caption, features, by, of }: { caption: string; features: Fea
   )
 }
 
-function AllFeatures({ features }: { features: FeatureUse[] }) {
-  const events = total(features)
+function AllFeatures({ features, events }: { features: FeatureUse[]; events: number }) {
   const largest = Math.max(...features.map((feature) => feature.events))
   return (
     <Table
