@@ -25,7 +25,7 @@ export function useMoment(asOf: AsOf | undefined): void {
 }
 
 export interface Span {
-  /** The part of the log that all answers include. */
+  /** The part of the log that all answers include; without a time it is nothing. */
   all: AsOf
   /** The newest record that some of them include, if they differ. */
   some: string | null
@@ -42,5 +42,5 @@ export function spanOf(shown: AsOf[]): Span | null {
     differ ||= each.some((position) => position !== each[0])
   }
   const times = shown.map(({ time }) => time ?? '').sort()
-  return { all: { positions, time: times[0] || null }, some: differ ? times.at(-1)! : null }
+  return { all: { positions, time: times[0] || null }, some: (differ && times.at(-1)) || null }
 }

@@ -71,6 +71,10 @@ describe('Without a page', () => {
     // The oldest is what all of them include: of each partition for itself.
     assert.deepEqual(spanOf([at('2024-03-01T10:00:09Z', 7, 1), at('2024-03-01T10:00:00Z', 5, 2)]), { all: at('2024-03-01T10:00:00Z', 5, 1), some: '2024-03-01T10:00:09Z' })
     assert.deepEqual(spanOf([at('2024-03-01T10:00:09Z', 7, 1), at('2024-03-01T10:00:00Z', 5)])!.all.positions, { 0: 5, 1: 0 })
+    // The log is empty if all say so.
+    const empty = { time: null, positions: {} }
+    assert.deepEqual(spanOf([empty, empty]), { all: empty, some: null })
+    assert.deepEqual(spanOf([empty, at('2024-03-01T10:00:00Z', 5)]), { all: { time: null, positions: { 0: 0 } }, some: '2024-03-01T10:00:00Z' })
   })
 
   test('each filter in the address is shown; what the page has not is not sent', () => {

@@ -20,7 +20,7 @@ export function Freshness() {
           )}
         </>
       ) : (
-        'The log is empty'
+        some ? 'Some figures include nothing of the log yet' : 'The log is empty'
       )}
     </span>
   )
