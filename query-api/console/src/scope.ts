@@ -47,51 +47,83 @@ export function scopeOf(params: URLSearchParams, filters: Filter[], now = Date.n
 export interface Chip {
   label: string
   value: string
-  /** Its parameter. */
+  /** Its parameter, and the value as it is in the address. */
   name: string
-  /** `elsewhere`: the page has no such filter; `unread`: it can't be read, so it filters nothing. */
-  state: 'applied' | 'elsewhere' | 'unread'
+  raw: string
+  /** `unused`: the page has no such filter, or another one counts; `unread`: it can't be read, so it filters nothing. */
+  state: 'applied' | 'unused' | 'unread'
 }
 
-/** The values that a page understands, of each parameter that it has beside the time range and the filters of events. */
-export type Known = Record<string, readonly string[] | ((value: string) => unknown)>
+type Values = readonly string[] | ((value: string) => unknown)
+interface Rule {
+  of: Values
+  many?: boolean
+  unless?: string
+}
+
+/**
+ * The values that a page understands, of each parameter that it has beside the time range and the filters of events.
+ * All of them count where there may be `many`, else the first; none does beside what `unless` names.
+ */
+export type Known = Record<string, Values | Rule>
+
+const FILTERS: [Filter, string, string][] = [
+  ['range', 'last', 'Time'],
+  ['range', 'from', 'From'],
+  ['range', 'to', 'To'],
+  ['app', 'app', 'Application'],
+  ['category', 'category', 'Category'],
+  ['name', 'name', 'Name'],
+  ['reason', 'reason', 'Reason'],
+  ['session_id', 'session_id', 'Session'],
+]
 
 /**
  * Every filter in the address: nothing that narrows the figures, and nothing that does not, goes unsaid. Of other
- * parameters what the page does not understand.
+ * parameters what does not count.
  */
 export function chipsOf(params: URLSearchParams, filters: Filter[], known?: Known): Chip[] {
-  const chips: Chip[] = []
-  const understood = (name: string, value: string): boolean => {
+  const presetOf = (value: string | null) => PRESETS.find(({ last }) => last === value)
+  const rule = (name: string): Rule => {
     // Before the page is there nobody knows.
-    const values = known ? (known[name] ?? []) : () => true
-    return typeof values === 'function' ? !!values(value) : values.includes(value)
+    const rule = known ? (known[name] ?? []) : { of: () => true, many: true }
+    return 'of' in rule ? rule : { of: rule }
   }
-  const add = (filter: Filter, name: string, label: string, value: string | null | undefined, readable = true) => {
-    if (value) chips.push({ label, value, name, state: !readable ? 'unread' : filters.includes(filter) ? 'applied' : 'elsewhere' })
+  const understood = (name: string, value: string): boolean => {
+    const { of } = rule(name)
+    return typeof of === 'function' ? !!of(value) : of.includes(value)
   }
-  const last = params.get('last')
-  const preset = PRESETS.find((preset) => preset.last === last)
-  add('range', 'last', 'Time', preset?.label ?? last, !!preset)
-  for (const [name, label] of [['from', 'From'], ['to', 'To']] as const) {
-    const rfc = toRfc3339(params.get(name))
-    add('range', name, label, rfc ? `${toInput(rfc).replace('T', ' ')} UTC` : params.get(name), rfc !== null && !preset)
-  }
-  for (const [name, label] of [['app', 'Application'], ['category', 'Category'], ['name', 'Name']] as const) add(name, name, label, params.get(name))
-  for (const [name, label] of [['reason', 'Reason'], ['session_id', 'Session']] as const) add(name, name, label, params.get(name), !filters.includes(name) || understood(name, params.get(name) ?? ''))
-  const rest = [...params].filter(([name]) => ![...SHARED, 'reason', 'session_id'].includes(name))
-  for (const [name, value] of rest) if (value && !understood(name, value)) chips.push({ label: name, value, name, state: 'unread' })
+  const chips: Chip[] = []
+  for (const name of new Set([...FILTERS.map(([, name]) => name), ...params.keys()]))
+    [...new Set(params.getAll(name))].forEach((raw, place) => {
+      if (!raw) return
+      const [filter, , label] = FILTERS.find((filter) => filter[1] === name) ?? [null, name, name]
+      const chip = (state: Chip['state'], value = raw) => chips.push({ label, value, name, raw, state })
+      const applied = place === 0 && filters.includes(filter!) ? 'applied' : 'unused'
+      if (name === 'last') chip(presetOf(raw) ? applied : 'unread', presetOf(raw)?.label)
+      else if (name === 'from' || name === 'to') {
+        const rfc = toRfc3339(raw)
+        if (rfc) chip(presetOf(params.get('last')) ? 'unused' : applied, `${toInput(rfc).replace('T', ' ')} UTC`)
+        else chip('unread')
+      } else if (filter) chip(applied === 'unused' || SHARED.includes(name) || understood(name, raw) ? applied : 'unread')
+      else if (!understood(name, raw)) chip('unread')
+      else {
+        const { many, unless } = rule(name)
+        if ((place > 0 && !many) || (unless && understood(unless, params.get(unless) ?? ''))) chip('unused')
+      }
+    })
   return chips
 }
 
 /** Takes these filters out of the address, and the page of the list that they made. */
 export function without(params: URLSearchParams, chips: Chip[]): Change {
   const change: Change = { cursor: null }
-  for (const { name, value, state } of chips) change[name] = state === 'unread' ? [change[name] ?? params.getAll(name)].flat().filter((one) => one !== value) : null
+  for (const { name } of chips) change[name] = params.getAll(name).filter((value) => !chips.some((chip) => chip.name === name && chip.raw === value))
   return change
 }
 
-export const inRange = (from: string | null, to: string | null): Change => ({ last: null, from, to })
+/** Another range, and of a list its first page. */
+export const inRange = (from: string | null, to: string | null): Change => ({ last: null, from, to, cursor: null })
 
 /** `2024-03-01` or `2024-03-01T10:00` (UTC) or RFC 3339 as RFC 3339 UTC; null if it is no time. */
 export function toRfc3339(text: string | null | undefined): string | null {

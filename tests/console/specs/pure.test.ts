@@ -8,7 +8,7 @@ import { bulk } from '../../../query-api/console/src/pages/usage/bulk.ts'
 import { parts, textOf } from '../../../query-api/console/src/pages/problems/bytes.ts'
 import { marks } from '../../../query-api/console/src/pages/problems/marks.ts'
 import { changed, href, parse } from '../../../query-api/console/src/router.ts'
-import { bucketEnd, chipsOf, scopeOf, toRfc3339, without, type Filter } from '../../../query-api/console/src/scope.ts'
+import { bucketEnd, chipsOf, inRange, scopeOf, toRfc3339, without, type Filter } from '../../../query-api/console/src/scope.ts'
 
 /* What needs no page: cases that a running pipeline shows only now and then. */
 describe('Without a page', () => {
@@ -81,16 +81,26 @@ describe('Without a page', () => {
     const filters: Filter[] = ['range', 'app']
     const chips = (query: string) => chipsOf(new URLSearchParams(query), filters).map(({ name, value, state }) => [name, value, state])
     assert.deepEqual(chips(''), [])
-    assert.deepEqual(chips('last=7d&app=shop&category=cart&name='), [['last', 'Last 7 days', 'applied'], ['app', 'shop', 'applied'], ['category', 'cart', 'elsewhere']])
+    assert.deepEqual(chips('last=7d&app=shop&category=cart&name='), [['last', 'Last 7 days', 'applied'], ['app', 'shop', 'applied'], ['category', 'cart', 'unused']])
     assert.deepEqual(chips('from=2024-03-01&to=2024-13-45'), [['from', '2024-03-01 00:00 UTC', 'applied'], ['to', '2024-13-45', 'unread']])
     assert.deepEqual(chips('last=2w'), [['last', '2w', 'unread']])
     // What a page does not know is said as soon as there is a page; of a step that can't be read, that one alone goes.
     const params = new URLSearchParams('step=a/b&step=nonsense&begin=first&stpe=c/d&reason=any')
     const rest = chipsOf(params, filters, { step: decodeFeature, begin: ['any', 'first'] })
-    assert.deepEqual(rest.map(({ name, value, state }) => [name, value, state]), [['reason', 'any', 'elsewhere'], ['step', 'nonsense', 'unread'], ['stpe', 'c/d', 'unread']])
+    assert.deepEqual(rest.map(({ name, value, state }) => [name, value, state]), [['reason', 'any', 'unused'], ['step', 'nonsense', 'unread'], ['stpe', 'c/d', 'unread']])
     assert.equal(changed(params, without(params, rest)).toString(), 'begin=first&step=a%2Fb')
-    // The preset counts, and says so of the other one.
-    assert.deepEqual(chips('last=7d&from=2024-03-01'), [['last', 'Last 7 days', 'applied'], ['from', '2024-03-01 00:00 UTC', 'unread']])
+    // The preset counts, and says so of the other one, which can be taken away.
+    const both = new URLSearchParams('last=7d&from=2024-03-01&cursor=x')
+    assert.deepEqual(chips(`${both}`), [['last', 'Last 7 days', 'applied'], ['from', '2024-03-01 00:00 UTC', 'unused']])
+    assert.equal(changed(both, without(both, chipsOf(both, filters).slice(1))).toString(), 'last=7d')
+    assert.equal(changed(both, without(both, chipsOf(both, filters))).toString(), '')
+    // Of several values the first counts, unless they are a list; and no value that another parameter overrules.
+    assert.deepEqual(chips('app=a&app=b&app=a&last=7d&last=30d'), [['last', 'Last 7 days', 'applied'], ['last', 'Last 30 days', 'unused'], ['app', 'a', 'applied'], ['app', 'b', 'unused']])
+    const twice = new URLSearchParams('app=a&app=b')
+    assert.equal(changed(twice, without(twice, chipsOf(twice, filters).slice(1))).toString(), 'app=a')
+    const other = (query: string) => chipsOf(new URLSearchParams(query), filters, { step: { of: decodeFeature, many: true }, start: { of: decodeFeature, unless: 'end' }, end: decodeFeature }).map(({ name, value, state }) => [name, value, state])
+    assert.deepEqual(other('step=a/b&step=c/d&start=a/b&end=nonsense'), [['end', 'nonsense', 'unread']])
+    assert.deepEqual(other('start=a/b&end=c/d&end=e/f'), [['start', 'a/b', 'unused'], ['end', 'e/f', 'unused']])
     assert.deepEqual(scopeOf(new URLSearchParams('from=2024-03-01&app=shop&category=cart&name=x'), filters), { from: '2024-03-01T00:00:00Z', app: 'shop' })
     assert.deepEqual(scopeOf(new URLSearchParams('from=2024-03-01&app=shop'), []), {})
   })
@@ -145,6 +155,10 @@ describe('Without a page', () => {
     assert.deepEqual(scopeOf(new URLSearchParams('last=24h&app=a'), ['range', 'app'], Date.parse('2024-03-02T10:00:30Z')), { from: '2024-03-01T10:00:00Z', app: 'a' })
     assert.deepEqual(scopeOf(new URLSearchParams('last=7d'), ['range'], Date.parse('2024-03-08T10:00:30Z')), { from: '2024-03-01T00:00:00Z' })
     assert.deepEqual(scopeOf(new URLSearchParams(), ['range']), {})
+  })
+
+  test('another range begins with its first page', () => {
+    assert.equal(changed(new URLSearchParams('to=2000-01-01&cursor=x&app=a'), inRange(null, null)).toString(), 'app=a')
   })
 
   test('a gap is told to the microsecond', () => {

@@ -60,7 +60,7 @@ export function ScopeBar({ filters, known: parameters }: { filters: Filter[]; kn
       {chips.length > 0 && (
         <div class="chips">
           <Chips chips={chips.filter(({ state }) => state === 'applied')} />
-          <Chips says="Not used on this page:" chips={chips.filter(({ state }) => state === 'elsewhere')} />
+          <Chips says="Not used on this page:" chips={chips.filter(({ state }) => state === 'unused')} />
           <Chips says="Not understood, and left out:" alert chips={chips.filter(({ state }) => state === 'unread')} />
           <button type="button" class="quiet" onClick={() => setParams(without(params, chips))}>
             Clear
@@ -78,7 +78,7 @@ function Chips({ says, alert = false, chips }: { says?: string; alert?: boolean;
     <span class={says ? 'idle' : undefined} role={alert ? 'alert' : undefined}>
       {says && <span>{says}</span>}
       {chips.map((chip) => (
-        <button key={`${chip.name} ${chip.value}`} type="button" class={`chip ${alert ? 'wrong' : ''}`} title="Take this filter away" onClick={() => setParams(without(current().params, [chip]))}>
+        <button key={`${chip.name} ${chip.raw}`} type="button" class={`chip ${alert ? 'wrong' : ''}`} title="Take this filter away" onClick={() => setParams(without(current().params, [chip]))}>
           {chip.label}: <b>{chip.value}</b> <span aria-hidden="true">✕</span>
           <span class="visually-hidden">(take away)</span>
         </button>

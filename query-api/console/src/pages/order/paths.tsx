@@ -14,7 +14,7 @@ import { BarCell, Table } from '../../ui/table'
 const LENGTHS = [2, 3, 4, 5, 6]
 const LIMITS = [20, 50, 100, 500]
 
-export const params: Known = { length: LENGTHS.map(String), whole: ['yes'], start: decodeFeature, through: decodeFeature, end: decodeFeature, limit: LIMITS.map(String) }
+export const params: Known = { length: { of: LENGTHS.map(String), unless: 'whole' }, whole: ['yes'], start: decodeFeature, through: decodeFeature, end: decodeFeature, limit: LIMITS.map(String) }
 
 export default function Paths() {
   const { params } = useRoute()
