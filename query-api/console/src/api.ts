@@ -20,6 +20,9 @@ function get<T>(path: string, query: Query = {}, verbatim?: string[]): Question<
   return { method: 'GET', path: text ? `${path}?${text}` : path, verbatim }
 }
 
+/** An answer that goes on to know what it was asked for. */
+const keeping = <T, K extends object>(question: Question<T>, kept: K): Question<T & K> => ({ ...question, kept }) as Question<T & K>
+
 const post = <T>(path: string, body: object): Question<T> => ({ method: 'POST', path, body: JSON.parse(JSON.stringify(body)) })
 
 // Usage
@@ -43,7 +46,7 @@ export interface Bucket {
   events: number
   sessions: number
 }
-export const usage = (scope: Scope, interval: Interval) => get<Fresh & { series: Bucket[] }>('/v1/usage', { interval, ...scope })
+export const usage = (scope: Scope, interval: Interval) => keeping(get<Fresh & { series: Bucket[] }>('/v1/usage', { interval, ...scope }), { interval })
 
 export interface AppUse {
   app: string
@@ -117,8 +120,13 @@ export interface Flow {
   links: FlowLink[]
   /** Uses of the start (or end). */
   starts: number
+  /** Whether it is one to an end. */
+  backwards: boolean
+  /** Whether it leaves out other events of its sessions. */
+  filtered: boolean
 }
-export const flow = (scope: Scope, body: FlowBody) => post<Fresh & Flow>('/v1/order/flow', { ...scope, ...body })
+export const flow = (scope: Scope, body: FlowBody): Question<Flow> =>
+  keeping(post<Fresh & Omit<Flow, 'backwards' | 'filtered'>>('/v1/order/flow', { ...scope, ...body }), { backwards: !!body.end, filtered: Object.keys(scope).length > 0 })
 
 export interface FunnelBody {
   steps: Feature[]
@@ -239,7 +247,7 @@ export interface RejectionBucket {
   records: number
   reasons: { reason: string; records: number }[]
 }
-export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) => get<Fresh & { series: RejectionBucket[] }>('/v1/rejections/series', { interval, ...scope, reason })
+export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) => keeping(get<Fresh & { series: RejectionBucket[] }>('/v1/rejections/series', { interval, ...scope, reason }), { interval })
 
 export interface Fate extends Feature {
   event_id: string
@@ -271,7 +279,7 @@ export interface Cohort {
   /** Sessions with an event 0, 1, 2, ... intervals after their first; null of what is still to come. */
   returned: (number | null)[]
 }
-export const retention = (scope: Scope, interval: 'day' | 'week') => get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, periods: 12, ...scope })
+export const retention = (scope: Scope, interval: 'day' | 'week') => keeping(get<Fresh & { cohorts: Cohort[] }>('/v1/retention', { interval, periods: 12, ...scope }), { interval })
 
 // Operations
 
@@ -331,9 +339,9 @@ export interface EventType extends Feature {
   description: string | null
   /** The newest: the one that judges. */
   version: number
-  /** `schema` and `event` are JSON, as they are in the files. */
+  /** `schema` and `event` are JSON, as they are in the files; null is null. */
   versions: { version: number; schema: string }[]
-  examples: { valid: boolean; event: string; reasons: string[] }[]
+  examples: { valid: boolean; event: string | null; reasons: string[] }[]
   /** JSON pointers into `data`. */
   personal: string[]
   events: number

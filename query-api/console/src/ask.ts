@@ -10,6 +10,8 @@ export interface Question<T> {
   body?: unknown
   /** Members of the answer whose JSON is kept as a text, as its sender wrote it. */
   verbatim?: string[]
+  /** What the answer alone does not tell, such as its interval: becomes part of it, so that an old answer is not taken for one of a new question. */
+  kept?: object
   /** The type of the answer; never set. */
   answer?: T
 }
@@ -72,7 +74,7 @@ export async function ask<T>(question: Question<T>, signal?: AbortSignal): Promi
   // Loaded by the pages that show what senders wrote.
   const keeping = question.verbatim && (await import('./json/text')).parseKeeping
   try {
-    return (keeping ? keeping(text, question.verbatim!) : JSON.parse(text)) as T
+    return { ...((keeping ? keeping(text, question.verbatim!) : JSON.parse(text)) as T), ...question.kept }
   } catch {
     throw new Problem(response.status, 'not_json', 'What answers is not the query API: this is no JSON. A proxy in between may want you to sign in; load the page again.')
   }

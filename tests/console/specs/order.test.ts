@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { Console, launch, number } from '../browser.ts'
-import { api, eventually } from '../pipeline.ts'
+import { api, eventually, send } from '../pipeline.ts'
 
 interface Feature {
   category: string
   name: string
 }
 const text = ({ category, name }: Feature) => `${category} ${name}`
+/** With a filter an end is not that of the session. */
+const ENDED = /^(session (ends|begins)|nothing (more|before) that passes the filters)$/
 
 describe('Order', () => {
   let browser: Browser
@@ -137,12 +140,13 @@ describe('Order', () => {
       }
       // What the API counts one by one is drawn: the seven most frequent by name, all others together.
       const shown = new Map<string, number>()
-      for (const { step, far, times } of table) if (step === 4 && !/^session (ends|begins)$/.test(far)) shown.set(far, (shown.get(far) ?? 0) + times)
+      for (const { step, far, times } of table) if (step === 4 && !ENDED.test(far)) shown.set(far, (shown.get(far) ?? 0) + times)
       const sorted = [...counted].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))
       const rest = sorted.slice(7)
       assert.deepEqual(Object.fromEntries(shown), Object.fromEntries([...sorted.slice(0, 7), [`${rest.length} other features`, rest.reduce((sum, [, n]) => sum + n, 0)]]))
-      // What is not there has ended before.
-      const into = (step: number, ended: boolean) => table.filter((link) => link.step === step && /^session (ends|begins)$/.test(link.far) === ended).reduce((sum, { times }) => sum + times, 0)
+      // What is not there has ended before: the session, or what is left of it.
+      assert.equal(table.some(({ far }) => /^session/.test(far)), !body.from)
+      const into = (step: number, ended: boolean) => table.filter((link) => link.step === step && ENDED.test(link.far) === ended).reduce((sum, { times }) => sum + times, 0)
       for (let step = 2; step <= 4; step++) assert.equal(into(step, false) + into(step, true), into(step - 1, false))
       await page.close()
     })
@@ -180,6 +184,31 @@ describe('Order', () => {
     const expected = (ends: (Feature & { sessions: number })[]) => ends.map((end) => [text(end), end.sessions])
     assert.deepEqual(await figures('Sessions begin with'), expected(entries))
     assert.deepEqual(await figures('Sessions end with'), expected(exits))
+    await page.close()
+  })
+
+  test('flow: where no session begins, from what is used most', async () => {
+    const session_id = randomUUID()
+    const event = (timestamp: string) => ({ session_id, category: 'page interaction', name: 'pageview', data: { host: 'www.example.com', path: '/' }, timestamp })
+    await send([event('2023-12-30 10:00:00'), event('2023-12-30 12:00:00')])
+    await eventually('the session', () => api('/v1/order/entries?from=2023-12-30T09:00:00Z&to=2023-12-30T11:00:00Z'), ({ entries }) => entries.length === 1)
+    const page = await Console.open(browser, 'order/flow?from=2023-12-30T11:00:00Z&to=2023-12-30T13:00:00Z')
+    await page.page.getByRole('heading', { name: 'Flow from pageview' }).waitFor()
+    await page.panel(/^Flow from/).getByRole('button', { name: 'Table' }).click()
+    assert.deepEqual((await page.table('Steps of the flow')).map((row) => row.slice(0, 4)), [['1', 'page interaction pageview', 'nothing more that passes the filters', '1']])
+    await page.close()
+  })
+
+  test('flow: the drawing stays, dimmed, until it is known where sessions begin', async () => {
+    const page = await Console.open(browser, 'order/flow')
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    await page.page.route('**/v1/order/entries?*app=demo*', async (route) => (await held, route.continue()))
+    await page.select('Application').selectOption('demo')
+    await page.page.locator('.flow .stale svg').waitFor({ timeout: 5_000 })
+    answer()
+    await page.settled()
+    assert.equal(await page.page.locator('.flow svg').count(), 1)
     await page.close()
   })
 

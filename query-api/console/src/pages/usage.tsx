@@ -109,7 +109,7 @@ export default function Usage() {
           <Loading />
         </section>
       ) : (
-        <OverTime scope={scope} interval={interval} onPick={(start) => setParams({ ...inRange(start, bucketEnd(start, interval)), interval: null })} />
+        <OverTime scope={scope} interval={interval} onPick={(start, interval) => setParams({ ...inRange(start, bucketEnd(start, interval)), interval: null })} />
       )}
 
       <Apps scope={scope} />

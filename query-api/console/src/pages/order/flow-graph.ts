@@ -26,7 +26,8 @@ export interface Graph {
 }
 
 /** The flow as it is drawn, in the order of time: one to its end (`backwards`) comes in from the left. */
-export function graphOf({ columns, links }: api.Flow, backwards: boolean): Graph {
+export function graphOf({ columns, links, backwards, filtered }: api.Flow): Graph {
+  const ending = filtered ? `nothing ${backwards ? 'before' : 'more'} that passes the filters` : `session ${backwards ? 'begins' : 'ends'}`
   const nodes = new Map<string, Node>()
   columns.forEach(({ features, other, ended }, column) => {
     const add = (key: string, label: string, count: number, feature?: Feature) => {
@@ -35,7 +36,7 @@ export function graphOf({ columns, links }: api.Flow, backwards: boolean): Graph
     }
     for (const { category, name, count } of features) add(encodeFeature({ category, name }), name, count, { category, name })
     add('other', plural(other.features, 'other feature'), other.count)
-    add('ended', backwards ? 'session begins' : 'session ends', ended)
+    add('ended', ending, ended)
   })
   const node = (column: number, node: api.FlowNode) => nodes.get(`${column} ${node.kind === 'feature' ? encodeFeature(node) : node.kind}`)!
   return {

@@ -17,7 +17,9 @@ import { graphOf, type Node } from './flow-graph'
 
 const STEPS = [3, 4, 5]
 
-export const params: Known = { start: decodeFeature, end: decodeFeature, steps: STEPS.map(String) }
+export const params: Known = { start: { of: decodeFeature, unless: 'end' }, end: decodeFeature, steps: STEPS.map(String) }
+
+const NO_FLOW: api.Flow = { columns: [], links: [], starts: 0, backwards: false, filtered: false }
 
 /** The flow from a start feature, or to an end feature; by default from where most sessions begin. */
 export default function FlowPage() {
@@ -27,22 +29,27 @@ export default function FlowPage() {
   const end = decodeFeature(params.get('end'))
   const asked = decodeFeature(params.get('start'))
   const entries = useAnswer(api.entries(scope))
+  // There may be events, and yet no session that begins with one of them.
+  const none = !entries.loading && entries.value?.entries.length === 0
+  const most = useAnswer(none ? api.features(scope, 'most', 'events', 1) : null)
   // Of this time range and application, not of those before.
-  const likely = entries.loading ? undefined : entries.value?.entries[0]
+  const wait = entries.loading || (none && most.loading)
+  const [likely] = wait ? [] : none ? (most.value?.features ?? []) : (entries.value?.entries ?? [])
   const anchor = end ?? asked ?? (likely ? { category: likely.category, name: likely.name } : null)
   const backwards = end !== null
 
   const body = anchor && { [backwards ? 'end' : 'start']: anchor, length: steps }
   const question = body && api.flow(scope, body)
   const flow = useAnswer(question)
-  // Without a first feature there is no event at all.
-  const answer: Answer<api.Flow> = anchor ? flow : { ...entries, value: entries.value && { columns: [], links: [], starts: 0 } }
+  const problem = entries.problem ?? (none ? most.problem : undefined)
+  // Without a feature there is no event at all; until that is known, the flow from before stays.
+  const answer: Answer<api.Flow> = anchor ? flow : wait ? { value: flow.value, loading: true } : { problem, value: problem ? undefined : NO_FLOW, loading: false }
 
-  const pick = (feature: string | null) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })
+  const pick = (feature: string) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })
   return (
     <>
       <div class="panel actions" role="group" aria-label="Which flow">
-        <FeatureSelect label="From" none={end ? '–' : 'where most sessions begin'} value={end ? null : asked} onChange={(feature) => setParams({ start: feature && encodeFeature(feature), end: null })} />
+        <FeatureSelect label="From" none={end ? '–' : none ? 'what is used most' : 'where most sessions begin'} value={end ? null : asked} onChange={(feature) => setParams({ start: feature && encodeFeature(feature), end: null })} />
         <FeatureSelect label="or to" none="–" value={end} onChange={(feature) => setParams({ end: feature && encodeFeature(feature), start: null })} />
         <span class="field">
           <span>Steps</span>
@@ -57,11 +64,11 @@ export default function FlowPage() {
         answer={answer}
         sql={body ? sql.flow(scope, body) : undefined}
         isEmpty={({ links }) => !links.length}
-        chart={(flow) => <Drawing flow={flow} backwards={backwards} onPick={(key) => pick(key)} />}
+        chart={(flow) => <Drawing flow={flow} onPick={pick} />}
         table={(flow) => (
           <Table
             caption="Steps of the flow"
-            rows={graphOf(flow, backwards).links}
+            rows={graphOf(flow).links}
             rowKey={(link) => `${link.from.id}>${link.to.id}`}
             columns={[
               { label: 'Step', number: true, sort: ({ step }) => step, cell: ({ step }) => step },
@@ -83,8 +90,8 @@ export default function FlowPage() {
 
 const NodeName = ({ node }: { node: Node }) => (node.feature ? <FeatureName feature={node.feature} /> : <span class="muted">{node.label}</span>)
 
-function Drawing({ flow, backwards, onPick }: { flow: api.Flow; backwards: boolean; onPick: (key: string | null) => void }) {
-  const { nodes, links } = graphOf(flow, backwards)
+function Drawing({ flow, onPick }: { flow: api.Flow; onPick: (key: string) => void }) {
+  const { nodes, links } = graphOf(flow)
   return (
     <Chart
       label={`Flow of ${count(flow.starts)} uses over ${flow.columns.length} steps. The table has the figures.`}
@@ -115,7 +122,7 @@ function Drawing({ flow, backwards, onPick }: { flow: api.Flow; backwards: boole
             nodeGap: 9,
             layoutIterations: 0,
             draggable: false,
-            nodeAlign: backwards ? 'right' : 'left',
+            nodeAlign: flow.backwards ? 'right' : 'left',
             emphasis: { focus: 'adjacency' },
             label: { color: colours.text, fontSize: 12, formatter: ({ dataIndex }) => `${nodes[dataIndex!]?.label}  ${count(nodes[dataIndex!]?.count ?? 0)}` },
             lineStyle: { color: 'source', opacity: 0.22, curveness: 0.5 },

@@ -28,7 +28,7 @@ export default function Retention() {
       answer={answer}
       sql={sql.retention(scope, interval)}
       isEmpty={({ cohorts }) => !cohorts.length}
-      table={({ cohorts }) => <Cohorts cohorts={cohorts} interval={interval} />}
+      table={({ cohorts, interval }) => <Cohorts cohorts={cohorts} interval={interval} />}
     />
   )
 }

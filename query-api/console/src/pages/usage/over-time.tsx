@@ -13,14 +13,14 @@ import { bulk } from './bulk'
 const MOST = 3000
 
 /** Events and sessions by time; a bucket is a way into its own range. */
-export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: Interval; onPick: (start: string) => void }) {
+export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: Interval; onPick: (start: string, interval: Interval) => void }) {
   const question = api.usage(scope, interval)
   const answer = useAnswer(question)
   return (
     <Panel
       title="Over time"
       class="over-time"
-      note={!answer.loading && answer.value && lookCloser(answer.value.series, interval, scope)}
+      note={!answer.loading && answer.value && lookCloser(answer.value.series, answer.value.interval, scope)}
       controls={
         <label class="inline">
           by{' '}
@@ -35,7 +35,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
       answer={answer}
       sql={sql.usage(scope, interval)}
       isEmpty={({ series }) => !series.some(({ events }) => events)}
-      chart={({ series }) =>
+      chart={({ series, interval }) =>
         series.length > MOST ? (
           <TooMany series={series.length} interval={interval} />
         ) : (
@@ -43,7 +43,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
             label={`Events and sessions by ${interval}, ${plural(series.length, interval)}. The table has the figures.`}
             height={230}
             data={series}
-            onPick={(index) => series[index] && onPick(series[index].start)}
+            onPick={(index) => series[index] && onPick(series[index].start, interval)}
             option={(colours) => ({
               grid: { left: 4, right: 8, top: 30, bottom: 4, outerBoundsMode: 'same' },
               legend: { right: 0, top: 0, icon: 'roundRect', itemWidth: 12, itemHeight: 8, textStyle: { color: colours.muted } },
@@ -67,7 +67,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
           />
         )
       }
-      table={({ series }) => {
+      table={({ series, interval }) => {
         const most = series.reduce((most, { events }) => Math.max(most, events), 0)
         return (
           <Table
@@ -79,7 +79,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
                 label: `Start of the ${interval}`,
                 sort: ({ start }) => start,
                 cell: ({ start }) => (
-                  <button type="button" class="link" title="Look at this time only" onClick={() => onPick(start)}>
+                  <button type="button" class="link" title="Look at this time only" onClick={() => onPick(start, interval)}>
                     {bucket(start, interval)}
                   </button>
                 ),
