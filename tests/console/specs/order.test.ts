@@ -296,8 +296,26 @@ describe('Funnel', () => {
     await page.close()
   })
 
+  test('all steps and exclusions of an address are shown', async () => {
+    const { features } = (await api('/v1/features')) as { features: Feature[] }
+    const encoded = features.slice(0, 10).map(({ category, name }) => `${encodeURIComponent(category)}/${encodeURIComponent(name)}`)
+    const page = await Console.open(browser, `order/funnel?${encoded.slice(1).map((step) => `step=${step}`).join('&')}&exclude=${encoded[0]}`)
+    assert.equal(await page.select('Step 9').inputValue(), encoded[9])
+    assert.equal(await page.select('Step 10').count(), 0)
+    await page.visit(`order/funnel?step=${encoded[0]}&${encoded.slice(1).map((one) => `exclude=${one}`).join('&')}`)
+    assert.equal(await page.select('nor (9)').inputValue(), encoded[9])
+    await page.close()
+  })
+
   test('suggests a first funnel', async () => {
     const page = await Console.open(browser, 'order/funnel')
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    await page.page.route('**/v1/order/paths', async (route) => (await held, route.continue()))
+    await page.select('Application').selectOption('demo')
+    await page.page.locator('.stale').getByText('Use these steps').waitFor({ timeout: 5_000 })
+    answer()
+    await page.settled()
     await page.press('Use these steps')
     assert.equal(page.params.getAll('step').length, 3)
     assert.equal(await page.page.locator('ol.funnel > li').count(), 3)

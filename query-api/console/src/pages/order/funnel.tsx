@@ -11,6 +11,7 @@ import * as sql from '../../sql'
 import { Choice, FeatureSelect } from '../../ui/feature-select'
 import { FeatureName, Steps } from '../../ui/feature'
 import { Panel } from '../../ui/panel'
+import { Shown } from '../../ui/states'
 import { Table } from '../../ui/table'
 
 const WINDOWS: [string, string, number | null][] = [
@@ -22,21 +23,22 @@ const WINDOWS: [string, string, number | null][] = [
   ['7d', '7 days', 7 * 86400e3],
   ['30d', '30 days', 30 * 86400e3],
 ]
+/** To be chosen; an address may have more. */
 const MAX_STEPS = 8
+const withRoom = (list: Feature[]): (Feature | null)[] => (list.length < MAX_STEPS ? [...list, null] : list)
 
 /** The list with another feature at this place, or without it. */
 const put = (list: Feature[], index: number, feature: Feature | null): string[] => [...list.slice(0, index), ...(feature ? [feature] : []), ...list.slice(index + 1)].map(encodeFeature)
 const features = (texts: string[]) => texts.flatMap((text) => decodeFeature(text) ?? [])
 
-export const params: Known = { step: decodeFeature, exclude: decodeFeature, window: WINDOWS.map(([value]) => value), begin: ['any', 'first'] }
+export const params: Known = { step: { of: decodeFeature, many: true }, exclude: { of: decodeFeature, many: true }, window: WINDOWS.map(([value]) => value), begin: ['any', 'first'] }
 
 export default function Funnel() {
   const { params } = useRoute()
   const scope = useScope()
   const steps = features(params.getAll('step'))
   const exclude = features(params.getAll('exclude'))
-  const [, , windowMs] = WINDOWS.find(([value]) => value === (params.get('window') ?? '')) ?? WINDOWS[0]!
-  const window = WINDOWS.find(([, , ms]) => ms === windowMs)![0]
+  const [window, within, windowMs] = WINDOWS.find(([value]) => value === params.get('window')) ?? WINDOWS[0]!
   const start = params.get('begin') === 'first' ? 'first' : 'any'
   const ready = steps.length >= 2
   const question = ready ? api.funnel(scope, { steps, window: window || undefined, start, exclude: exclude.length ? exclude : undefined }) : null
@@ -66,7 +68,7 @@ export default function Funnel() {
               onChange={(begin) => setParams({ begin: begin === 'any' ? null : begin })}
             />
           </span>
-          {[...exclude, null].slice(0, MAX_STEPS).map((feature, index) => (
+          {withRoom(exclude).map((feature, index) => (
             <FeatureSelect
               key={index}
               label={index ? `nor (${index + 1})` : 'Not if in between comes'}
@@ -80,7 +82,7 @@ export default function Funnel() {
       {ready ? (
         <Panel
           title="Funnel"
-          note={`Sessions that use these features in this order, other events in between allowed${windowMs ? `, all within ${WINDOWS.find(([value]) => value === window)![1]} of step 1` : ''}. Times are medians from step 1.`}
+          note={`Sessions that use these features in this order, other events in between allowed${windowMs ? `, all within ${within} of step 1` : ''}. Times are medians from step 1.`}
           question={question}
           answer={answer}
           sql={sql.funnel(scope, { steps, windowMs, start, exclude })}
@@ -123,7 +125,7 @@ function StepList({ steps }: { steps: Feature[] }) {
     <>
       <ol class="funnel-steps">
         {/* The select that adds a step becomes that step's own, so that it keeps the focus: an arrow key goes on choosing. */}
-        {[...steps, null].slice(0, MAX_STEPS).map((step, index) => (
+        {withRoom(steps).map((step, index) => (
           <li key={index}>
             <FeatureSelect label={`Step ${index + 1}`} none={step ? 'take out' : 'add a step…'} value={step} onChange={(feature) => setParams({ step: put(steps, index, feature) })} />
             {step && (
@@ -185,22 +187,30 @@ function Bars({ steps }: { steps: FunnelStep[] }) {
 
 /** A first funnel at one press: the most frequent path of three features. */
 function Suggestion({ scope, chosen }: { scope: Scope; chosen: number }) {
-  const { value } = useAnswer(api.paths(scope, { length: 3, limit: 50 }))
-  const path = value?.paths.find(({ steps }) => new Set(steps.map(encodeFeature)).size === 3)
+  const answer = useAnswer(api.paths(scope, { length: 3, limit: 50 }))
   return (
     <section class="panel">
       <div class="state">
         <p>
           <strong>{chosen ? 'Add a second step.' : 'Choose at least two steps.'}</strong>
         </p>
-        {path && !chosen && (
-          <>
-            <p class="muted">Or begin with the most frequent path of three features:</p>
-            <Steps steps={path.steps} />
-            <button type="button" onClick={() => setParams({ step: path.steps.map(encodeFeature) })}>
-              Use these steps
-            </button>
-          </>
+        {!chosen && (
+          <Shown answer={answer}>
+            {({ paths }) => {
+              const path = paths.find(({ steps }) => new Set(steps.map(encodeFeature)).size === 3)
+              return (
+                path && (
+                  <>
+                    <p class="muted">Or begin with the most frequent path of three features:</p>
+                    <Steps steps={path.steps} />
+                    <button type="button" onClick={() => setParams({ step: path.steps.map(encodeFeature) })}>
+                      Use these steps
+                    </button>
+                  </>
+                )
+              )
+            }}
+          </Shown>
         )}
       </div>
     </section>
