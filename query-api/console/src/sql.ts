@@ -76,16 +76,19 @@ const START: Record<Interval, (time: string) => string> = {
   month: (time) => `toStartOfMonth(${time})`,
 }
 
-/** With the empty buckets of the whole range, or (where it has no bound) from the first event, to the last one. */
-export function usage(scope: Scope, interval: Interval): string {
+/** With the empty buckets of the whole range, or (where it has no bound) from the first row, to the last one. */
+function byStart(scope: Scope, interval: Interval): string {
   const [start, step] = [START[interval], `INTERVAL 1 ${interval.toUpperCase()}`]
   const from = scope.from ? ` FROM ${start(instant(scope.from))}` : ''
   const to = scope.to ? ` TO ${start(`${instant(scope.to)} - INTERVAL 1 MICROSECOND`)} + ${step}` : ''
-  return `SELECT ${start('timestamp')} AS start, count() AS events, uniqExact(session_id) AS sessions
-FROM eye.events${where(scope)}
-GROUP BY start
+  return `GROUP BY start
 ORDER BY start WITH FILL${from}${to} STEP ${step}`
 }
+
+export const usage = (scope: Scope, interval: Interval) =>
+  `SELECT ${START[interval]('timestamp')} AS start, count() AS events, uniqExact(session_id) AS sessions
+FROM eye.events${where(scope)}
+${byStart(scope, interval)}`
 
 export const transitions = (scope: Scope) =>
   `SELECT from_category, from_name, to_category, to_name, count() AS count, uniqExact(session_id) AS sessions,
@@ -260,11 +263,10 @@ GROUP BY reason, app, category, name
 ORDER BY records DESC, reason, app, category, name`
 
 export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) =>
-  `SELECT ${START[interval]('received_at')} AS start, reason, count() AS records
-FROM eye.rejections
-ARRAY JOIN arrayDistinct(reasons.code) AS reason${where(scope, 'received_at', reason ? [`reason = ${text(reason)}`] : [])}
-GROUP BY start, reason
-ORDER BY start, records DESC, reason`
+  `SELECT ${START[interval]('received_at')} AS start, count() AS records,
+    sumMap(mapFromArrays(${reason ? `[${text(reason)}], [1]` : 'arrayDistinct(reasons.code) AS codes, arrayMap(code -> 1, codes)'})) AS by_reason
+FROM eye.rejections${where(scope, 'received_at', reason ? [`has(reasons.code, ${text(reason)})`] : [])}
+${byStart(scope, interval)}`
 
 export const audit = () =>
   `SELECT partition, min(offset) AS first, max(offset) AS last, count() AS verdicts,

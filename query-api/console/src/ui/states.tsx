@@ -60,14 +60,14 @@ export function ProblemNote({ problem, before = false }: { problem: Problem; bef
 const isRange = ({ name }: Chip) => ['from', 'to', 'last'].includes(name)
 
 /** Nothing was found: says where the data is and how to get there. */
-export function NothingHere({ what = 'events' }: { what?: string }) {
+export function NothingHere({ what = 'events', unfiltered }: { what?: string; unfiltered?: ComponentChildren }) {
   const { page, params } = useRoute()
   const known = catalogue.use()
   const applied = chipsOf(params, filtersAt(page)).filter(({ state }) => state === 'applied')
   const ranged = applied.some(isRange)
   const filtered = applied.filter((chip) => !isRange(chip))
   if (!ranged && !filtered.length)
-    return (
+    return unfiltered ?? (
       <>
         <p>
           <strong>No {what} yet.</strong>
@@ -83,7 +83,7 @@ export function NothingHere({ what = 'events' }: { what?: string }) {
         <strong>
           No {what} {filtered.length ? 'match these filters' : 'in this time range'}.
         </strong>{' '}
-        {ranged && known?.first && `There are events from ${day(known.first)} to ${day(known.last)}.`}
+        {ranged && what === 'events' && known?.first && `There are events from ${day(known.first)} to ${day(known.last)}.`}
       </p>
       <p class="actions">
         {ranged && (

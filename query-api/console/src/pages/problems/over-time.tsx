@@ -3,17 +3,19 @@ import type { RejectionBucket, RejectionCount } from '../../api'
 import { useAnswer, type Answer } from '../../ask'
 import { Chart, tooltip } from '../../charts/chart'
 import { brief, bucket, count, plural } from '../../format'
+import type { AsOf } from '../../moment'
 import { setParams } from '../../router'
-import { bucketEnd, fittingInterval, inRange, type Scope } from '../../scope'
+import { bucketEnd, fittingInterval, inRange, type Interval, type Scope } from '../../scope'
 import * as sql from '../../sql'
 import { Panel } from '../../ui/panel'
 import { Table } from '../../ui/table'
+import { NothingRejected } from './summary'
 
 interface Props {
   scope: Scope
   reason: string | null
   /** All rejections of the scope: when the first and the last one was. */
-  summary: Answer<{ summary: RejectionCount[] }>
+  summary: Answer<{ summary: RejectionCount[]; as_of: AsOf }>
 }
 
 /** Rejected records by the time of receipt, each under its reasons. */
@@ -24,8 +26,8 @@ export function OverTime({ scope, reason, summary }: Props) {
   const question = lines.length ? api.rejectionsSeries(scope, reason, interval) : null
   const series = useAnswer(question)
   // Where nothing was rejected there is nothing to ask; where the summary is under way, nobody knows yet.
-  const answer: Answer<{ series: RejectionBucket[] }> = question ? series : { ...summary, value: summary.loading ? series.value : summary.value && { series: [] } }
-  const look = (start: string) => setParams({ ...inRange(start, bucketEnd(start, interval)), cursor: null })
+  const answer: typeof series = question ? series : { ...summary, value: summary.loading ? series.value : summary.value && { ...summary.value, series: [], interval } }
+  const look = (start: string, interval: Interval) => setParams(inRange(start, bucketEnd(start, interval)))
   return (
     <Panel
       title="Over time"
@@ -34,13 +36,13 @@ export function OverTime({ scope, reason, summary }: Props) {
       answer={answer}
       sql={question ? sql.rejectionsSeries(scope, reason, interval) : undefined}
       isEmpty={({ series }) => !series.length}
-      empty={<p class="muted">No record was rejected in this range.</p>}
-      chart={({ series }) => (
+      empty={<NothingRejected />}
+      chart={({ series, interval }) => (
         <Chart
           label={`Rejections by ${interval} and reason, ${plural(series.reduce((sum, { records }) => sum + records, 0), 'record')}. The table has the figures.`}
           height={190}
           data={series}
-          onPick={(index) => series[index] && look(series[index].start)}
+          onPick={(index) => series[index] && look(series[index].start, interval)}
           option={(colours) => ({
             grid: { left: 4, right: 8, top: 34, bottom: 4, outerBoundsMode: 'same' },
             legend: { left: 0, top: 0, type: 'scroll', icon: 'roundRect', itemWidth: 12, itemHeight: 8, textStyle: { color: colours.muted } },
@@ -51,7 +53,7 @@ export function OverTime({ scope, reason, summary }: Props) {
           })}
         />
       )}
-      table={({ series }) => (
+      table={({ series, interval }) => (
         <Table
           caption="Rejections over time"
           rows={series}
@@ -60,7 +62,7 @@ export function OverTime({ scope, reason, summary }: Props) {
             {
               label: `Start of the ${interval}`,
               cell: ({ start }) => (
-                <button type="button" class="link" title="Look at this time only" onClick={() => look(start)}>
+                <button type="button" class="link" title="Look at this time only" onClick={() => look(start, interval)}>
                   {bucket(start, interval)}
                 </button>
               ),

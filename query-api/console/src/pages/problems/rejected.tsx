@@ -11,7 +11,7 @@ import { Boundary } from '../../ui/boundary'
 import { FeatureName } from '../../ui/feature'
 import { Panel } from '../../ui/panel'
 import { RawRecord } from './raw'
-import { NothingHere } from '../../ui/states'
+import { NothingRejected } from './summary'
 
 const LIMIT = 50
 
@@ -29,7 +29,7 @@ export function Rejected({ scope, reason }: { scope: Scope; reason: string | nul
       answer={answer}
       sql={sql.rejections(scope, reason, LIMIT)}
       isEmpty={({ rejections }) => !rejections.length}
-      empty={reason ? <NothingHere what="rejected records" /> : <p class="muted">No record was rejected in this range.</p>}
+      empty={<NothingRejected />}
       table={({ rejections, next_cursor }) => (
         <>
           <Records rejections={rejections} />

@@ -34,12 +34,23 @@ export function Summary({ scope, reason, question, answer }: Props) {
       answer={answer}
       sql={sql.rejectionsSummary(scope, reason)}
       isEmpty={({ summary }) => !summary.length}
-      empty={reason || scope.app || scope.category || scope.from || scope.to ? <NothingHere what="rejections" /> : <p><strong>Nothing was rejected.</strong></p>}
+      empty={<NothingRejected />}
       chart={({ summary }) => <Grouped summary={summary} by={by} />}
       table={({ summary }) => <Lines summary={summary} />}
     />
   )
 }
+
+export const NothingRejected = () => (
+  <NothingHere
+    what="rejections"
+    unfiltered={
+      <p>
+        <strong>Nothing was rejected.</strong>
+      </p>
+    }
+  />
+)
 
 const GROUP: Record<By, (line: RejectionCount) => string> = {
   reason: ({ reason }) => reason,
