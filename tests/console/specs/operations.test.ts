@@ -95,4 +95,16 @@ describe('Live, Health, Event types', () => {
       assert.deepEqual(JSON.parse(await page.page.getByRole('region', { name: `Example ${index + 1}`, exact: true }).innerText()), event)
     await page.close()
   })
+
+  test('an example that is null is one of many', async () => {
+    const page = await Console.open(browser, 'usage')
+    await page.page.route('**/v1/event-types', async (route) => {
+      const answer = await (await route.fetch()).json()
+      for (const type of answer.event_types) type.examples = [{ valid: false, event: null, reasons: ['not_an_object'] }]
+      await route.fulfill({ json: answer })
+    })
+    await page.visit('event-types?type=page%2520interaction/cta%2520click')
+    assert.equal((await page.page.getByRole('region', { name: 'Example 1', exact: true }).innerText()).trim(), 'null')
+    await page.close()
+  })
 })

@@ -6,6 +6,7 @@ import { count, second } from '../format'
 import { elsewhere, setParams, useRoute } from '../router'
 import type { Known } from '../scope'
 import * as sql from '../sql'
+import { Boundary } from '../ui/boundary'
 import { FeatureName } from '../ui/feature'
 import { Panel } from '../ui/panel'
 import { BarCell, Table } from '../ui/table'
@@ -21,7 +22,11 @@ export default function EventTypes() {
   const found = chosen && answer.value?.event_types.find((type) => sameFeature(type, chosen))
   return (
     <>
-      {found && <TypeDetail type={found} />}
+      {found && (
+        <Boundary what={`The event type ${found.name}`} of={found}>
+          {() => <TypeDetail type={found} />}
+        </Boundary>
+      )}
       {chosen && answer.value && !found && (
         <section class="panel">
           <div class="state">

@@ -63,11 +63,11 @@ export function TypeDetail({ type }: { type: EventType }) {
                 <span class={`badge ${example.valid ? 'accepted' : 'rejected'}`}>{example.valid ? 'valid' : 'refused'}</span>{' '}
                 <span class="muted">{example.reasons.join(', ')}</span>
               </p>
-              {example.event.startsWith('"') ? (
+              {example.event?.startsWith('"') ? (
                 // Not JSON at all: as it would be sent.
                 <pre tabIndex={0}>{JSON.parse(example.event)}</pre>
               ) : (
-                <Json text={example.event} label={`Example ${index + 1}`} />
+                <Json text={example.event ?? 'null'} label={`Example ${index + 1}`} />
               )}
             </div>
           ))}
