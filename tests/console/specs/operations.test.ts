@@ -43,6 +43,7 @@ describe('Live, Health, Event types', () => {
     await send([later])
     await page.page.waitForFunction((seen) => Number(document.querySelector('[data-test="rejected"]')!.textContent) > seen, seen)
     assert.equal(await row(later.event_id, 'rejected').count(), 0)
+    await page.page.getByText(/^\d+ more came in\.$/).waitFor({ timeout: 5_000 })
     // What came in meanwhile is there after it.
     await page.page.getByRole('button', { name: 'Paused' }).click()
     await row(later.event_id, 'rejected').waitFor()

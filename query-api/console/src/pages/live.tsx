@@ -27,7 +27,7 @@ export default function Live() {
   const [connected, setConnected] = useState<boolean | null>(null)
   const [verdicts, setVerdicts] = useState<LiveVerdict[]>([])
   /** What a pause holds on to; the others go on to come in, and are there after it. */
-  const [held, setHeld] = useState<LiveVerdict[] | null>(null)
+  const [held, setHeld] = useState<{ verdicts: LiveVerdict[]; seen: number } | null>(null)
   const [counts, setCounts] = useState({ accepted: 0, rejected: 0, duplicate: 0, skipped: 0 })
   const [asOf, setAsOf] = useState<AsOf>()
   useMoment(asOf)
@@ -63,7 +63,9 @@ export default function Live() {
     }
   }, [key])
 
-  const shown = (held ?? verdicts).filter(({ verdict }) => show === 'all' || verdict === show)
+  const seen = counts.accepted + counts.rejected + counts.duplicate
+  const missed = held ? seen - held.seen : 0
+  const shown = (held?.verdicts ?? verdicts).filter(({ verdict }) => show === 'all' || verdict === show)
   return (
     <>
       <dl class="tiles" aria-label="Since the page was opened">
@@ -88,12 +90,17 @@ export default function Live() {
           <h2 id="live-heading">As they come in</h2>
           <div class="tools">
             <Choice<Shown> label="Verdict" options={SHOWN} value={show} onChange={(verdict) => setParams({ verdict: verdict === 'all' ? null : verdict }, { replace: true })} />
-            <button type="button" aria-pressed={!!held} onClick={() => setHeld(held ? null : verdicts)}>
+            <button type="button" aria-pressed={!!held} onClick={() => setHeld(held ? null : { verdicts, seen })}>
               {held ? 'Paused' : 'Pause'}
             </button>
             <CodeButton label="curl" title="Live: copy as curl" text={() => curl(api.live()).replace('curl -sS', 'curl -sSN')} />
           </div>
         </header>
+        {missed > 0 && (
+          <p class="note" data-test="missed">
+            {count(missed)} more came in{missed > KEPT && `; the last ${KEPT} of them are kept`}.
+          </p>
+        )}
         {shown.length ? (
           <Verdicts verdicts={shown} />
         ) : (
