@@ -79,7 +79,14 @@ export function App() {
 function Lazy({ page, onLoad }: { page: Page; onLoad: (module: PageModule) => void }) {
   const [module, setModule] = useState<PageModule | null>(null)
   const [failed, setFailed] = useState(false)
-  useEffect(() => void page.load().then((module) => (setModule(module), onLoad(module)), () => setFailed(true)), [])
+  useEffect(() => {
+    let gone = false
+    page.load().then(
+      (module) => gone || (setModule(module), onLoad(module)),
+      () => gone || setFailed(true),
+    )
+    return () => void (gone = true)
+  }, [])
   if (failed)
     return (
       <p class="state problem" role="alert">

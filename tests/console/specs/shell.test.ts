@@ -61,6 +61,21 @@ describe('Address, filters and states', () => {
     }
   })
 
+  test('a page that comes too late changes nothing of the one that is there', async () => {
+    const page = await Console.open(browser, 'usage?catgory=cart')
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    await page.page.route('**/assets/paths-*.js', async (route) => (await held, route.continue()))
+    const late = page.page.waitForRequest(/\/assets\/paths-/)
+    await page.page.evaluate(() => (location.hash = '#/order/paths'))
+    await page.page.locator('.loading').waitFor()
+    await page.visit('usage?catgory=cart')
+    answer()
+    await page.page.evaluate(`import('${(await late).url()}').then(() => new Promise(requestAnimationFrame))`)
+    await page.page.locator('.chips').getByRole('alert').getByText('cart').waitFor({ timeout: 5_000 })
+    await page.close()
+  })
+
   test('figures of one question are never those of another one', async () => {
     const page = await Console.open(browser, 'usage')
     const tile = page.page.locator('.tiles > div').filter({ has: page.page.locator('[data-test="events"]') })
