@@ -44,12 +44,10 @@ export interface Indented {
   moved: (place: number) => number
 }
 
-/** No accepted event is nested deeper. Of a record that is, most would be indentation: gigabytes of it. */
-const DEEPEST = 127
-
 /** The text with a line for each member, as far as it is JSON; null if it is nested too deep for that. */
 export function indented(text: string): Indented | null {
-  if (depthOf(text) > DEEPEST) return null
+  // Most would be indentation: gigabytes of it.
+  if (isTooDeep(text)) return null
   const edits = format(text, undefined, { insertSpaces: true, tabSize: 2, eol: '\n' })
   const parts: string[] = []
   let taken = 0
@@ -61,10 +59,11 @@ export function indented(text: string): Indented | null {
   return { text: parts.join('') + text.slice(taken), moved }
 }
 
-export function depthOf(text: string): number {
-  let [depth, deepest] = [0, 0]
-  for (const [from] of tokens(text)) deepest = Math.max(deepest, (depth += step(text[from]!)))
-  return deepest
+/** Whether it is nested deeper than any accepted event. */
+export function isTooDeep(text: string): boolean {
+  let depth = 0
+  for (const [from] of tokens(text)) if ((depth += step(text[from]!)) > 127) return true
+  return false
 }
 
 /** In one line, cut to `length`. */

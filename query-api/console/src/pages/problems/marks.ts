@@ -1,6 +1,6 @@
 import { findNodeAtLocation, parseTree } from 'jsonc-parser'
 import type { Reason } from '../../api'
-import { depthOf } from '../../json/text'
+import { isTooDeep } from '../../json/text'
 import { placeOfByte } from './bytes'
 
 /** A part of a text and the reasons that point to it. */
@@ -11,12 +11,10 @@ export interface Mark {
   reasons: number[]
 }
 
-/** Nothing deeper is read as JSON, so no reason points into it; the tree of it would exhaust the stack. */
-const DEEPEST = 127
-
 /** Where each reason points: the value, else (if it is absent) the end of the nearest part that is there. */
 export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | 'message'>[]): Mark[] {
-  const tree = depthOf(text) > DEEPEST ? undefined : parseTree(text, [], { disallowComments: true })
+  // Nothing so deep is read as JSON, so no reason points into it; the tree of it would exhaust the stack.
+  const tree = isTooDeep(text) ? undefined : parseTree(text, [], { disallowComments: true })
   const found: Mark[] = []
   const add = (from: number, to: number, reason: number) => {
     const same = found.find((mark) => mark.from === from && mark.to === to)
