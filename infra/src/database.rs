@@ -112,7 +112,12 @@ impl ClickHouseConfig {
         match self.cluster {
             // A table in a subquery means the shard's own: sharded by session, what belongs together is there. By
             // default ClickHouse refuses such subqueries once there are two shards.
-            Some(_) => client.with_setting("distributed_product_mode", "local"),
+            Some(_) => client
+                .with_setting("distributed_product_mode", "local")
+                // ClickHouse 26.7 writes a DateTime64 of such a condition so that a shard can't read it (Code 41).
+                .with_setting("allow_push_predicate_ast_for_distributed_subqueries", "0")
+                // An insert counts once the shards have it.
+                .with_setting("distributed_foreground_insert", "1"),
             None => client,
         }
     }

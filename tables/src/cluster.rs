@@ -90,7 +90,15 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
     ] {
         if let Some(rest) = sql.strip_prefix(create) {
             let (name, body) = split_name(rest);
-            return Ok(vec![format!("{comment}{create}{name}{on_cluster}{body}")]);
+            let mut statements = vec![format!("{comment}{create}{name}{on_cluster}{body}")];
+            // A view of tables that a shard has for itself.
+            if let Some((database, view)) = name.split_once('.')
+                && !config.nodes.is_empty()
+                && ddl::of(view).is_some_and(|made| made.contains(create))
+            {
+                statements.push(sql.replace(&format!("{database}."), &format!("{}.", local(database))));
+            }
+            return Ok(statements);
         }
     }
     if let Some(rest) = sql.strip_prefix("ALTER TABLE ") {
@@ -247,6 +255,13 @@ mod tests {
                  ENGINE = Distributed('c', 'eye_g1_local', 'ledger', cityHash64(session_id))\n",
             ],
         );
+    }
+
+    #[test]
+    fn a_view_of_a_shards_own_tables_is_beside_them() {
+        let view = "CREATE OR REPLACE VIEW eye_g1.usage_epoch AS SELECT 1 FROM eye_g1.usage_epochs";
+        check(&replicated_on_c(), view, &[&view.replace("epoch AS", "epoch ON CLUSTER 'c' AS")]);
+        check(&shards_of_c(), view, &[view, &view.replace("eye_g1", "eye_g1_local")]);
     }
 
     const FEATURES: &str =

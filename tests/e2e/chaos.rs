@@ -1,11 +1,11 @@
 //! Everything dies, again and again, while events flow in by HTTP and directly; afterwards every offset
 //! has exactly one verdict, and the tables equal those of a quiet projection of the same log.
 //!
-//! `EYE_CHAOS_FAULTS` says how many faults (a few in `make test`, 200 in `make chaos`),
-//! `EYE_CHAOS_SEED` repeats a sequence of faults.
+//! `EYE_CHAOS_FAULTS` says how many faults (a few in `make test`, 200 in `make chaos`), `EYE_CHAOS_SHARDS` on how many
+//! ClickHouse servers, `EYE_CHAOS_SEED` repeats a sequence of faults.
 
-mod faults;
-mod traffic;
+pub(crate) mod faults;
+pub(crate) mod traffic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use harness::proxy::Proxy;
 use harness::{Pipeline, eventually};
-use local_stack::{KafkaOptions, Stack, StackOptions};
+use local_stack::{ClickHouseOptions, KafkaOptions, Stack, StackOptions};
 
 use faults::Faults;
 use traffic::Traffic;
@@ -28,13 +28,14 @@ fn setting(name: &str, default: u64) -> u64 {
 async fn every_offset_has_one_verdict_whatever_dies() {
     let count = setting("EYE_CHAOS_FAULTS", 8);
     let seed = setting("EYE_CHAOS_SEED", u64::from(std::process::id()));
-    eprintln!("chaos: {count} faults, EYE_CHAOS_SEED={seed}");
+    let shards = setting("EYE_CHAOS_SHARDS", 1) as u16;
+    eprintln!("chaos: {count} faults, {shards} ClickHouse servers, EYE_CHAOS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
 
     let kafka = KafkaOptions { properties: faults::quick_groups(), ..KafkaOptions::default() };
-    let stack = Arc::new(
-        Stack::start(StackOptions { kafka, ..StackOptions::default() }).await.expect("the stack starts"),
-    );
+    let clickhouse = ClickHouseOptions { shards, ..ClickHouseOptions::default() };
+    let options = StackOptions { kafka, clickhouse, ..StackOptions::default() };
+    let stack = Arc::new(Stack::start(options).await.expect("the stack starts"));
     let proxy = Proxy::start(stack.clickhouse.address()).await.expect("a proxy");
     let through = format!("http://{}", proxy.address());
     let pipeline = Arc::new(Pipeline::start_on(Arc::clone(&stack), 3, Some(through)).await);
@@ -51,9 +52,15 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     faults.repair(&pipeline).await;
     enough.store(true, Ordering::Relaxed);
     let (http, direct): (Traffic, Traffic) = (http.await.unwrap(), direct.await.unwrap());
+    println!("chaos: faults {:?}", faults.counts());
+    check(&pipeline, &http, &direct).await;
+}
+
+/// Nothing of the traffic is lost or doubled, and the tables equal those of a quiet projection of the same log.
+pub(crate) async fn check(pipeline: &Pipeline, http: &Traffic, direct: &Traffic) {
     pipeline.settled().await;
     eventually(Duration::from_secs(120), async || {
-        left_of(&pipeline, http.erased.union(&direct.erased)).await.is_empty().then_some(())
+        left_of(pipeline, http.erased.union(&direct.erased)).await.is_empty().then_some(())
     })
     .await;
 
@@ -64,7 +71,6 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     for verdict in verdicts.values() {
         *outcomes.entry(&verdict.outcome).or_default() += 1;
     }
-    println!("chaos: faults {:?}", faults.counts());
     println!(
         "chaos: {} acknowledged by HTTP ({} refusals retried), {} directly, {in_log} offsets, verdicts {outcomes:?}",
         http.receipts.len(),

@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 async fn the_demo_data_gives_the_reference_answers() {
     let pipeline = Pipeline::start().await;
     let events = demo::events();
+    gives_the_reference_answers(&pipeline, &events).await;
+    a_stricter_schema_is_tried_on_the_log(&pipeline, &events).await;
+}
+
+/// Sends the demo data and asks.
+pub(crate) async fn gives_the_reference_answers(pipeline: &Pipeline, events: &[String]) {
     for batch in events.chunks(500) {
         pipeline.send(batch).await;
     }
@@ -39,7 +45,6 @@ async fn the_demo_data_gives_the_reference_answers() {
             .collect();
         assert_eq!(&Value::from(got), wanted, "timeline of {session}");
     }
-    a_stricter_schema_is_tried_on_the_log(&pipeline, &events).await;
 }
 
 /// Version 2 of `browse` / `home` takes no mobiles: exactly their events would become invalid.

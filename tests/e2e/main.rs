@@ -8,5 +8,6 @@ mod first_events;
 mod following;
 mod personal;
 mod registries;
+mod shards;
 mod straight_to_kafka;
 mod traces;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clickhouse::{Client, Row};
 use infra::database::ClickHouseConfig;
-use local_stack::{ClickHouse, ClickHouseAlone, StackOptions};
+use local_stack::{ClickHouse, ClickHouseAlone, ClickHouseOptions, StackOptions};
 use projector::servers::Servers;
 use query_api::{Config, Service};
 use reqwest::{RequestBuilder, Response};
@@ -77,11 +77,15 @@ const PARTITIONS: u128 = 4;
 /// 2026-01-01 in microseconds: when records reach the log, one a microsecond.
 const RECEIVED: i64 = 1_767_225_600_000_000;
 
+/// One server, or so many shards as `EYE_TEST_SHARDS` says: the answers are the same.
 pub async fn engine() -> &'static ClickHouseAlone {
     static ENGINE: OnceCell<ClickHouseAlone> = OnceCell::const_new();
     ENGINE
         .get_or_init(async || {
-            ClickHouseAlone::start(StackOptions::default()).await.expect("the engine starts")
+            let shards = std::env::var("EYE_TEST_SHARDS").map_or(1, |shards| shards.parse().expect("a number"));
+            let clickhouse = ClickHouseOptions { shards, ..ClickHouseOptions::default() };
+            let options = StackOptions { clickhouse, ..StackOptions::default() };
+            ClickHouseAlone::start(options).await.expect("the engine starts")
         })
         .await
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::Pipeline;
 use harness::proxy::Proxy;
-use local_stack::Supervised;
+use harness::{Pipeline, eventually};
+use local_stack::{ClickHouse, Supervised};
 
 /// Consumers that fall silent are expelled after six seconds, so that a stopped one is soon a zombie.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
@@ -28,7 +28,7 @@ pub(crate) struct Faults {
     counts: BTreeMap<&'static str, u64>,
 }
 
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "kill a projector",
     "stop a projector past its session",
     "restart a projector",
@@ -36,7 +36,10 @@ const KINDS: [&str; 8] = [
     "restart ClickHouse",
     "kill the broker",
     "restart the broker",
+    // Of one server.
     "cut connections",
+    // Of several shards.
+    "lose a shard",
 ];
 
 impl Faults {
@@ -46,10 +49,14 @@ impl Faults {
 
     /// One fault at random. Some heal only later, so that faults overlap.
     pub(crate) async fn inject(&mut self, pipeline: &Pipeline, proxy: &Proxy, random: &mut fastrand::Rng) {
-        let kind = KINDS[random.usize(..KINDS.len())];
+        let shards: Vec<&ClickHouse> = pipeline.stack.clickhouse.shards().collect();
+        let other = if shards.len() > 1 { "cut connections" } else { "lose a shard" };
+        let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| *kind != other).collect();
+        let kind = kinds[random.usize(..kinds.len())];
         *self.counts.entry(kind).or_default() += 1;
         let projector = &pipeline.projectors[random.usize(..pipeline.projectors.len())].process;
-        let (clickhouse, kafka) = (&pipeline.stack.clickhouse.process, &pipeline.stack.kafka.process);
+        let shard = shards[random.usize(..shards.len())];
+        let (clickhouse, kafka) = (&shard.process, &pipeline.stack.kafka.process);
         let a_while = Duration::from_millis(random.u64(0..1500));
         match kind {
             "kill a projector" => kill(projector, a_while).await,
@@ -58,6 +65,7 @@ impl Faults {
             "restart ClickHouse" => clickhouse.restart().await,
             "kill the broker" => kill(kafka, a_while).await,
             "restart the broker" => kafka.restart().await,
+            "lose a shard" => lose(pipeline, shard).await,
             "cut connections" => {
                 for _ in 0..random.u8(1..20) {
                     proxy.cut();
@@ -78,13 +86,38 @@ impl Faults {
 
     /// Until everything runs again.
     pub(crate) async fn repair(&self, pipeline: &Pipeline) {
-        let parts = [&pipeline.stack.kafka.process, &pipeline.stack.clickhouse.process];
-        for process in parts.into_iter().chain(pipeline.projectors.iter().map(|projector| &projector.process))
-        {
+        let clickhouse = pipeline.stack.clickhouse.shards().map(|shard| &shard.process);
+        let parts = std::iter::once(&pipeline.stack.kafka.process).chain(clickhouse);
+        for process in parts.chain(pipeline.projectors.iter().map(|projector| &projector.process)) {
             process.start();
             process.ready(local_stack::START).await.expect("comes back without help");
         }
     }
+}
+
+/// The shard's disk is empty from one moment to the next. Once it has tables again, the next one may be lost: what all have
+/// lost, nobody makes again by himself.
+pub(crate) async fn lose(pipeline: &Pipeline, shard: &ClickHouse) {
+    shard.process.kill().await;
+    std::fs::remove_dir_all(shard.data()).expect("the directory goes");
+    shard.process.start();
+    // Whoever makes the tables needs all shards, and a projector.
+    for other in pipeline.stack.clickhouse.shards() {
+        other.process.start();
+    }
+    for projector in &pipeline.projectors {
+        projector.process.start();
+    }
+    has_tables(pipeline, shard).await;
+}
+
+/// Waits until the shard has its tables again.
+pub(crate) async fn has_tables(pipeline: &Pipeline, shard: &ClickHouse) {
+    let sql = format!("SELECT count() FROM {}_g1_local.ledger", pipeline.settings.database);
+    eventually(Duration::from_secs(180), async || {
+        pipeline.writer_of(&shard.url()).query(&sql).fetch_one::<u64>().await.ok()
+    })
+    .await;
 }
 
 /// SIGKILL, and up again after a while.
