@@ -130,7 +130,8 @@ class Outbox:
         """Wait until all that is waiting now has met its end, ``timeout`` seconds at most."""
         with self._lock:
             buffer = self._buffer
-            buffer.finish_open()
+            if not self._putting:  # else a signal handler has interrupted it: the batch goes a little later
+                buffer.finish_open()
             asked: set[Batch | Segment] = {*buffer.pending}
             self._work.notify()
             self._settled.wait_for(lambda: self._abandoned or asked.isdisjoint(buffer.pending), timeout)
