@@ -39,7 +39,8 @@ def test_each_process_of_a_celery_pool_sends_at_its_end(gateway: Gateway, tmp_pa
     (tmp_path / "queue").mkdir()
     celery = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tasks"]
     settings = {"cwd": tmp_path, "env": {**os.environ, "EYE_URL": gateway.url, "EYE_KEY": "k"}}
-    code = "import tasks; [tasks.work.delay(n) for n in range(5)]"
+    # This broker orders by milliseconds, and the last task ends the worker.
+    code = "import tasks, time; [(tasks.work.delay(n), time.sleep(0.01)) for n in range(5)]"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, **settings)
     worker = subprocess.Popen([*celery, "worker", "--pool=prefork", "--concurrency=1"], **settings)
     try:
