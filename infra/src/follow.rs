@@ -270,6 +270,8 @@ mod tests {
         let pid = rustix::process::getpid();
         for _ in 0..10 {
             rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+            // So that it has come.
+            tokio::time::sleep(QUICK).await;
             if timeout(Duration::ZERO, files.changed()).await.is_err() {
                 timeout(Duration::from_secs(60), files.changed()).await.expect("the signal is lost");
             }

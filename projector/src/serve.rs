@@ -295,9 +295,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_partition_without_a_leader_hides_no_other() {
-        let cluster = MockCluster::new(1).unwrap();
+        let cluster = MockCluster::new(2).unwrap();
         cluster.create_topic("log", 2, 1).unwrap();
-        cluster.partition_leader("log", 0, None).unwrap();
+        cluster.partition_leader("log", 0, Some(2)).unwrap();
+        cluster.partition_leader("log", 1, Some(1)).unwrap();
+        cluster.broker_down(2).unwrap();
         let brokers = cluster.bootstrap_servers();
         let line = ["projector", "run", "--topic", "log", "--kafka-brokers", &brokers];
         let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };

@@ -113,7 +113,9 @@ async fn event_types_come_while_everything_runs() {
         "data":{"a":1},"timestamp":"2021-01-01 09:15:27.243860"}"#;
     // Its partition runs, and judges at once.
     let known = event.replace("shop", "page interaction").replace("till opened", "pageview");
-    pipeline.send(&[known.replace(r#""a":1"#, r#""host":"www.example.com","path":"/""#).replace('\n', "")]).await;
+    pipeline
+        .send(&[known.replace(r#""a":1"#, r#""host":"www.example.com","path":"/""#).replace('\n', "")])
+        .await;
     pipeline.settled().await;
     let receipts = pipeline.send(&[event.replace('\n', "")]).await;
     let fate_of = format!("/v1/events/{}", receipts[0].event_id.unwrap());
