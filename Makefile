@@ -24,6 +24,8 @@ test: prerequisites $(CONSOLE)/dist/index.html ## every test, on the real Kafka 
 	tests/tools/debian chromium chromium
 	cargo build --workspace --bins
 	cargo test --workspace --exclude the-eye-client
+	EYE_TEST_SHARDS=2 cargo test --workspace --exclude the-eye-client --test questions -- order random reference
+	EYE_TEST_SHARDS=2 cargo test --workspace --exclude the-eye-client --test it -- erase heal retention
 	target/debug/eye with -- $(MAKE) test-pipeline
 
 # What other languages and a browser say to a running pipeline: `target/debug/eye with -- make test-pipeline`.
@@ -42,6 +44,7 @@ tests/console/node_modules/ready: tests/console/package-lock.json
 chaos: prerequisites $(CONSOLE)/dist/index.html ## the long form of the tests of faults: FAULTS=200
 	cargo build --workspace --bins
 	EYE_CHAOS_FAULTS=$(FAULTS) cargo test -p e2e --test e2e -- chaos --nocapture
+	EYE_CHAOS_FAULTS=$$(($(FAULTS) / 4)) EYE_CHAOS_SHARDS=2 cargo test -p e2e --test e2e -- chaos --nocapture
 	EYE_KILLS=50 cargo test -p local-stack -- kill --nocapture
 
 lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and sources of dependencies

@@ -105,10 +105,8 @@ impl ClickHouseConfig {
             // Below the 3 s after which ClickHouse may close an idle connection.
             .pool_idle_timeout(Duration::from_secs(2))
             .build(connector);
-        let client = Client::with_http_client(http)
-            .with_url(url)
-            .with_user(&self.user)
-            .with_password(self.password());
+        let client =
+            Client::with_http_client(http).with_url(url).with_user(&self.user).with_password(self.password());
         match self.cluster {
             // A table in a subquery means the shard's own: sharded by session, what belongs together is there. By
             // default ClickHouse refuses such subqueries once there are two shards.
@@ -185,7 +183,9 @@ mod tests {
         };
         let line = parse(&[]).unwrap();
         assert_eq!(line.clickhouse.password_in_file.as_deref(), Some("it's secret"));
-        assert!(parse(&["--clickhouse-password", "x"]).unwrap_err().to_string().contains("cannot be used with"));
+        assert!(
+            parse(&["--clickhouse-password", "x"]).unwrap_err().to_string().contains("cannot be used with")
+        );
         std::fs::remove_file(&file).unwrap();
         assert!(parse(&[]).unwrap_err().to_string().contains("cannot read it"));
     }

@@ -141,7 +141,9 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
             }
         }
         // The days of use count what was there.
-        usage::withdraw(&tables.servers()).await.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
+        usage::withdraw(&tables.servers())
+            .await
+            .map_err(|error| Error::Contradiction(format!("{error:#}")))?;
         if let Some(condition) = at(&places, |_| true) {
             // As `row::erased` writes it.
             let erase = format!(

@@ -32,11 +32,7 @@ impl Servers {
     pub fn new(config: &ClickHouseConfig, generation: u32) -> Self {
         let own = cluster::own(config, generation);
         let bound = |client: Client| client.with_database(&own).with_setting("os_thread_priority", "10");
-        Self {
-            each: config.clients().into_iter().map(bound).collect(),
-            config: config.clone(),
-            generation,
-        }
+        Self { each: config.clients().into_iter().map(bound).collect(), config: config.clone(), generation }
     }
 
     pub(crate) fn each(&self) -> &[Client] {

@@ -105,8 +105,7 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
         let (name, change) = split_name(rest);
         let (database, table) = split_table(name)?;
         let made = ddl::of(table).with_context(|| format!("no file creates the table {table}"))?;
-        let holder =
-            if keeps_nothing(made) { database.to_owned() } else { holder(config, database, table) };
+        let holder = if keeps_nothing(made) { database.to_owned() } else { holder(config, database, table) };
         let alter = |database: &str| format!("{comment}ALTER TABLE {database}.{table}{on_cluster}{change}");
         // The distributed table has columns, and nothing else that could change.
         let columns = change.trim_start().starts_with("MODIFY COLUMN");
@@ -120,8 +119,7 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
     };
     let (name, body) = split_name(rest);
     let (database, table) = split_table(name)?;
-    let create =
-        |database: &str| format!("CREATE TABLE IF NOT EXISTS {database}.{table}{on_cluster}");
+    let create = |database: &str| format!("CREATE TABLE IF NOT EXISTS {database}.{table}{on_cluster}");
     if keeps_nothing(body) {
         return Ok(vec![format!("{comment}{}{body}", create(database))]);
     }
@@ -332,7 +330,8 @@ mod tests {
 
     #[test]
     fn an_unknown_statement_is_refused() {
-        for statement in ["OPTIMIZE TABLE eye_g1.ledger", "ALTER TABLE eye_g1.unheard_of ADD COLUMN n UInt64"] {
+        for statement in ["OPTIMIZE TABLE eye_g1.ledger", "ALTER TABLE eye_g1.unheard_of ADD COLUMN n UInt64"]
+        {
             assert!(spread(&shards_of_c(), statement.into()).is_err());
         }
     }

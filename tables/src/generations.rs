@@ -155,7 +155,8 @@ pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<
 fn complete(config: &ClickHouseConfig) -> usize {
     let database = config.generation(1);
     let all = TABLES.iter().flat_map(|(_, sql)| statements(sql));
-    all.map(|sql| cluster::spread(config, sql.replace("{database}", &database)).map_or(0, |made| made.len())).sum()
+    all.map(|sql| cluster::spread(config, sql.replace("{database}", &database)).map_or(0, |made| made.len()))
+        .sum()
 }
 
 /// Makes the tables and views of a generation again on each server that lacks some: see [`made`].
@@ -253,8 +254,7 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
                 false => Ok(0),
             }
         };
-        versions
-            .insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?);
+        versions.insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?);
     }
     let wanted = latest_version();
     // A shard that has lost its tables gets them again from a projector.

@@ -266,10 +266,7 @@ impl Pipeline {
     /// As the writer, of one of several shards.
     pub fn writer_of(&self, url: &str) -> clickhouse::Client {
         let password = std::fs::read_to_string(&self.settings.passwords.writer).expect("a password");
-        clickhouse::Client::default()
-            .with_url(url)
-            .with_user("writer")
-            .with_password(password)
+        clickhouse::Client::default().with_url(url).with_user("writer").with_password(password)
     }
 }
 

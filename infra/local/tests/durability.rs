@@ -104,10 +104,8 @@ async fn sigterm_ends_it_cleanly_while_statements_run() {
     let endless =
         server.post(&[], "SELECT sum(sleepEachRow(0.1)) FROM numbers(3000) SETTINGS max_block_size = 1");
     let endless = tokio::spawn(endless.send());
-    crate::support::eventually("the statement runs", || async {
-        server.running("sleepEachRow").await == 1
-    })
-    .await;
+    crate::support::eventually("the statement runs", || async { server.running("sleepEachRow").await == 1 })
+        .await;
     let started = std::time::Instant::now();
     server.stack.process.stop().await;
     assert!(started.elapsed() < Duration::from_secs(15), "it needed {:?}", started.elapsed());

@@ -132,7 +132,8 @@ async fn a_web_page_gets_nothing() {
     {
         assert_eq!(server.error("analyst", &[(setting, value)], get).await, 164, "{setting}");
     }
-    let response = server.request("analyst", &[], get).header("Origin", "http://x.evil").send().await.unwrap();
+    let response =
+        server.request("analyst", &[], get).header("Origin", "http://x.evil").send().await.unwrap();
     assert!(response.headers().get("access-control-allow-origin").is_none(), "{:?}", response.headers());
 }
 
@@ -140,7 +141,9 @@ async fn a_web_page_gets_nothing() {
 async fn nobody_becomes_another_user() {
     let server = with_views().await;
     let session = [("session_id", "s")];
-    for sql in ["SET ROLE default", "SET ROLE writer", "SET \u{a0}ROLE writer", "SET DEFAULT ROLE writer TO analyst"] {
+    for sql in
+        ["SET ROLE default", "SET ROLE writer", "SET \u{a0}ROLE writer", "SET DEFAULT ROLE writer TO analyst"]
+    {
         server.analyst(&session, sql).await;
     }
     for sql in [
@@ -148,7 +151,9 @@ async fn nobody_becomes_another_user() {
         "WITH x AS (SELECT 1) INSERT INTO eye_g1.events SELECT 3",
         "EXECUTE AS writer INSERT INTO eye_g1.events SELECT 3",
     ] {
-        for parameters in [&session[..], &[("session_id", "s"), ("default_format", "JSON")], &[("role", "writer")]] {
+        for parameters in
+            [&session[..], &[("session_id", "s"), ("default_format", "JSON")], &[("role", "writer")]]
+        {
             let (status, text) = server.analyst(parameters, sql).await;
             assert_ne!(status, 200, "{sql}: {text}");
         }
@@ -219,9 +224,7 @@ async fn limits_are_not_lifted_by_settings_sessions_or_urls() {
 async fn an_analyst_uses_up_nothing_of_the_others() {
     let server = with_views().await;
     let address = server.stack.address();
-    let slow: Vec<_> = (0..30)
-        .map(|_| tokio::spawn(server.request("analyst", &[], SLOW).send()))
-        .collect();
+    let slow: Vec<_> = (0..30).map(|_| tokio::spawn(server.request("analyst", &[], SLOW).send())).collect();
     eventually("as many as may run", || async { server.running("sleepEachRow").await == 16 }).await;
     assert_eq!(server.error("analyst", &[], "SELECT 1").await, 202);
     let head = format!(

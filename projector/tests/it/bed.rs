@@ -34,7 +34,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     panic!("never happened: {what}");
 }
 
-/// The stack that all tests share; it goes with the process.
+/// The stack that all tests share, with so many ClickHouse servers as `EYE_TEST_SHARDS` says; it goes with the process.
 pub(crate) fn shared() -> Arc<Stack> {
     static STACK: OnceLock<Arc<Stack>> = OnceLock::new();
     STACK
@@ -51,6 +51,8 @@ pub(crate) fn shared() -> Arc<Stack> {
                 ]
                 .map(|(key, value)| (key.into(), value.into()))
                 .into();
+                let shards = std::env::var("EYE_TEST_SHARDS").map(|shards| shards.parse().expect("a number"));
+                options.clickhouse.shards = shards.unwrap_or(1);
                 Arc::new(runtime.block_on(Stack::start(options)).expect("the stack starts"))
             })
             .join()
@@ -120,12 +122,17 @@ impl Bed {
             .args(arguments)
             .env("EYE_KAFKA_BROKERS", &config.kafka.brokers)
             .env("EYE_TOPIC", &config.kafka.topic)
-            .env("EYE_CLICKHOUSE_URL", &config.clickhouse.url)
             .env("EYE_CLICKHOUSE_USER", &config.clickhouse.user)
             .env("EYE_CLICKHOUSE_PASSWORD", config.clickhouse.password())
             .env("EYE_CLICKHOUSE_DATABASE", &config.clickhouse.database)
             .env("EYE_PROJECTOR_GROUP", &config.group.group)
             .env("EYE_APPS", config.judge.apps.as_ref().unwrap());
+        match &config.clickhouse.cluster {
+            None => command.env("EYE_CLICKHOUSE_URL", &config.clickhouse.url),
+            Some(cluster) => command
+                .env("EYE_CLICKHOUSE_CLUSTER", cluster)
+                .env("EYE_CLICKHOUSE_NODES", config.clickhouse.nodes.join(",")),
+        };
         command
     }
 
@@ -246,8 +253,13 @@ impl Bed {
             .await;
     }
 
+    /// On the tables that each server has for itself.
     pub(crate) async fn execute(&self, sql: &str) {
-        self.tables().query(sql).with_setting("mutations_sync", "2").execute().await.expect(sql);
+        let own = tables::cluster::own(&self.config.clickhouse, 1);
+        for server in self.config.clickhouse.clients() {
+            let server = server.with_database(&own);
+            server.query(sql).with_setting("mutations_sync", "2").execute().await.expect(sql);
+        }
     }
 }
 

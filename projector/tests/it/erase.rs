@@ -29,22 +29,23 @@ impl Bed {
 
     /// Every table of every generation of this bed, and the statements that changed them, as text.
     async fn everything(&self) -> String {
-        let client = self.config.clickhouse.client();
-        let tables: Vec<String> = client
-            .query(
-                "SELECT concat(database, '.', name) FROM system.tables \
-                 WHERE startsWith(database, {database:String}) AND engine LIKE '%MergeTree'",
-            )
-            .param("database", format!("{}_g", self.config.clickhouse.database))
-            .fetch_all()
-            .await
-            .unwrap();
-        assert!(tables.len() >= 8, "{tables:?}");
         let mut all = String::new();
-        for table in tables.iter().map(String::as_str).chain(["system.mutations"]) {
-            let mut lines =
-                client.query(&format!("SELECT * FROM {table}")).fetch_bytes("JSONEachRow").unwrap();
-            all += &String::from_utf8_lossy(&lines.collect().await.unwrap());
+        for client in self.config.clickhouse.clients() {
+            let tables: Vec<String> = client
+                .query(
+                    "SELECT concat(database, '.', name) FROM system.tables \
+                     WHERE startsWith(database, {database:String}) AND engine LIKE '%MergeTree'",
+                )
+                .param("database", format!("{}_g", self.config.clickhouse.database))
+                .fetch_all()
+                .await
+                .unwrap();
+            assert!(tables.len() >= 8, "{tables:?}");
+            for table in tables.iter().map(String::as_str).chain(["system.mutations"]) {
+                let mut lines =
+                    client.query(&format!("SELECT * FROM {table}")).fetch_bytes("JSONEachRow").unwrap();
+                all += &String::from_utf8_lossy(&lines.collect().await.unwrap());
+            }
         }
         all
     }
@@ -131,7 +132,10 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
     })
     .await;
     for table in tables {
-        bed.execute(&format!("CREATE TABLE {table}_before ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM {table}")).await;
+        bed.execute(&format!(
+            "CREATE TABLE {table}_before ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM {table}"
+        ))
+        .await;
     }
     bed.ask_to_erase(gone).await;
     bed.settled(HISTORY + 1).await;

@@ -82,7 +82,8 @@ pub async fn engine() -> &'static ClickHouseAlone {
     static ENGINE: OnceCell<ClickHouseAlone> = OnceCell::const_new();
     ENGINE
         .get_or_init(async || {
-            let shards = std::env::var("EYE_TEST_SHARDS").map_or(1, |shards| shards.parse().expect("a number"));
+            let shards =
+                std::env::var("EYE_TEST_SHARDS").map_or(1, |shards| shards.parse().expect("a number"));
             let clickhouse = ClickHouseOptions { shards, ..ClickHouseOptions::default() };
             let options = StackOptions { clickhouse, ..StackOptions::default() };
             ClickHouseAlone::start(options).await.expect("the engine starts")
