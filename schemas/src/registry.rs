@@ -190,7 +190,8 @@ impl EventType {
 
     fn is_named_by(&self, example: &Example) -> bool {
         let event: Value = serde_json::from_str(&example.event).unwrap_or_default();
-        event["category"] == *self.category && event["name"] == *self.name
+        let is = |key, text: &str| event.get(key).and_then(Value::as_str) == Some(text);
+        is("category", &self.category) && is("name", &self.name)
     }
 
     /// JSON pointers, from the root of `data`, of the properties that the schema marks with `x-personal`. `*` stands
