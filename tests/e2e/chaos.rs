@@ -79,7 +79,9 @@ pub(crate) async fn check(pipeline: &Pipeline, http: &Traffic, direct: &Traffic)
     );
 
     // Nothing lost, nothing doubled (`verdicts` fails on two verdicts for an offset).
-    assert_eq!(verdicts.len() as i64, in_log, "a verdict for every offset");
+    let logs =
+        || pipeline.projectors.iter().map(|projector| projector.log_end(100)).collect::<Vec<_>>().join("\n");
+    assert_eq!(verdicts.len() as i64, in_log, "a verdict for every offset\n{}", logs());
     for (partition, end) in ends {
         let of_partition = verdicts.range((partition as u16, 0)..(partition as u16 + 1, 0)).count();
         assert_eq!(of_partition as i64, end, "partition {partition}");
