@@ -42,14 +42,13 @@ pub struct ClickHouseConfig {
     #[arg(long = "clickhouse-cluster", env = "EYE_CLICKHOUSE_CLUSTER", value_name = "NAME", value_parser = cluster_name)]
     pub cluster: Option<String>,
     /// The URLs of all shards of the cluster, if each is one server without replicas; the first one is asked. Always in
-    /// this order. Without them the cluster is a replicated one, with ClickHouse Keeper.
+    /// this order; the URL above is not used then. Without them the cluster is a replicated one, with ClickHouse Keeper.
     #[arg(
         long = "clickhouse-nodes",
         env = "EYE_CLICKHOUSE_NODES",
         value_name = "URL,URL",
         value_delimiter = ',',
-        requires = "cluster",
-        conflicts_with = "url"
+        requires = "cluster"
     )]
     pub nodes: Vec<String>,
 }

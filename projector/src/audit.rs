@@ -38,6 +38,8 @@ pub struct AuditArgs {
     pub generation: Option<u32>,
 }
 
+/// After a round that somebody asked for and that did not get to its end.
+const AGAIN: Duration = Duration::from_secs(5);
 /// So many offsets are compared at once: the memory of a step, and the grain of healing.
 const STEP: u64 = 500_000;
 
@@ -408,17 +410,24 @@ fn positions(
 /// exact look at everything where the totals say that something is wrong. Heals what it finds.
 pub(crate) async fn watch(work: Arc<Work>) {
     let minutes = work.config.audit_minutes;
-    if minutes == 0 {
-        return;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_secs(60 * minutes));
-    ticks.tick().await;
+    // 0: never but when a shard has lost its tables.
+    let every = if minutes == 0 { Duration::MAX } else { Duration::from_secs(60 * minutes) };
     let mut known = Known::default();
+    let mut is_asked = false;
     loop {
-        tokio::select! { _ = ticks.tick() => {}, () = work.audit.notified() => {} }
+        let pause = if is_asked { AGAIN } else { every };
+        let asked = tokio::time::timeout(pause, work.audit.notified()).await.is_ok();
+        let before = work.metrics.audit_faults.get();
         match round(&work, &mut known).await {
-            Ok(faults) => work.metrics.audit_faults.set(faults as i64),
-            Err(error) => tracing::warn!(%error, "audit"),
+            Ok(faults) => {
+                work.metrics.audit_faults.set(faults as i64);
+                // Whoever asked wants all to be healed; what stays as it is has time.
+                is_asked = (asked || is_asked) && faults > 0 && faults as i64 != before;
+            }
+            Err(error) => {
+                is_asked |= asked;
+                tracing::warn!(%error, "audit");
+            }
         }
     }
 }

@@ -489,7 +489,8 @@ async fn verified(work: &Work, number: i32, chunk: &ClosedChunk, announced: Anno
                 Err(error) => Err(error),
             }
         }
-        Ok(healed) if chunk.is_judged_again && healed.has_changed() => {
+        // Rows that were lost below what `sequences` includes.
+        Ok(healed) if healed.has_changed() => {
             let _turn = turn.lock().await;
             refresh_sequences(tables, number, chunk, healed).await.map(|()| healed)
         }

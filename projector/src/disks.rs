@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clickhouse::Row;
 use futures::future::join_all;
-use infra::database::ClickHouseConfig;
+use infra::database::{ClickHouseConfig, SMALL, within};
 use serde::Deserialize;
 
 use crate::metrics::Metrics;
@@ -33,7 +33,7 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
     loop {
         ticks.tick().await;
         let of_each = servers.iter().map(|server| {
-            server.query(&sql).with_setting("skip_unavailable_shards", "1").fetch_all::<Disk>()
+            within(SMALL, server.query(&sql).with_setting("skip_unavailable_shards", "1").fetch_all::<Disk>())
         });
         let of_each = join_all(of_each).await;
         // What can't be measured has no series: an old number would say that all is well.

@@ -93,8 +93,18 @@ pub(crate) async fn refresh_sequences(
         return Ok(());
     }
     let Range { start, end } = chunk.range();
-    let refreshed = sequences::refresh_range(&tables.servers(), partition as u16, start, end).await;
-    refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
+    let (servers, partition) = (tables.servers(), partition as u16);
+    let refreshed = async {
+        let included = sequences::included(&servers).await?.get(&partition).copied().unwrap_or(0);
+        match start < included {
+            true => sequences::refresh_range(&servers, partition, start, end.min(included)).await,
+            // The next pass includes them.
+            false => Ok(()),
+        }
+    };
+    refreshed
+        .await
+        .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
 }
 
 /// A range of the log, read in order.

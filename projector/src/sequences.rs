@@ -99,6 +99,7 @@ pub async fn run(
 /// # Errors
 /// ClickHouse does not answer, or more than 65,535 features. What was done stays right.
 pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result<Refreshed> {
+    let made = servers.made().await?;
     let included = included(servers).await?;
     let behind: Vec<(u16, u64, u64)> = confirmed
         .iter()
@@ -115,6 +116,7 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     let everything = total > FEW && total * 4 > known;
     let ranges = if everything { behind } else { share(behind, PASS) };
     recompute(servers, &ranges, everything).await?;
+    ensure!(servers.made().await? == made, "tables were made anew meanwhile");
     servers
         .first()
         .query_raw(&servers.sql(
@@ -146,25 +148,7 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
         return Ok(());
     }
     tracing::warn!(owed, held, events, "sequences do not hold what they claim: building them anew");
-    begin_anew(servers).await
-}
-
-/// Forgets all sequences, and how far they included the log.
-pub(crate) async fn begin_anew(servers: &Servers) -> anyhow::Result<()> {
-    // Positions first: a claim without rows would be the fault that this repairs. By a mutation, as the query API counts
-    // those: an answer of now must not count as unchanged once the positions are the same again.
-    let positions = servers.mutable("sequences_positions");
-    servers
-        .first()
-        .query_raw(&format!("ALTER TABLE {positions} DELETE WHERE 1 SETTINGS mutations_sync = 1"))
-        .execute()
-        .await
-        .context("sequences_positions")?;
-    let truncate = format!("TRUNCATE TABLE {}", servers.mutable("sequences"));
-    for server in servers.each() {
-        server.query_raw(&truncate).execute().await.context("sequences")?;
-    }
-    Ok(())
+    servers.forget_computed().await
 }
 
 /// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed

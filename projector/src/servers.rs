@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::tables::cluster;
+use anyhow::Context;
 use clickhouse::Client;
 use infra::database::ClickHouseConfig;
 
 use crate::work::Work;
-use crate::{sequences, usage};
 
 /// Between two looks whether every shard has its tables.
 const LOOK: Duration = Duration::from_secs(5);
@@ -44,14 +44,23 @@ impl Servers {
         self.each.first().expect("there is a server")
     }
 
-    /// Empties `sequences` wherever it is.
-    async fn forget(&self) {
-        for server in &self.each {
-            let truncate = format!("TRUNCATE TABLE IF EXISTS {}", self.mutable("sequences"));
-            if let Err(error) = server.query_raw(&truncate).execute().await {
-                tracing::debug!(%error, "no sequences to forget");
-            }
+    /// Forgets all sequences, how far they included the log, and the days of use.
+    pub(crate) async fn forget_computed(&self) -> anyhow::Result<()> {
+        ::tables::forget_computed(&self.config, self.generation).await
+    }
+
+    /// When the shards' tables were made. What is computed between two equal answers was computed from whole tables.
+    ///
+    /// # Errors
+    /// A shard lacks tables, or does not answer.
+    pub(crate) async fn made(&self) -> anyhow::Result<Vec<i64>> {
+        if self.config.nodes.is_empty() {
+            return Ok(Vec::new());
         }
+        let made = ::tables::made(&self.config, self.generation).await?;
+        made.into_iter()
+            .collect::<Option<_>>()
+            .context("a shard has lost tables, which come back in a moment")
     }
 
     /// A statement whose `{all}` is filled in.
@@ -65,21 +74,28 @@ impl Servers {
     }
 }
 
-/// Looks after the shards for ever. One server alone is whoever's who dropped its tables.
+/// Looks after the shards for ever.
 pub(crate) async fn watch(work: Arc<Work>) {
     let config = &work.config.clickhouse;
     if config.nodes.is_empty() {
         return;
     }
-    let mut before = Vec::new();
+    let servers = work.tables.servers();
+    let mut before = None;
     loop {
-        match look(&work).await {
+        // One projector is enough, and partition 0 is one projector's.
+        if work.owned().contains(&0)
+            && let Err(error) = restore(&work).await
+        {
+            tracing::warn!(error = format!("{error:#}"), "a shard's tables could not be made again");
+        }
+        match servers.made().await {
             Ok(made) => {
-                if !before.is_empty() && before != made {
+                if before.as_ref().is_some_and(|before| *before != made) {
                     tracing::warn!("tables of a shard were made anew: looking for what they lack");
                     work.audit.notify_one();
                 }
-                before = made;
+                before = Some(made);
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "the shards' tables are unknown"),
         }
@@ -87,22 +103,11 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// When each shard's tables were made. Those that are gone are made again if another shard still has them.
-async fn look(work: &Work) -> anyhow::Result<Vec<Option<i64>>> {
-    let (config, servers) = (&work.config.clickhouse, work.tables.servers());
-    let made = ::tables::made(config, servers.generation).await?;
-    // One projector is enough, and partition 0 is one projector's.
-    let is_mine = work.owned().contains(&0);
-    if !is_mine || made.iter().all(Option::is_some) || made.iter().all(Option::is_none) {
-        return Ok(made);
+/// Of every generation: those that are kept can be served again.
+async fn restore(work: &Work) -> anyhow::Result<()> {
+    let config = &work.config.clickhouse;
+    for generation in ::tables::list(config).await? {
+        ::tables::restore(config, generation).await?;
     }
-    let _turn = work.turn.lock().await;
-    tracing::warn!(?made, "a shard has lost tables: making them again");
-    // The dictionary may be gone, and with it what the numbers in `sequences` and in the days of use mean. They go first:
-    // as long as a table is missing nobody writes new ones.
-    servers.forget().await;
-    ::tables::restore(config, servers.generation).await?;
-    sequences::begin_anew(&servers).await?;
-    usage::withdraw(&servers).await?;
-    ::tables::made(config, servers.generation).await
+    Ok(())
 }

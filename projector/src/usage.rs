@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clickhouse::{Client, Row};
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -78,6 +78,7 @@ pub async fn run(servers: Servers, chosen: impl Fn() -> bool) {
 /// # Errors
 /// ClickHouse does not answer. What was done stays right.
 pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
+    let made = servers.made().await?;
     let client = servers.first();
     // In this order: an epoch that is withdrawn from here on names a count that this one does not.
     let withdrawn: u64 =
@@ -120,6 +121,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     try_join_all(servers.each().iter().map(count)).await.context("usage_days")?;
     let mut runs = if everything { Vec::new() } else { runs };
     runs.push(run);
+    ensure!(servers.made().await? == made, "tables were made anew meanwhile");
     publish(servers, run, &runs, &ends, withdrawn).await?;
     if runs.len() > RUNS {
         let folded = new_run();

@@ -8,6 +8,7 @@ use infra::database::{ClickHouseConfig, SMALL, within};
 
 use crate::cluster;
 use crate::ddl::{BASE, CHANGES, TABLES, VIEWS, statements};
+use crate::restore::restore;
 
 /// (version, name, statement) of a change.
 pub type Change<'a> = (u32, &'a str, &'a str);
@@ -32,6 +33,7 @@ pub async fn migrate_by(
     changes: &[Change<'_>],
 ) -> anyhow::Result<()> {
     let (database, own) = (config.generation(generation), cluster::own(config, generation));
+    restore(config, generation).await?;
     for client in config.clients() {
         for statement in foundation(config, generation)? {
             run(&client, &statement).await.with_context(|| format!("ClickHouse at {}", config.url))?;
@@ -39,7 +41,9 @@ pub async fn migrate_by(
         let newest = changes.last().map_or(BASE, |(version, ..)| *version);
         let applied = match applied_version(&client, &own).await? {
             0 => {
-                make(config, &client, generation, tables, changes).await?;
+                make(config, &client, generation, tables).await?;
+                // Nothing is left to change.
+                run(&client, &noted(&own, &versions(changes))).await?;
                 newest
             }
             applied => applied,
@@ -57,12 +61,11 @@ pub async fn migrate_by(
 }
 
 /// Makes the tables of a generation on one server, as they are today.
-async fn make(
+pub(crate) async fn make(
     config: &ClickHouseConfig,
     client: &Client,
     generation: u32,
     tables: &[(&str, &str)],
-    changes: &[Change<'_>],
 ) -> anyhow::Result<()> {
     let database = config.generation(generation);
     for (name, sql) in tables {
@@ -71,32 +74,34 @@ async fn make(
             made.with_context(|| format!("{name} on {database}"))?;
         }
     }
-    // Nothing is left to change.
-    run(client, &noted(&cluster::own(config, generation), &versions(changes))).await?;
     tracing::info!(database, "tables made");
     Ok(())
 }
 
 /// (version, name) of the tables themselves and of each change that they include.
-fn versions<'a>(changes: &[Change<'a>]) -> Vec<(u32, &'a str)> {
+pub(crate) fn versions<'a>(changes: &[Change<'a>]) -> Vec<(u32, &'a str)> {
     let changed = changes.iter().map(|(version, name, _)| (*version, *name));
     std::iter::once((BASE, "tables")).chain(changed).collect()
 }
 
 /// Notes all versions at once, so that none of them is noted without the others.
-fn noted(own: &str, versions: &[(u32, &str)]) -> String {
+pub(crate) fn noted(own: &str, versions: &[(u32, &str)]) -> String {
     let rows: Vec<String> = versions.iter().map(|(version, name)| format!("({version}, '{name}')")).collect();
     format!("INSERT INTO {own}.migrations (version, name) VALUES {}", rows.join(", "))
 }
 
-async fn execute(config: &ClickHouseConfig, client: &Client, statement: String) -> anyhow::Result<()> {
+pub(crate) async fn execute(
+    config: &ClickHouseConfig,
+    client: &Client,
+    statement: String,
+) -> anyhow::Result<()> {
     for statement in cluster::spread(config, statement)? {
         run(client, &statement).await?;
     }
     Ok(())
 }
 
-async fn run(client: &Client, statement: &str) -> clickhouse::error::Result<()> {
+pub(crate) async fn run(client: &Client, statement: &str) -> clickhouse::error::Result<()> {
     // A doubled question mark is the crate's way to write one.
     client.query(&statement.replace('?', "??")).execute().await
 }
@@ -114,67 +119,13 @@ pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result
     Ok(())
 }
 
-async fn serve_on(config: &ClickHouseConfig, client: &Client, generation: u32) -> anyhow::Result<()> {
+pub(crate) async fn serve_on(
+    config: &ClickHouseConfig,
+    client: &Client,
+    generation: u32,
+) -> anyhow::Result<()> {
     for (name, statement) in views(config, generation) {
         execute(config, client, statement).await.context(name)?;
-    }
-    Ok(())
-}
-
-/// When the tables of a generation were made, milliseconds, of each server; `None` of one that lacks some of them.
-///
-/// # Errors
-/// A server out of reach.
-pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<Option<i64>>> {
-    let (own, databases) = (cluster::own(config, generation), cluster::databases(config, generation));
-    // Each has its tables in both databases, and one of them `landing` with its views.
-    let tables: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
-    let mut servers = Vec::new();
-    for client in config.clients() {
-        let asked = async {
-            let sql = "SELECT count() FROM system.tables WHERE database IN {databases:Array(String)} AND \
-                       (has({tables:Array(String)}, name) OR startsWith(name, 'landing_to_'))";
-            let found: usize = client
-                .query(sql)
-                .param("databases", &databases)
-                .param("tables", &tables)
-                .fetch_one::<u64>()
-                .await? as usize;
-            if found < complete(config) || !has_table(&client, &own, "migrations").await? {
-                return Ok(None);
-            }
-            let sql = format!("SELECT toUnixTimestamp64Milli(max(applied_at)) FROM {own}.migrations");
-            client.query(&sql).fetch_one().await.map(Some)
-        };
-        servers.push(within(SMALL, asked).await?);
-    }
-    Ok(servers)
-}
-
-/// So many tables and materialized views a server has of a generation.
-fn complete(config: &ClickHouseConfig) -> usize {
-    let database = config.generation(1);
-    let all = TABLES.iter().flat_map(|(_, sql)| statements(sql));
-    all.map(|sql| cluster::spread(config, sql.replace("{database}", &database)).map_or(0, |made| made.len()))
-        .sum()
-}
-
-/// Makes the tables and views of a generation again on each server that lacks some: see [`made`].
-///
-/// # Errors
-/// As [`migrate`].
-pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let serving = serving(config).await?;
-    for (client, made) in config.clients().iter().zip(made(config, generation).await?) {
-        if made.is_none() {
-            for statement in foundation(config, generation)? {
-                run(client, &statement).await?;
-            }
-            make(config, client, generation, &TABLES, &CHANGES).await?;
-        }
-        if let Some(serving) = serving.filter(|_| made.is_none()) {
-            serve_on(config, client, serving).await?;
-        }
     }
     Ok(())
 }
@@ -287,7 +238,11 @@ fn before_the_first_release(database: &str) -> String {
 #[error("{0}")]
 pub struct OtherVersion(String);
 
-async fn has_table(client: &Client, database: &str, name: &str) -> clickhouse::error::Result<bool> {
+pub(crate) async fn has_table(
+    client: &Client,
+    database: &str,
+    name: &str,
+) -> clickhouse::error::Result<bool> {
     let known: u64 = client
         .query(
             "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}",
@@ -309,7 +264,7 @@ pub fn latest_version() -> u32 {
 }
 
 /// What must be there before the files: the databases and the table of what was applied, on each server.
-fn foundation(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<String>> {
+pub(crate) fn foundation(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<String>> {
     let mut statements = Vec::new();
     for database in cluster::databases(config, generation) {
         let create = format!("CREATE DATABASE IF NOT EXISTS {database}");

@@ -9,6 +9,7 @@
 //! - `ddl/changes/`: how tables of an earlier release become those of today
 //! - [`ddl`]: the files in the order in which they are run
 //! - [`generations`]: make, serve and list generations; refuse tables of another version
+//! - [`restore`](mod@restore): tables that a shard has lost are made again
 //! - [`cluster`]: the same statements for a cluster, and what a table is called there
 //! - [`verdict`]: the verdicts' numbers, and which tables get a row; [`account`]: when a ledger adds up
 //!
@@ -18,7 +19,9 @@ pub mod account;
 pub mod cluster;
 pub mod ddl;
 pub mod generations;
+pub mod restore;
 pub mod verdict;
 
-pub use generations::{OtherVersion, check_version, list, made, migrate, render, restore, serve, serving};
+pub use generations::{OtherVersion, check_version, list, migrate, render, serve, serving};
+pub use restore::{forget_computed, made, restore};
 pub use verdict::Verdict;

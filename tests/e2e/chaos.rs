@@ -98,11 +98,25 @@ pub(crate) async fn check(pipeline: &Pipeline, http: &Traffic, direct: &Traffic)
         assert!(outcomes.contains_key(expected), "the traffic has {expected}: {outcomes:?}");
     }
 
-    // The same log, projected again in peace.
+    // The same log, projected again in peace: the same rows, and the same answers from what is computed of them.
+    let answers = answers(pipeline).await;
     let said = pipeline.settings.projector_verb(&["reproject"]).await.expect("reproject");
     println!("{said}");
+    assert_eq!(self::answers(pipeline).await, answers);
     let said = pipeline.settings.projector_verb(&["compare", "1", "2"]).await.expect("two equal generations");
     println!("chaos: {said}");
+}
+
+/// By days of use, and by sequences.
+async fn answers(pipeline: &Pipeline) -> [serde_json::Value; 2] {
+    let questions =
+        [("/v1/features?limit=1000", "features"), ("/v1/order/transitions?limit=10000", "transitions")];
+    let mut answers = Vec::new();
+    for (question, rows) in questions {
+        pipeline.includes_everything(question).await;
+        answers.push(pipeline.get(question).await[rows].take());
+    }
+    answers.try_into().expect("as many answers as questions")
 }
 
 /// The tables that still have something of these sessions.

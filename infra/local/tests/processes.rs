@@ -1,8 +1,7 @@
 //! Supervision: restarts with backoff, no orphans, clear words.
 
-use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -166,8 +165,6 @@ async fn a_second_server_on_one_directory_is_refused_in_one_line() {
 async fn only_the_owner_reads_data_and_logs() {
     let kept = tempfile::tempdir().unwrap();
     let data = kept.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
     let options = StackOptions { data: Some(data.clone()), ..StackOptions::default() };
     let stack = Stack::start(options).await.unwrap();
     assert_eq!(data.metadata().unwrap().mode() & 0o777, 0o700);

@@ -68,6 +68,36 @@ async fn every_shard_answers_for_all_and_an_analyst_by_views_only() {
     }
 }
 
+/// ClickHouse hands on such a condition on a time in a form that a shard can't read, and refuses a table in a subquery of
+/// another, unless the analyst's profile says otherwise.
+#[tokio::test]
+async fn an_analyst_asks_for_times_and_by_subqueries() {
+    let server = with_tables().await;
+    for shard in server.stack.shards() {
+        for sql in [
+            "CREATE TABLE eye_g1_local.times (a UInt64, at DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY a",
+            "CREATE TABLE eye_g1.times AS eye_g1_local.times ENGINE = Distributed('eye', 'eye_g1_local', 'times', intDiv(a, 1))",
+            "CREATE VIEW eye.times DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT a, at FROM eye_g1.times",
+        ] {
+            tell(&server, shard, sql).await;
+        }
+    }
+    for shard in server.stack.shards() {
+        let rows = "INSERT INTO eye_g1.times SELECT number, toDateTime64('2024-03-01', 6, 'UTC') + number FROM numbers(9)";
+        tell(&server, shard, rows).await;
+    }
+    for shard in server.stack.shards() {
+        for sql in [
+            "WITH toDateTime64('2024-03-01', 6, 'UTC') AS since SELECT count() FROM \
+             (SELECT at, at + INTERVAL 1 SECOND AS after FROM eye.times LIMIT 1 BY a, at) WHERE after > since AND at >= since",
+            "SELECT count() / 2 FROM eye.times WHERE at >= '2024-03-01' AND a IN (SELECT a FROM eye.times)",
+        ] {
+            let (status, text) = ask(&server, shard, "analyst", sql).await;
+            assert_eq!((status, text.trim()), (200, "9"), "{sql}");
+        }
+    }
+}
+
 /// A statement runs on the other shard as `writer`, and yet within the limits of who asked.
 #[tokio::test]
 async fn an_analysts_limits_go_along() {
@@ -106,9 +136,8 @@ async fn a_stranger_is_no_shard() {
     tell(&server, &server.stack, "INSERT INTO eye_g1.events VALUES (0), (1)").await;
     let [http, native] = [0; 2].map(|port| Port::claim(port, "", "").unwrap());
     let victim = server.stack.native_address().port();
-    let directory = tempfile::tempdir().unwrap();
     let mut stranger = Command::new(env!("CARGO_BIN_EXE_clickhouse-local-server"));
-    stranger.arg("--path").arg(directory.path()).arg("--passwords").arg(directory.path());
+    stranger.arg("--path").arg(directory.path().join("clickhouse")).arg("--passwords").arg(directory.path());
     stranger.args(["--shards", &format!("{victim},{}", native.number())]);
     stranger.args(["--port", &http.number().to_string(), "--native-port", &native.number().to_string()]);
     let spec = local_stack::supervise::Spec {

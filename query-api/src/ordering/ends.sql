@@ -6,7 +6,7 @@
         FROM sessions
         WHERE length(sessions.features) >= abs({place:Int32})
             AND times[{place:Int32}] >= since AND times[{place:Int32}] < until -- IF ranged
-            AND id IN wanted AND ({app:String} = '' OR apps[{place:Int32}] = {app:String}) -- IF picked
+            AND id GLOBAL IN wanted AND ({app:String} = '' OR apps[{place:Int32}] = {app:String}) -- IF picked
         GROUP BY id
     )
 SELECT category, name, sessions

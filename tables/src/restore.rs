@@ -1,0 +1,126 @@
+//! A shard that has lost its tables (a new disk) gets them again.
+//!
+//! What is computed from rows goes everywhere: the dictionary by whose numbers `sequences` and days of use speak may be
+//! gone with the first server. Last the version is noted. Until then the server counts as lost, so that a restoration that
+//! failed half way begins anew, and nobody computes anything ([`made`]).
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clickhouse::Client;
+use infra::database::{ClickHouseConfig, SMALL, within};
+
+use crate::cluster;
+use crate::ddl::{CHANGES, TABLES, statements};
+use crate::generations::{foundation, has_table, make, noted, run, serve_on, serving, versions};
+
+/// Between two looks whether sequences are still being computed, and how many.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 240;
+/// What takes longer than all of it together is tried again.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// When the tables of a generation were made, milliseconds, of each server; `None` of one that lacks some of them.
+///
+/// # Errors
+/// A server out of reach.
+pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<Option<i64>>> {
+    let (own, databases) = (cluster::own(config, generation), cluster::databases(config, generation));
+    let tables: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+    let mut servers = Vec::new();
+    for client in config.clients() {
+        let asked = async {
+            let sql = "SELECT count() FROM system.tables WHERE database IN {databases:Array(String)} AND \
+                       (has({tables:Array(String)}, name) OR startsWith(name, 'landing_to_'))";
+            let found: u64 =
+                client.query(sql).param("databases", &databases).param("tables", &tables).fetch_one().await?;
+            if found < complete(config) || !has_table(&client, &own, "migrations").await? {
+                return Ok(None);
+            }
+            let sql = format!(
+                "SELECT toUnixTimestamp64Milli(max(applied_at)) FROM {own}.migrations HAVING count() > 0"
+            );
+            client.query(&sql).fetch_optional().await
+        };
+        servers.push(within(SMALL, asked).await?);
+    }
+    Ok(servers)
+}
+
+/// So many tables and materialized views a server has of a generation.
+fn complete(config: &ClickHouseConfig) -> u64 {
+    let database = config.generation(1);
+    let all = TABLES.iter().flat_map(|(_, sql)| statements(sql));
+    let made = all.map(|sql| cluster::spread(config, sql.replace("{database}", &database)));
+    made.map(|made| made.map_or(0, |made| made.len() as u64)).sum()
+}
+
+/// Makes the tables and views of a generation again on each shard that lacks some, if another one has them. What all have
+/// lost, or one server alone, was somebody's wish.
+///
+/// # Errors
+/// As [`crate::migrate`]. Trying again begins anew.
+pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    if config.nodes.is_empty() {
+        return Ok(());
+    }
+    let made = made(config, generation).await?;
+    if made.iter().all(Option::is_some) || made.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    tracing::warn!(generation, ?made, "a shard has lost tables: making them again");
+    let clients = config.clients();
+    let lost = || clients.iter().zip(&made).filter(|(_, made)| made.is_none()).map(|(client, _)| client);
+    let own = cluster::own(config, generation);
+    let restored = async {
+        for client in lost() {
+            for statement in foundation(config, generation)? {
+                run(client, &statement).await?;
+            }
+            run(client, &format!("TRUNCATE TABLE {own}.migrations")).await?;
+            make(config, client, generation, &TABLES).await?;
+        }
+        forget_computed(config, generation).await?;
+        for client in lost() {
+            if let Some(serving) = serving(config).await? {
+                serve_on(config, client, serving).await?;
+            }
+            run(client, &noted(&own, &versions(&CHANGES))).await?;
+        }
+        Ok(())
+    };
+    within(LONGEST, restored).await
+}
+
+/// Empties `sequences`, and withdraws the days of use.
+///
+/// # Errors
+/// ClickHouse out of reach, or sequences are computed for too long.
+pub async fn forget_computed(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
+    let first = config.client();
+    // Positions first: a claim without rows would be a fault. By a mutation, as the query API counts those: an answer of
+    // now must not count as unchanged once the positions are the same again.
+    let positions = cluster::mutable(config, generation, "sequences_positions");
+    let delete = format!("ALTER TABLE {positions} DELETE WHERE 1 SETTINGS mutations_sync = 1");
+    run(&first, &delete).await.context("sequences_positions")?;
+    let truncate = format!("TRUNCATE TABLE {}", cluster::mutable(config, generation, "sequences"));
+    for client in config.clients() {
+        no_insert(&client).await?;
+        run(&client, &truncate).await.context("sequences")?;
+    }
+    let epochs = format!("{}.usage_epochs", cluster::own(config, generation));
+    let withdraw = format!("INSERT INTO {epochs} (epoch) VALUES (toUnixTimestamp64Micro(now64(6)))");
+    run(&first, &withdraw).await.context("usage_epochs")
+}
+
+/// Waits for rows of `sequences` that are on their way, made of what is forgotten.
+async fn no_insert(client: &Client) -> anyhow::Result<()> {
+    let sql = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query ILIKE '%INSERT INTO sequences %'";
+    for _ in 0..LOOKS {
+        if client.query(sql).fetch_one::<u64>().await? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    anyhow::bail!("sequences are still being computed")
+}
