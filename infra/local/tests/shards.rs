@@ -136,6 +136,7 @@ async fn a_stranger_is_no_shard() {
     tell(&server, &server.stack, "INSERT INTO eye_g1.events VALUES (0), (1)").await;
     let [http, native] = [0; 2].map(|port| Port::claim(port, "", "").unwrap());
     let victim = server.stack.native_address().port();
+    let directory = tempfile::tempdir().unwrap();
     let mut stranger = Command::new(env!("CARGO_BIN_EXE_clickhouse-local-server"));
     stranger.arg("--path").arg(directory.path().join("clickhouse")).arg("--passwords").arg(directory.path());
     stranger.args(["--shards", &format!("{victim},{}", native.number())]);
