@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use harness::{Pipeline, demo, eventually};
 
-use crate::chaos::faults::{has_tables, lose};
+use crate::chaos::faults::{PATIENCE, has_tables, lose};
 use crate::chaos::{check, traffic};
 use crate::demo::gives_the_reference_answers;
-
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Counts as each shard gives them, asked by itself.
 async fn counts(pipeline: &Pipeline, table: &str) -> Vec<(u64, u64)> {

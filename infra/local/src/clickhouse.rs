@@ -55,7 +55,7 @@ pub struct ClickHouseOptions {
     /// How many servers, each a shard of a cluster; 1: a server that is alone.
     pub shards: u16,
     /// The server program. By default the one beside the program that runs, in `target/<profile>`, which
-    /// is built if it is missing.
+    /// `cargo build --workspace --bins` makes.
     pub program: Option<PathBuf>,
 }
 
@@ -216,29 +216,12 @@ fn keep_number(stack: &Path, shards: u16) -> anyhow::Result<()> {
 
 const PROGRAM: &str = "clickhouse-local-server";
 
-/// The server beside the running program; within `cargo test` and `cargo run` it is built if it is missing.
+/// The server beside the running program.
 fn program() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("where this program is")?;
     // Tests run from target/<profile>/deps.
-    let directories = own.ancestors().skip(1).take(2);
-    let candidates: Vec<PathBuf> = directories.map(|dir| dir.join(PROGRAM)).collect();
-    let found = || candidates.iter().find(|candidate| candidate.exists()).cloned();
-    if let Some(program) = found() {
-        return Ok(program);
-    }
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        eprintln!("building {PROGRAM}");
-        let mut build = Command::new(cargo);
-        build.args(["build", "-p", "local-stack", "--bin", PROGRAM]);
-        if own.ancestors().any(|dir| dir.ends_with("release")) {
-            build.arg("--release");
-        }
-        ensure!(
-            build.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success(),
-            "{PROGRAM} does not build"
-        );
-    }
-    found().with_context(|| {
-        format!("{PROGRAM} is missing beside {}: cargo build -p local-stack --bins", own.display())
+    let mut candidates = own.ancestors().skip(1).take(2).map(|dir| dir.join(PROGRAM));
+    candidates.find(|candidate| candidate.exists()).with_context(|| {
+        format!("{PROGRAM} is missing beside {}: cargo build --workspace --bins", own.display())
     })
 }

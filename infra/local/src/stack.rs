@@ -88,10 +88,26 @@ impl Stack {
     }
 }
 
-/// Kafka alone, with data of its own; derefs to [`Kafka`].
-pub struct KafkaAlone {
-    kafka: Kafka,
+/// A part alone, with data of its own; derefs to the part.
+pub struct Alone<T> {
+    part: T,
     _data: DataDir,
+}
+
+pub type KafkaAlone = Alone<Kafka>;
+pub type ClickHouseAlone = Alone<ClickHouse>;
+
+impl<T: Send + 'static> Alone<T> {
+    async fn spawn(
+        options: StackOptions,
+        spawn: fn(&Path, &StackOptions) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Self> {
+        let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
+            let data = DataDir::new(options.data.as_deref())?;
+            Ok(Self { part: spawn(data.path(), &options)?, _data: data })
+        });
+        alone.await.context("the start was cancelled")?
+    }
 }
 
 impl KafkaAlone {
@@ -100,30 +116,13 @@ impl KafkaAlone {
     /// # Errors
     /// As [`Stack::start`].
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
-        let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
-            let data = DataDir::new(options.data.as_deref())?;
-            let kafka =
-                Kafka::spawn(&data.path().join("kafka"), &options.kafka, options.restart, options.on_event)?;
-            Ok(Self { kafka, _data: data })
+        let alone = Self::spawn(options, |data, StackOptions { kafka, restart, on_event, .. }| {
+            Kafka::spawn(&data.join("kafka"), kafka, *restart, Arc::clone(on_event))
         });
-        let alone = alone.await.context("the start was cancelled")??;
+        let alone = alone.await?;
         alone.process.ready(START).await?;
         Ok(alone)
     }
-}
-
-impl Deref for KafkaAlone {
-    type Target = Kafka;
-
-    fn deref(&self) -> &Kafka {
-        &self.kafka
-    }
-}
-
-/// ClickHouse alone, with data of its own; derefs to [`ClickHouse`].
-pub struct ClickHouseAlone {
-    clickhouse: ClickHouse,
-    _data: DataDir,
 }
 
 impl ClickHouseAlone {
@@ -132,22 +131,19 @@ impl ClickHouseAlone {
     /// # Errors
     /// As [`Stack::start`].
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
-        let alone = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
-            let data = DataDir::new(options.data.as_deref())?;
-            let (restart, on_event) = (options.restart, options.on_event);
-            let clickhouse = ClickHouse::spawn(data.path(), &options.clickhouse, restart, &on_event)?;
-            Ok(Self { clickhouse, _data: data })
+        let alone = Self::spawn(options, |data, StackOptions { clickhouse, restart, on_event, .. }| {
+            ClickHouse::spawn(data, clickhouse, *restart, on_event)
         });
-        let alone = alone.await.context("the start was cancelled")??;
+        let alone = alone.await?;
         alone.ready().await?;
         Ok(alone)
     }
 }
 
-impl Deref for ClickHouseAlone {
-    type Target = ClickHouse;
+impl<T> Deref for Alone<T> {
+    type Target = T;
 
-    fn deref(&self) -> &ClickHouse {
-        &self.clickhouse
+    fn deref(&self) -> &T {
+        &self.part
     }
 }

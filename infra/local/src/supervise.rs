@@ -237,12 +237,6 @@ impl Supervised {
         }
     }
 
-    /// Stops the process in order and starts it again; [`Supervised::ready`] waits for the new one.
-    pub async fn restart(&self) {
-        self.stop().await;
-        self.start();
-    }
-
     /// SIGSTOP: the process stands still with its connections open, until [`Supervised::resume`].
     pub fn pause(&self) {
         self.shared.signal(Signal::STOP);
@@ -253,26 +247,12 @@ impl Supervised {
         self.shared.signal(Signal::CONT);
     }
 
-    /// Lets the process die as if from outside: unlike [`Supervised::kill`] the [`Restart`] policy answers.
-    pub fn crash(&self) {
-        self.shared.signal(Signal::KILL);
-    }
-
     pub fn pid(&self) -> Option<u32> {
         self.state().pid()
     }
 
     pub fn state(&self) -> State {
         *self.shared.state.borrow()
-    }
-
-    /// Follows the process through its life.
-    pub fn states(&self) -> watch::Receiver<State> {
-        self.shared.state.subscribe()
-    }
-
-    pub fn name(&self) -> &str {
-        &self.shared.name
     }
 
     pub fn log(&self) -> &Path {

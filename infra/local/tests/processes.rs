@@ -36,7 +36,8 @@ async fn what_dies_is_started_again_and_the_terminal_says_so() {
     let (it, events, _dir) = spawn("exec sleep 1000", Restart::Backoff);
     it.ready(PATIENCE).await.unwrap();
     let first = it.pid().unwrap();
-    it.crash();
+    // As if from outside.
+    assert!(Command::new("kill").args(["-9", &first.to_string()]).status().unwrap().success());
     eventually("a new process", || async { it.pid().is_some_and(|pid| pid != first) }).await;
     let died = events.lock().unwrap().iter().any(|line| {
         line.starts_with("it died (signal: 9 (SIGKILL)): starting it again in 200.0ms")

@@ -10,6 +10,9 @@ use local_stack::{ClickHouse, Supervised};
 /// Consumers that fall silent are expelled after six seconds, so that a stopped one is soon a zombie.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// However busy the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(400);
+
 /// Broker properties that make the group coordinator quick to expel.
 pub(crate) fn quick_groups() -> Vec<(String, String)> {
     let timeout = SESSION_TIMEOUT.as_millis().to_string();
@@ -60,11 +63,11 @@ impl Faults {
         let a_while = Duration::from_millis(random.u64(0..1500));
         match kind {
             "kill a projector" => kill(projector, a_while).await,
-            "restart a projector" => projector.restart().await,
+            "restart a projector" => restart(projector).await,
             "kill ClickHouse" => kill(clickhouse, a_while).await,
-            "restart ClickHouse" => clickhouse.restart().await,
+            "restart ClickHouse" => restart(clickhouse).await,
             "kill the broker" => kill(kafka, a_while).await,
-            "restart the broker" => kafka.restart().await,
+            "restart the broker" => restart(kafka).await,
             "lose a shard" => lose(pipeline, shard).await,
             "cut connections" => {
                 for _ in 0..random.u8(1..20) {
@@ -114,10 +117,17 @@ pub(crate) async fn lose(pipeline: &Pipeline, shard: &ClickHouse) {
 /// Waits until the shard has its tables again.
 pub(crate) async fn has_tables(pipeline: &Pipeline, shard: &ClickHouse) {
     let sql = format!("SELECT count() FROM {}_g1_local.ledger", pipeline.settings.database);
-    eventually(Duration::from_secs(180), async || {
-        pipeline.writer_of(&shard.url()).query(&sql).fetch_one::<u64>().await.ok()
-    })
-    .await;
+    let writer = pipeline.writer_of(&shard.url());
+    let has = async || writer.query(&sql).fetch_one::<u64>().await.ok();
+    let waited = tokio::time::timeout(PATIENCE, eventually(PATIENCE * 2, has)).await;
+    let logs = || pipeline.projectors.iter().map(|projector| projector.log_end(60)).collect::<Vec<_>>();
+    assert!(waited.is_ok(), "no tables again:\n{}", logs().join("\n---\n"));
+}
+
+/// In order, and up again.
+async fn restart(process: &Supervised) {
+    process.stop().await;
+    process.start();
 }
 
 /// SIGKILL, and up again after a while.
