@@ -6,6 +6,7 @@
 //! statements that name tables without a database. What belongs to no shard (the dictionary of features, positions,
 //! epochs, horizons) has its rows on the first server. `{all}.table` in a statement is the table with the rows of all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use infra::database::ClickHouseConfig;
 use crate::work::Work;
 
 /// Between two looks whether every shard has its tables.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub struct Servers {
@@ -81,11 +82,11 @@ pub(crate) async fn watch(work: Arc<Work>) {
         return;
     }
     let servers = work.tables.servers();
-    let mut before = None;
+    let (mut before, mut lost) = (None, BTreeSet::new());
     loop {
         // One projector is enough, and partition 0 is one projector's.
         if work.owned().contains(&0)
-            && let Err(error) = restore(&work).await
+            && let Err(error) = restore(&work, &mut lost).await
         {
             tracing::warn!(error = format!("{error:#}"), "a shard's tables could not be made again");
         }
@@ -103,11 +104,20 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// Of every generation: those that are kept can be served again.
-async fn restore(work: &Work) -> anyhow::Result<()> {
+/// Of every generation, as those that are kept can be served again; `lost` when it was looked at before. One that is just
+/// being made or dropped is on some servers only, too.
+async fn restore(work: &Work, lost: &mut BTreeSet<u32>) -> anyhow::Result<()> {
     let config = &work.config.clickhouse;
+    let mut now = BTreeSet::new();
     for generation in ::tables::list(config).await? {
-        ::tables::restore(config, generation).await?;
+        let made = ::tables::made(config, generation).await?;
+        if made.iter().any(Option::is_some) && made.iter().any(Option::is_none) {
+            now.insert(generation);
+        }
+    }
+    let before = std::mem::replace(lost, now);
+    for generation in before.intersection(lost) {
+        ::tables::restore(config, *generation).await?;
     }
     Ok(())
 }
