@@ -30,7 +30,7 @@ use tracing::Instrument;
 use crate::chunk::ClosedChunk;
 use crate::config::ProjectorConfig;
 use crate::error::{Error, Result};
-use crate::heal::{judge_again, refresh_sequences};
+use crate::heal::{is_included, judge_again, refresh_sequences};
 use crate::intent;
 use crate::log::{self, Change, LogConsumer};
 use crate::pace::Gaps;
@@ -489,10 +489,15 @@ async fn verified(work: &Work, number: i32, chunk: &ClosedChunk, announced: Anno
                 Err(error) => Err(error),
             }
         }
-        // Rows that were lost below what `sequences` includes.
         Ok(healed) if healed.has_changed() => {
-            let _turn = turn.lock().await;
-            refresh_sequences(tables, number, chunk, healed).await.map(|()| healed)
+            let refreshed = async {
+                if chunk.is_judged_again || is_included(tables, number, chunk).await? {
+                    let _turn = turn.lock().await;
+                    refresh_sequences(tables, number, chunk, healed).await?;
+                }
+                Ok(healed)
+            };
+            refreshed.await
         }
         settled => settled,
     };

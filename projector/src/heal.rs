@@ -93,18 +93,15 @@ pub(crate) async fn refresh_sequences(
         return Ok(());
     }
     let Range { start, end } = chunk.range();
-    let (servers, partition) = (tables.servers(), partition as u16);
-    let refreshed = async {
-        let included = sequences::included(&servers).await?.get(&partition).copied().unwrap_or(0);
-        match start < included {
-            true => sequences::refresh_range(&servers, partition, start, end.min(included)).await,
-            // The next pass includes them.
-            false => Ok(()),
-        }
-    };
-    refreshed
-        .await
-        .map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
+    let refreshed = sequences::refresh_range(&tables.servers(), partition as u16, start, end).await;
+    refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
+}
+
+/// Whether `sequences` claim to include a chunk: rows that are put back there reach them by no pass.
+pub(crate) async fn is_included(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<bool> {
+    let included = sequences::included(&tables.servers()).await;
+    let included = included.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
+    Ok(included.get(&(partition as u16)).is_some_and(|position| *position > chunk.start))
 }
 
 /// A range of the log, read in order.
