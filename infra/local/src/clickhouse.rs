@@ -100,10 +100,7 @@ impl ClickHouse {
         }
         cache::require_space(stack, u64::from(options.shards) * (512 << 20))?;
         let engine = engine()?;
-        let program = match &options.program {
-            Some(program) => program.clone(),
-            None => program()?,
-        };
+        let program = options.program.clone().map_or_else(program, Ok)?;
         keep_number(stack, options.shards)?;
         let natives: Vec<String> = ports.iter().map(|[_, native]| native.number().to_string()).collect();
         let mut shards = Vec::new();

@@ -76,15 +76,9 @@ impl fmt::Display for Event {
         match self {
             Self::Started { name, pid } => write!(f, "{name}: started (pid {pid})"),
             Self::Ready { name, after } => write!(f, "{name}: ready after {after:.1?}"),
-            Self::Died { name, status, restart_in: Some(pause), log } => {
-                write!(
-                    f,
-                    "{name} died ({status}): starting it again in {pause:.1?}; its log is {}",
-                    log.display()
-                )
-            }
-            Self::Died { name, status, restart_in: None, log } => {
-                write!(f, "{name} died ({status}); its log is {}", log.display())
+            Self::Died { name, status, restart_in, log } => {
+                let again = restart_in.map(|pause| format!(": starting it again in {pause:.1?}"));
+                write!(f, "{name} died ({status}){}; its log is {}", again.unwrap_or_default(), log.display())
             }
             Self::Stopped { name } => write!(f, "{name}: stopped"),
         }
@@ -193,9 +187,8 @@ impl Supervised {
         outcome
             .unwrap_or_else(|_| bail!("{} does not answer after {within:.0?}", self.shared.name))
             .with_context(|| {
-                let deaths: Vec<String> = self.shared.wish().deaths.iter().cloned().collect();
-                let deaths =
-                    if deaths.is_empty() { String::new() } else { format!(" (died: {})", deaths.join(", ")) };
+                let deaths = Vec::from(self.shared.wish().deaths.clone()).join(", ");
+                let deaths = if deaths.is_empty() { deaths } else { format!(" (died: {deaths})") };
                 format!(
                     "{} did not start{deaths}; the end of {}:\n{}",
                     self.shared.name,
