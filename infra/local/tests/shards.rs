@@ -68,8 +68,7 @@ async fn every_shard_answers_for_all_and_an_analyst_by_views_only() {
     }
 }
 
-/// ClickHouse hands on such a condition on a time in a form that a shard can't read, and refuses a table in a subquery of
-/// another, unless the analyst's profile says otherwise.
+/// What the services must set for such statements (`ClickHouseConfig::client`) an analyst, who reads views, need not.
 #[tokio::test]
 async fn an_analyst_asks_for_times_and_by_subqueries() {
     let server = with_tables().await;
