@@ -148,7 +148,7 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
         return Ok(());
     }
     tracing::warn!(owed, held, events, "sequences do not hold what they claim: building them anew");
-    servers.forget_computed().await
+    servers.forget_sequences().await
 }
 
 /// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed

@@ -45,9 +45,9 @@ impl Servers {
         self.each.first().expect("there is a server")
     }
 
-    /// Forgets all sequences, how far they included the log, and the days of use.
-    pub(crate) async fn forget_computed(&self) -> anyhow::Result<()> {
-        ::tables::forget_computed(&self.config, self.generation).await
+    /// Forgets all sequences, and how far they included the log.
+    pub(crate) async fn forget_sequences(&self) -> anyhow::Result<()> {
+        ::tables::forget_sequences(&self.config, self.generation).await
     }
 
     /// When the shards' tables were made. What is computed between two equal answers was computed from whole tables.

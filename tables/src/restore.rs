@@ -80,7 +80,10 @@ pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
             run(client, &format!("TRUNCATE TABLE {own}.migrations")).await?;
             make(config, client, generation, &TABLES).await?;
         }
-        forget_computed(config, generation).await?;
+        forget_sequences(config, generation).await?;
+        let epochs = format!("{own}.usage_epochs");
+        let withdraw = format!("INSERT INTO {epochs} (epoch) VALUES (toUnixTimestamp64Micro(now64(6)))");
+        run(&config.client(), &withdraw).await.context("usage_epochs")?;
         for client in lost() {
             if let Some(serving) = serving(config).await? {
                 serve_on(config, client, serving).await?;
@@ -92,25 +95,22 @@ pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
     within(LONGEST, restored).await
 }
 
-/// Empties `sequences`, and withdraws the days of use.
+/// Empties `sequences`, so that they are computed anew from the log's beginning.
 ///
 /// # Errors
 /// ClickHouse out of reach, or sequences are computed for too long.
-pub async fn forget_computed(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let first = config.client();
+pub async fn forget_sequences(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     // Positions first: a claim without rows would be a fault. By a mutation, as the query API counts those: an answer of
     // now must not count as unchanged once the positions are the same again.
     let positions = cluster::mutable(config, generation, "sequences_positions");
     let delete = format!("ALTER TABLE {positions} DELETE WHERE 1 SETTINGS mutations_sync = 1");
-    run(&first, &delete).await.context("sequences_positions")?;
+    run(&config.client(), &delete).await.context("sequences_positions")?;
     let truncate = format!("TRUNCATE TABLE {}", cluster::mutable(config, generation, "sequences"));
     for client in config.clients() {
         no_insert(&client).await?;
         run(&client, &truncate).await.context("sequences")?;
     }
-    let epochs = format!("{}.usage_epochs", cluster::own(config, generation));
-    let withdraw = format!("INSERT INTO {epochs} (epoch) VALUES (toUnixTimestamp64Micro(now64(6)))");
-    run(&first, &withdraw).await.context("usage_epochs")
+    Ok(())
 }
 
 /// Waits for rows of `sequences` that are on their way, made of what is forgotten.

@@ -1,6 +1,6 @@
-"""The DDL of a ClickHouse cluster: parsed and run by the real engine, registered in a real ZooKeeper.
+"""The DDL of a replicated ClickHouse cluster: parsed and run by the real engine, registered in a real ZooKeeper.
 
-What this can't show: several servers. The embedded engine has no ON CLUSTER worker, no port for other servers and
+What this can't show: several servers (tests/e2e/shards.rs has plain ones). The embedded engine has no ON CLUSTER worker, no port for other servers and
 no replication thread, so replicated tables are created, but stay read-only.
 """
 
@@ -16,7 +16,7 @@ import tools
 from test_deployment import binary
 
 ON_CLUSTER = " ON CLUSTER 'eye'"
-SHARDED = {"ledger", "events", "rejections", "sequences"}
+SHARDED = {"ledger", "events", "rejections", "sequences", "erasures"}
 
 
 def rendered(*options):
@@ -113,16 +113,17 @@ def test_the_tables_of_a_cluster_come_into_being(engine, ddl):
         assert ON_CLUSTER in statement
         engine.query(statement.replace(ON_CLUSTER, ""))
     tables = dict(engine.query("SELECT name, engine FROM system.tables WHERE database = 'eye_g1'"))
-    assert {name for name, kind in tables.items() if kind == "Distributed"} == SHARDED
-    for name in SHARDED:
-        assert tables[f"{name}_local"].startswith("Replicated"), tables
+    assert {name for name, kind in tables.items() if kind == "Distributed"} == SHARDED | {"mutations"}
+    local = dict(engine.query("SELECT name, engine FROM system.tables WHERE database = 'eye_g1_local'"))
+    assert set(local) == SHARDED and all(kind.startswith("Replicated") for kind in local.values()), local
     assert not [name for name, kind in tables.items() if kind in ("MergeTree", "ReplacingMergeTree")]
     # Each is registered in ZooKeeper, and what is whole on every server has one path for all shards.
-    paths = dict(engine.query("SELECT table, zookeeper_path FROM system.replicas WHERE database = 'eye_g1'"))
+    paths = engine.query("SELECT database, table, zookeeper_path FROM system.replicas WHERE startsWith(database, 'eye_g1')")
     replicated = {name for name, kind in tables.items() if kind.startswith("Replicated")}
-    assert set(paths) == replicated
-    for name, path in paths.items():
-        assert path.startswith("/clickhouse/tables/1/" if name.endswith("_local") else "/clickhouse/tables/all/"), path
+    assert {name for _, name, _ in paths} == replicated | SHARDED
+    for database, _, path in paths:
+        whole = "/clickhouse/tables/all/"
+        assert path.startswith("/clickhouse/tables/1/" if database.endswith("_local") else whole), path
     # Read through the views, over the distributed tables.
     for view in ["events", "features", "ledger", "rejections", "sequences"]:
         assert engine.query(f"SELECT count() FROM eye.{view}") == [[0]]
@@ -174,7 +175,7 @@ def test_statements_with_subqueries_run_on_several_shards(engine, file):
         engine.query("INSERT INTO two_g1.features SELECT 1, 'c', 'n'")
     sql = (tools.ROOT / file).read_text()
     sql = sql.replace("{touched}", (tools.ROOT / "projector/src/sequences/touched.sql").read_text())
-    sql = re.sub(".*-- IF NOT newest\n", "", sql)
+    sql = re.sub(".*-- IF NOT newest\n", "", sql).replace("{all}", "two_g1")
     engine.query("USE two_g1")
     for name, value in PARAMETERS.items():
         engine.query(f"SET param_{name} = '{value}'")
