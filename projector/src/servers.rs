@@ -110,8 +110,7 @@ async fn restore(work: &Work, lost: &mut BTreeSet<u32>) -> anyhow::Result<()> {
     let config = &work.config.clickhouse;
     let mut now = BTreeSet::new();
     for generation in ::tables::list(config).await? {
-        let made = ::tables::made(config, generation).await?;
-        if made.iter().any(Option::is_some) && made.iter().any(Option::is_none) {
+        if ::tables::is_lost(&::tables::made(config, generation).await?) {
             now.insert(generation);
         }
     }

@@ -36,6 +36,8 @@ pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct Tables {
     client: Client,
+    /// Of each server by itself: connections are kept.
+    each: Vec<Client>,
     config: ClickHouseConfig,
     generation: u32,
     pub database: String,
@@ -76,7 +78,8 @@ impl Tables {
         // Compressing costs the sender more than it saves on a local network.
         let client = clickhouse.client().with_compression(Compression::None);
         let database = clickhouse.generation(generation);
-        Self { client, config: clickhouse.clone(), generation, database, topic: topic.into() }
+        let (each, config) = (clickhouse.clients(), clickhouse.clone());
+        Self { client, each, config, generation, database, topic: topic.into() }
     }
 
     /// What an insert of `range` is called; it is its deduplication token.
@@ -149,7 +152,7 @@ impl Tables {
             Err(error) => return Err(error),
         }
         // The shards' parts of it may outlive the one that was asked.
-        for shard in self.config.clients().iter().skip(1) {
+        for shard in self.each.iter().skip(1) {
             let sql = "SELECT count() FROM system.processes WHERE initial_query_id = {id:String}";
             let parts = shard.query(sql).param("id", &query_id).fetch_one::<u64>();
             if within(ANSWER, parts).await? > 0 {
@@ -327,7 +330,7 @@ impl Tables {
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
         let sql =
             format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, self.generation, table));
-        let on_each = self.config.clients().into_iter().map(|server| {
+        let on_each = self.each.iter().map(|server| {
             let alter = server.query(&sql).with_setting("mutations_sync", "2");
             within(MUTATION, async { alter.execute().await })
         });
@@ -345,7 +348,7 @@ impl Tables {
         );
         let holder = cluster::holder(&self.config, &self.database, table);
         let mut bare = BTreeSet::new();
-        for (number, server) in self.config.clients().iter().enumerate() {
+        for (number, server) in self.each.iter().enumerate() {
             let query = server.query(&sql).param("database", &holder).param("table", table);
             // A server that does not answer is looked at another time.
             let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
@@ -359,7 +362,7 @@ impl Tables {
         let sql = "SELECT count() FROM system.mutations WHERE database IN {databases:Array(String)} AND NOT is_done";
         let databases = cluster::databases(&self.config, self.generation);
         let mut count = 0;
-        for server in self.config.clients() {
+        for server in &self.each {
             let query = server.query(sql).param("databases", &databases);
             count += within(ANSWER, query.fetch_one::<u64>()).await?;
         }

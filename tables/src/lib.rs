@@ -23,5 +23,5 @@ pub mod restore;
 pub mod verdict;
 
 pub use generations::{OtherVersion, check_version, list, migrate, render, serve, serving};
-pub use restore::{forget_sequences, made, restore};
+pub use restore::{forget_sequences, is_lost, made, restore};
 pub use verdict::Verdict;

@@ -47,6 +47,11 @@ pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<
     Ok(servers)
 }
 
+/// Whether some servers have their tables and others have not: what none has was somebody's wish.
+pub fn is_lost(made: &[Option<i64>]) -> bool {
+    made.iter().any(Option::is_some) && made.iter().any(Option::is_none)
+}
+
 /// So many tables and materialized views a server has of a generation.
 fn complete(config: &ClickHouseConfig) -> u64 {
     let database = config.generation(1);
@@ -65,7 +70,7 @@ pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
         return Ok(());
     }
     let made = made(config, generation).await?;
-    if made.iter().all(Option::is_some) || made.iter().all(Option::is_none) {
+    if !is_lost(&made) {
         return Ok(());
     }
     tracing::warn!(generation, ?made, "a shard has lost tables: making them again");
