@@ -130,6 +130,23 @@ impl InForce {
         self.loaded.set(0);
     }
 
+    /// Says, in the log too, what came of reading `what` again. What is refused changes nothing.
+    pub fn read_again(&self, what: &str, version: Option<&str>, read: anyhow::Result<()>) {
+        match read {
+            Ok(()) => {
+                self.loaded(version);
+                tracing::info!(version, "{what} read again");
+            }
+            Err(error) => {
+                self.refused();
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "{what} refused; the ones before stay in force"
+                );
+            }
+        }
+    }
+
     pub fn is_loaded(&self) -> bool {
         self.loaded.get() == 1
     }

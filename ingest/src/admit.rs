@@ -77,22 +77,11 @@ impl Admission {
 
     fn reload(&self, version: Option<&str>) {
         let Some(path) = &self.path else { return };
-        match Apps::load(path) {
-            Ok(apps) => {
-                let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
-                tracing::info!(
-                    applications = admitted.beside.len(),
-                    version,
-                    "registry of applications read again"
-                );
-                self.current.store(Arc::new(admitted));
-                self.metrics.apps.loaded(version);
-            }
-            Err(error) => {
-                tracing::error!(%error, "registry of applications refused; the one before stays in force");
-                self.metrics.apps.refused();
-            }
-        }
+        let read = Apps::load(path).map(|apps| {
+            let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
+            self.current.store(Arc::new(admitted));
+        });
+        self.metrics.apps.read_again("applications", version, read.map_err(Into::into));
     }
 
     /// The application that a request comes from.

@@ -49,20 +49,8 @@ impl Personal {
     }
 
     fn reload(&self, version: Option<&str>) {
-        match read(&self.config) {
-            Ok(masking) => {
-                self.current.store(Arc::new(masking));
-                self.metrics.event_types.loaded(version);
-                tracing::info!(version, "event types read again");
-            }
-            Err(error) => {
-                self.metrics.event_types.refused();
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "event types refused; the ones before stay in force"
-                );
-            }
-        }
+        let read = read(&self.config).map(|masking| self.current.store(Arc::new(masking)));
+        self.metrics.event_types.read_again("event types", version, read);
     }
 }
 

@@ -241,22 +241,12 @@ async fn probes(work: Arc<Work>) {
 async fn follow_event_types(work: Arc<Work>, mut files: Files) {
     loop {
         files.changed().await;
-        match work.config.judge.read_event_types() {
-            Ok(registry) => {
-                work.metrics.declare(&registry);
-                let registry = Arc::new(registry);
-                work.judge.rcu(|judge| judge.with_registry(Arc::clone(&registry)));
-                work.metrics.event_types.loaded(files.version());
-                tracing::info!(version = files.version(), "event types read again");
-            }
-            Err(error) => {
-                work.metrics.event_types.refused();
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "event types refused; the ones before stay in force"
-                );
-            }
-        }
+        let read = work.config.judge.read_event_types().map(|registry| {
+            work.metrics.declare(&registry);
+            let registry = Arc::new(registry);
+            work.judge.rcu(|judge| judge.with_registry(Arc::clone(&registry)));
+        });
+        work.metrics.event_types.read_again("event types", files.version(), read);
     }
 }
 
@@ -264,22 +254,12 @@ async fn follow_event_types(work: Arc<Work>, mut files: Files) {
 async fn follow_apps(work: Arc<Work>, mut files: Files) {
     loop {
         files.changed().await;
-        match work.config.judge.read_apps() {
-            Ok(apps) => {
-                work.metrics.declare_apps(&apps);
-                let apps = Arc::new(apps);
-                work.judge.rcu(|judge| judge.with_apps(Arc::clone(&apps)));
-                work.metrics.apps.loaded(files.version());
-                tracing::info!(version = files.version(), "applications read again");
-            }
-            Err(error) => {
-                work.metrics.apps.refused();
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "applications refused; the ones before stay in force"
-                );
-            }
-        }
+        let read = work.config.judge.read_apps().map(|apps| {
+            work.metrics.declare_apps(&apps);
+            let apps = Arc::new(apps);
+            work.judge.rcu(|judge| judge.with_apps(Arc::clone(&apps)));
+        });
+        work.metrics.apps.read_again("applications", files.version(), read);
     }
 }
 

@@ -93,21 +93,11 @@ impl App {
     async fn follow_readers(self, mut files: Files) {
         loop {
             files.changed().await;
-            match read_apps(&self.config) {
-                Ok(apps) => {
-                    let readers = Readers::new(apps, self.config.open, Some(&self.readers.borrow()));
-                    self.readers.send_replace(readers);
-                    self.metrics.apps.loaded(files.version());
-                    tracing::info!(version = files.version(), "readers read again");
-                }
-                Err(error) => {
-                    self.metrics.apps.refused();
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "readers refused; the ones before stay in force"
-                    );
-                }
-            }
+            let read = read_apps(&self.config).map(|apps| {
+                let readers = Readers::new(apps, self.config.open, Some(&self.readers.borrow()));
+                self.readers.send_replace(readers);
+            });
+            self.metrics.apps.read_again("readers", files.version(), read);
         }
     }
 
@@ -115,17 +105,9 @@ impl App {
     async fn follow_event_types(self, mut files: Files) {
         loop {
             files.changed().await;
-            match schemas::Registry::load(&self.config.event_types) {
-                Ok(registry) => {
-                    self.registry.store(Arc::new(registry));
-                    self.metrics.event_types.loaded(files.version());
-                    tracing::info!(version = files.version(), "event types read again");
-                }
-                Err(error) => {
-                    self.metrics.event_types.refused();
-                    tracing::error!(%error, "event types refused; the ones before stay in force");
-                }
-            }
+            let read = schemas::Registry::load(&self.config.event_types);
+            let read = read.map(|registry| self.registry.store(Arc::new(registry)));
+            self.metrics.event_types.read_again("event types", files.version(), read.map_err(Into::into));
         }
     }
 }
