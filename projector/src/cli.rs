@@ -9,12 +9,12 @@ use infra::kafka::{self, KafkaConfig, TopicConfig};
 use infra::telemetry::TelemetryConfig;
 use tokio::net::TcpListener;
 
-use crate::audit::AuditArgs;
-use crate::check_schemas::CheckSchemasArgs;
 use crate::config::ProjectorConfig;
-use crate::erase::EraseArgs;
-use crate::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
-use crate::propose_schema::ProposeSchemaArgs;
+use crate::keep::audit::AuditArgs;
+use crate::keep::erase::EraseArgs;
+use crate::verbs::check_schemas::CheckSchemasArgs;
+use crate::verbs::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
+use crate::verbs::propose_schema::ProposeSchemaArgs;
 
 /// Gives every record of the log exactly one verdict, in ClickHouse.
 ///

@@ -1,8 +1,10 @@
 //! Projects the log into ClickHouse, and the verbs around it.
 
 use clap::Parser;
+use projector::cli;
 use projector::cli::{Cli, Command};
-use projector::{audit, check_schemas, cli, erase, generations, propose_schema};
+use projector::keep::{audit, erase};
+use projector::verbs::{check_schemas, generations, propose_schema};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

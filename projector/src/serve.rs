@@ -17,11 +17,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::commit::consume::{DRAIN, Loop};
 use crate::config::ProjectorConfig;
-use crate::consume::{DRAIN, Loop};
+use crate::keep::{audit, disks, erase, parts, retention, sequences, usage};
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{audit, disks, erase, http, log, parts, retention, sequences, servers, usage};
+use crate::{http, log, servers};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);

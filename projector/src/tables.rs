@@ -13,9 +13,9 @@ use infra::database::{ClickHouseConfig, within};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::erasures::Hash;
 use crate::error::{Error, Result};
-use crate::projection::Past;
+use crate::judge::erasures::Hash;
+use crate::judge::projection::Past;
 use crate::servers::Servers;
 
 /// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of

@@ -9,14 +9,14 @@ use arc_swap::ArcSwap;
 use schemas::Judge;
 use tokio::sync::{Mutex as Turn, Notify, Semaphore};
 
-use crate::chunk::ClosedChunk;
+use crate::commit::settle::Healed;
 use crate::config::ProjectorConfig;
-use crate::erasures::Erasures;
 use crate::error::{Error, Result};
+use crate::judge::chunk::ClosedChunk;
+use crate::judge::erasures::Erasures;
+use crate::judge::projection::Tally;
 use crate::log;
 use crate::metrics::Metrics;
-use crate::projection::Tally;
-use crate::settle::Healed;
 use crate::tables::Tables;
 
 /// Who has not answered for so long is not there. `/readyz` says so within ten seconds: a question takes a moment, too.

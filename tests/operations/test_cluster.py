@@ -157,8 +157,8 @@ STATEMENTS = [
     "query-api/src/events/list.sql",
     "query-api/src/events/fate.sql",
     "query-api/src/operations/live.sql",
-    "projector/src/sequences/recompute.sql",
-    "projector/src/usage/count.sql",
+    "projector/src/keep/sequences/recompute.sql",
+    "projector/src/keep/usage/count.sql",
 ]
 PARAMETERS = {
     **{"from": "1900-01-01", "to": "2299-12-31", "after_time": "2299-12-31", "after_partition": 0, "after_offset": 0},
@@ -174,7 +174,7 @@ def test_statements_with_subqueries_run_on_several_shards(engine, file):
         create_plain(engine, "two", "two")
         engine.query("INSERT INTO two_g1.features SELECT 1, 'c', 'n'")
     sql = (tools.ROOT / file).read_text()
-    sql = sql.replace("{touched}", (tools.ROOT / "projector/src/sequences/touched.sql").read_text())
+    sql = sql.replace("{touched}", (tools.ROOT / "projector/src/keep/sequences/touched.sql").read_text())
     sql = re.sub(".*-- IF NOT newest\n", "", sql).replace("{all}", "two_g1")
     engine.query("USE two_g1")
     for name, value in PARAMETERS.items():

@@ -1,7 +1,7 @@
 //! Parts without projections.
 
 use clickhouse::Client;
-use projector::parts;
+use projector::keep::parts;
 
 use crate::bed::Bed;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use local_stack::{ClickHouseAlone, StackOptions};
-use projector::usage;
+use projector::keep::usage;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -208,7 +208,7 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
         .await;
     let wrong = ask(transitions).await;
     let used = ask("/v1/features").await;
-    projector::sequences::verify(&world.servers).await.unwrap();
+    projector::keep::sequences::verify(&world.servers).await.unwrap();
     assert_eq!(ask("/v1/features").await.2, used.2, "the days of use are not at fault");
     world.refresh().await;
     check(wrong, ask(transitions).await);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use projector::usage::{self, Counted};
+use projector::keep::usage::{self, Counted};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -77,13 +77,13 @@ async fn many_runs_tampering_and_healing() {
     let keep = "INSERT INTO kept SELECT * FROM events WHERE partition = 2 AND offset >= 10";
     world.tables.query(keep).execute().await.unwrap();
     world.tables.query(lose).execute().await.unwrap();
-    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
+    projector::keep::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
     usage::refresh(&world.servers).await.unwrap();
     let [days, without] = both(&world).await;
     assert_eq!(days, without);
     assert_ne!(without, sequences);
     world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
-    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
+    projector::keep::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
     assert_eq!(both(&world).await[0], sequences);
     assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Everything);
     assert_eq!(both(&world).await, [sequences.clone(), sequences]);

@@ -1,6 +1,6 @@
 //! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
 
-use projector::usage::Counted;
+use projector::keep::usage::Counted;
 use serde_json::Value;
 
 use crate::demo;
@@ -34,7 +34,7 @@ async fn several_writers_loss_and_surplus() {
     assert_eq!(transitions(&world).await, right);
 
     let verify = async || {
-        projector::sequences::verify(&world.servers).await.unwrap();
+        projector::keep::sequences::verify(&world.servers).await.unwrap();
         world.refresh().await;
     };
     let delete =
@@ -61,10 +61,10 @@ async fn several_writers_loss_and_surplus() {
         .await
         .unwrap();
     world.tables.query(lose).execute().await.unwrap();
-    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
+    projector::keep::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
     assert_ne!(transitions(&world).await, right);
     world.tables.query("INSERT INTO events SELECT * FROM kept").execute().await.unwrap();
-    projector::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
+    projector::keep::sequences::refresh_range(&world.servers, 2, 10, 100_000).await.unwrap();
     assert_eq!(transitions(&world).await, right);
 }
 
@@ -90,8 +90,8 @@ async fn everything_is_recomputed_in_bounded_memory_however_many_parts_there_are
         "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active";
     assert_eq!(world.tables.query(parts).fetch_one::<u64>().await.unwrap(), PARTS);
 
-    projector::sequences::refresh(&world.servers, &[(0, events)].into()).await.unwrap();
-    assert_eq!(projector::usage::refresh(&world.servers).await.unwrap(), Counted::Everything);
+    projector::keep::sequences::refresh(&world.servers, &[(0, events)].into()).await.unwrap();
+    assert_eq!(projector::keep::usage::refresh(&world.servers).await.unwrap(), Counted::Everything);
     let usage = world.get("/v1/usage?interval=month&from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z").await;
     assert_eq!(usage["series"][0]["events"], events);
     assert_eq!(usage["series"][0]["sessions"], 20_000);

@@ -150,7 +150,7 @@ impl World {
         let half = events.len().div_ceil(batch) / 2;
         for (number, chunk) in events.chunks(batch).enumerate() {
             if number == half {
-                projector::parts::build(&self.clickhouse, 1).await.unwrap();
+                projector::keep::parts::build(&self.clickhouse, 1).await.unwrap();
             }
             let rows: Vec<Landing> = chunk.iter().map(|event| self.judged(event)).collect();
             self.insert(&rows).await;
@@ -232,8 +232,8 @@ impl World {
     /// Brings the sequences and the days of use up to the end of the log.
     pub async fn refresh(&self) {
         let ends = self.ends.clone();
-        while projector::sequences::refresh(&self.servers, &ends).await.unwrap().behind > 0 {}
-        projector::usage::refresh(&self.servers).await.unwrap();
+        while projector::keep::sequences::refresh(&self.servers, &ends).await.unwrap().behind > 0 {}
+        projector::keep::usage::refresh(&self.servers).await.unwrap();
     }
 
     pub fn request(&self, path: &str) -> RequestBuilder {

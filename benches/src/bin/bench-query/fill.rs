@@ -85,7 +85,7 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
     let (began, cpu) = (Instant::now(), process::cpu(server)?);
     let mut offsets = 0;
     loop {
-        let pass = projector::sequences::refresh(servers, &ends).await?;
+        let pass = projector::keep::sequences::refresh(servers, &ends).await?;
         offsets += pass.offsets;
         if pass.behind == 0 {
             break;
@@ -97,7 +97,7 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
         println!("figure query.sequences.catch_up_cpu_s_per_1m {per_million:.2} s");
     }
     let (began, cpu) = (Instant::now(), process::cpu(server)?);
-    if projector::usage::refresh(servers).await? != projector::usage::Counted::Nothing {
+    if projector::keep::usage::refresh(servers).await? != projector::keep::usage::Counted::Nothing {
         println!("figure query.usage.catch_up_seconds {:.1} s", began.elapsed().as_secs_f64());
         println!("figure query.usage.catch_up_cpu_s {:.1} s", (process::cpu(server)? - cpu).as_secs_f64());
     }
@@ -117,11 +117,11 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
             }
         }
         let inserted = process::cpu(server)?;
-        projector::sequences::refresh(servers, &ends).await?;
+        projector::keep::sequences::refresh(servers, &ends).await?;
         let refreshed = process::cpu(server)?;
         passes += 1;
         if passes % 5 == 0 || left == 0 {
-            projector::usage::refresh(servers).await?;
+            projector::keep::usage::refresh(servers).await?;
         }
         inserting += (inserted - before).as_secs_f64();
         refreshing += (refreshed - inserted).as_secs_f64();
@@ -165,7 +165,7 @@ pub(crate) async fn settle(clickhouse: &ClickHouseConfig, tables: &Client) -> an
         let merges: u64 = tables.query("SELECT count() FROM system.merges").fetch_one().await?;
         let mut busy = merges > 0;
         if !busy && quiet_since.elapsed() > QUIET / 2 {
-            busy = projector::parts::build(clickhouse, 1).await? > 0;
+            busy = projector::keep::parts::build(clickhouse, 1).await? > 0;
         }
         if busy {
             quiet_since = Instant::now();

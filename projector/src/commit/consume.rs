@@ -27,19 +27,19 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::chunk::ClosedChunk;
+use crate::commit::intent;
+use crate::commit::pace::Gaps;
+use crate::commit::partition::{Partition, Stage};
+use crate::commit::resume::{Commit, Plan, resume};
+use crate::commit::settle::{Announced, Healed, settle};
+use crate::commit::slot::{Slot, State};
 use crate::config::ProjectorConfig;
 use crate::error::{Error, Result};
-use crate::heal::{is_included, judge_again, refresh_sequences};
-use crate::intent;
+use crate::judge::chunk::ClosedChunk;
+use crate::judge::projection::Projection;
+use crate::keep::heal::{is_included, judge_again, refresh_sequences};
+use crate::keep::retention;
 use crate::log::{self, Change, LogConsumer};
-use crate::pace::Gaps;
-use crate::partition::{Partition, Stage};
-use crate::projection::Projection;
-use crate::resume::{Commit, Plan, resume};
-use crate::retention;
-use crate::settle::{Announced, Healed, settle};
-use crate::slot::{Slot, State};
 use crate::work::{Work, backoff};
 
 /// Records between two looks at everything else, and their bytes: by so much, and a record, the chunks can exceed their memory.

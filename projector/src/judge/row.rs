@@ -80,7 +80,7 @@ impl<'a> Row<'a> {
     }
 
     /// A record of an erased session: of what it was nothing stays but its event id, whose first record is at
-    /// offset `first`. What [`crate::erase`] makes of a row that was there already must be the same.
+    /// offset `first`. What [`crate::keep::erase`] makes of a row that was there already must be the same.
     pub(crate) fn erased(place: Place, judgement: &Judgement<'_>, first: u64) -> Self {
         Row {
             first_offset: first,

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use schemas::{Judge, Record};
 
-use crate::chunk::{Chunk, ClosedChunk};
+use crate::commit::pace::{Gaps, Pace};
+use crate::commit::resume::Plan;
+use crate::commit::strangers::{self, Strangers, Unknown};
 use crate::config::ChunkConfig;
-use crate::pace::{Gaps, Pace};
-use crate::projection::Projection;
-use crate::resume::Plan;
-use crate::strangers::{self, Strangers, Unknown};
+use crate::judge::chunk::{Chunk, ClosedChunk};
+use crate::judge::projection::Projection;
 use crate::tables::MAX_BLOCK_ROWS;
 use ::tables::Verdict;
 

@@ -10,7 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{Known, round};
 use crate::cli::{Cli, Command};
-use crate::heal::heal;
+use crate::keep::heal::heal;
 use crate::metrics::Metrics;
 use crate::work::Work;
 

@@ -13,8 +13,8 @@ use infra::kafka::KafkaConfig;
 use schemas::{Judge, Record, Registry, check, compat};
 
 use crate::config::JudgeConfig;
+use crate::judge::projection::Projection;
 use crate::log;
-use crate::projection::Projection;
 
 #[derive(Debug, Args)]
 pub struct CheckSchemasArgs {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use infra::traces;
 use tracing::Span;
 
-use crate::row::{Columns, Row, block_start};
+use crate::judge::row::{Columns, Row, block_start};
 use ::tables::Verdict;
 
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.

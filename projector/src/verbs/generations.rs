@@ -13,8 +13,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::database::ClickHouseConfig;
 
-use crate::audit::totals;
 use crate::config::ProjectorConfig;
+use crate::keep::audit::totals;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::serve::project;
@@ -219,7 +219,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let one = Tables::new(clickhouse, args.one, "");
     let other = Tables::new(clickhouse, args.other, "");
     // Both are compared up to the end of the shorter one.
-    let ends = |totals: Vec<crate::audit::Totals>| -> BTreeMap<u16, u64> {
+    let ends = |totals: Vec<crate::keep::audit::Totals>| -> BTreeMap<u16, u64> {
         totals.iter().map(|row| (row.partition, row.ledger_last + u64::from(row.ledger_rows > 0))).collect()
     };
     let (ends_of_one, ends_of_other) = (ends(totals(&one).await?), ends(totals(&other).await?));

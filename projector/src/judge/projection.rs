@@ -6,11 +6,11 @@ use std::sync::Arc;
 use schemas::{Judge, Judgement, ReasonCode, Record};
 use uuid::Uuid;
 
-use crate::chunk::Chunk;
-use crate::erasures::{self, Erasures};
-use crate::row::{Place, Row};
-use crate::strangers::{self, Unknown};
-use crate::window::Window;
+use crate::commit::strangers::{self, Unknown};
+use crate::judge::chunk::Chunk;
+use crate::judge::erasures::{self, Erasures};
+use crate::judge::row::{Place, Row};
+use crate::judge::window::Window;
 use ::tables::Verdict;
 use ::tables::verdict::{ALL, LEDGER};
 

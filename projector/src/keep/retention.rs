@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::sequences;
+use crate::keep::sequences;
 use crate::tables::{Horizon, Tables};
 use crate::work::Work;
 

@@ -3,7 +3,7 @@
 //! A record belongs to an erased session if the log asks for the erasure anywhere, before the record or after
 //! it, in its partition or in another one: so what the tables hold in the end depends on the log alone, not
 //! on who read what when. A record that is judged once its erasure is known is `erased` at once; what
-//! was judged before is put right by [`crate::erase`].
+//! was judged before is put right by [`crate::keep::erase`].
 
 use std::collections::HashSet;
 use std::sync::RwLock;

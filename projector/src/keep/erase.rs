@@ -1,6 +1,6 @@
 //! Erases what the tables hold already of the sessions that the log asks to erase.
 //!
-//! What is judged from now on needs no erasing: [`crate::erasures`] is asked first. So this runs when an erasure
+//! What is judged from now on needs no erasing: [`crate::judge::erasures`] is asked first. So this runs when an erasure
 //! becomes known, and once when partitions are taken over, as the one who had them may have died half way.
 //! No statement names a session: the ledger says which places in the log are meant, and is changed last, so
 //! that it keeps saying so until everything else is done. Doing it twice does no harm.
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use ::tables::OtherVersion;
 
 use crate::error::{Error, Result};
+use crate::keep::usage;
 use crate::tables::{MUTATION, Tables};
-use crate::usage;
 use crate::work::Work;
 use ::tables::Verdict;
 

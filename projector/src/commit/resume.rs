@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use schemas::Judge;
 
-use crate::erasures::Erasures;
+use crate::commit::intent;
 use crate::error::{Error, Result};
-use crate::intent;
-use crate::projection::Projection;
-use crate::row::read_id;
+use crate::judge::erasures::Erasures;
+use crate::judge::projection::Projection;
+use crate::judge::row::read_id;
 use crate::tables::{Extent, Tables};
 
 /// What the group's coordinator knows of a partition.
@@ -112,7 +112,7 @@ pub(crate) async fn projection(
         return Ok(projection);
     }
     let window = &mut projection.window;
-    let sql = include_str!("tables/window.sql");
+    let sql = include_str!("resume/window.sql");
     let range = span.unsigned_abs()..offset;
     let remember = |row: &[u8; 32]| {
         let (offset, rest) = row.split_first_chunk::<8>().expect("32 bytes");

@@ -12,7 +12,7 @@ use schemas::header;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::erasures::hash;
+use crate::judge::erasures::hash;
 use crate::tables::Tables;
 
 /// How long the brokers may take.

@@ -7,8 +7,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::commit::partition::Partition;
 use crate::log::LogConsumer;
-use crate::partition::Partition;
 
 /// A seek that is refused for so long will always be.
 const REFUSED: Duration = Duration::from_secs(10);

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::chunk::ClosedChunk;
 use crate::error::{Error, Result};
+use crate::judge::chunk::ClosedChunk;
 use crate::tables::{Claim, Tables};
 use ::tables::Verdict;
 use ::tables::verdict::{LEDGER, TARGETS};

@@ -18,10 +18,10 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::config::ProjectorConfig;
-use crate::erase;
-use crate::erasures::Erasures;
 use crate::error::{Error, Result};
-use crate::heal::heal;
+use crate::judge::erasures::Erasures;
+use crate::keep::erase;
+use crate::keep::heal::heal;
 use crate::log;
 use crate::tables::{Extent, Tables};
 use crate::work::Work;

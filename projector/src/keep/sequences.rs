@@ -17,8 +17,8 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::keep::usage;
 use crate::servers::Servers;
-use crate::usage;
 
 /// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
 const PAUSE: Duration = Duration::from_secs(2);

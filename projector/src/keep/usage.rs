@@ -13,7 +13,7 @@ use clickhouse::{Client, Row};
 use futures::future::try_join_all;
 use serde::Deserialize;
 
-use crate::sequences::{self, Positions};
+use crate::keep::sequences::{self, Positions};
 use crate::servers::Servers;
 
 /// Between two looks. A look that finds something makes two small inserts.
