@@ -83,11 +83,11 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Brokers or ClickHouse out of reach, a statement that fails.
 pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
     if args.render {
-        print!("{}", ::tables::render(&args.clickhouse, 1)?);
+        print!("{}", tables::render(&args.clickhouse, 1)?);
         return Ok(());
     }
     kafka::create_topic(&args.kafka, &args.topic).await?;
-    let generation = ::tables::serving(&args.clickhouse).await?.unwrap_or(1);
-    ::tables::migrate(&args.clickhouse, generation).await?;
-    ::tables::serve(&args.clickhouse, generation).await
+    let generation = tables::serving(&args.clickhouse).await?.unwrap_or(1);
+    tables::migrate(&args.clickhouse, generation).await?;
+    tables::serve(&args.clickhouse, generation).await
 }

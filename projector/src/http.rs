@@ -57,7 +57,7 @@ async fn ready(State(current): State<Current>) -> Response {
         waiting(&format!("{starting} partitions are not running yet; the log says why"))
     } else {
         let partitions = work.metrics.partitions.get();
-        Json(json!({"status": "ok", "generation": work.tables.database, "partitions": partitions}))
+        Json(json!({"status": "ok", "generation": work.database.name, "partitions": partitions}))
             .into_response()
     }
 }

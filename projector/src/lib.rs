@@ -32,7 +32,7 @@ mod commit;
 pub mod keep;
 pub mod verbs;
 mod log;
-mod tables;
+mod database;
 pub mod servers;
 mod work;
 mod error;

@@ -12,7 +12,7 @@ use prometheus::{
 use schemas::ReasonCode;
 use schemas::apps::Apps;
 
-use ::tables::Verdict;
+use tables::Verdict;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {

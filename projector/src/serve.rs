@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::tables::OtherVersion;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
 use infra::follow::{self, Files};
+use tables::OtherVersion;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -63,11 +63,7 @@ pub async fn serve(
             },
         };
         let moved = async {
-            while ::tables::serving(&config.clickhouse)
-                .await
-                .ok()
-                .flatten()
-                .is_none_or(|now| now == generation)
+            while tables::serving(&config.clickhouse).await.ok().flatten().is_none_or(|now| now == generation)
             {
                 sleep(GENERATION).await;
             }
@@ -91,9 +87,9 @@ pub async fn serve(
 async fn serving(config: &ProjectorConfig) -> anyhow::Result<u32> {
     loop {
         let found = async {
-            let generation = ::tables::serving(&config.clickhouse).await?;
+            let generation = tables::serving(&config.clickhouse).await?;
             if let Some(generation) = generation {
-                ::tables::check_version(&config.clickhouse, generation).await?;
+                tables::check_version(&config.clickhouse, generation).await?;
             }
             anyhow::Ok(generation)
         };
@@ -152,7 +148,7 @@ pub(crate) async fn project(
         let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
         let work = Arc::clone(&work);
         sequences::run(
-            work.tables.servers(),
+            work.database.servers(),
             turn,
             move || work.confirmed(),
             move || metrics.sequences_are_complete(),
@@ -163,7 +159,7 @@ pub(crate) async fn project(
     let counting = tokio::spawn({
         let work = Arc::clone(&work);
         // Partition 0 is one projector's.
-        usage::run(work.tables.servers(), move || work.confirmed().contains_key(&0))
+        usage::run(work.database.servers(), move || work.confirmed().contains_key(&0))
     });
     let ended = tokio::select! {
         () = end => None,
@@ -230,7 +226,7 @@ async fn probes(work: Arc<Work>) {
     loop {
         ticks.tick().await;
         work.forget_old_log_ends();
-        match work.tables.answers().await {
+        match work.database.answers().await {
             Ok(()) => work.clickhouse_answered(),
             Err(error) => tracing::debug!(%error, "ClickHouse does not answer"),
         }

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tables::cluster;
 use anyhow::Context;
 use clickhouse::Client;
 use infra::database::ClickHouseConfig;
+use tables::cluster;
 
 use crate::work::Work;
 
@@ -47,7 +47,7 @@ impl Servers {
 
     /// Forgets all sequences, and how far they included the log.
     pub(crate) async fn forget_sequences(&self) -> anyhow::Result<()> {
-        ::tables::forget_sequences(&self.config, self.generation).await
+        tables::forget_sequences(&self.config, self.generation).await
     }
 
     /// When the shards' tables were made. What is computed between two equal answers was computed from whole tables.
@@ -58,7 +58,7 @@ impl Servers {
         if self.config.nodes.is_empty() {
             return Ok(Vec::new());
         }
-        let made = ::tables::made(&self.config, self.generation).await?;
+        let made = tables::made(&self.config, self.generation).await?;
         made.into_iter()
             .collect::<Option<_>>()
             .context("a shard has lost tables, which come back in a moment")
@@ -81,7 +81,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     if config.nodes.is_empty() {
         return;
     }
-    let servers = work.tables.servers();
+    let servers = work.database.servers();
     let (mut before, mut lost) = (None, BTreeSet::new());
     loop {
         // One projector is enough, and partition 0 is one projector's.
@@ -109,14 +109,14 @@ pub(crate) async fn watch(work: Arc<Work>) {
 async fn restore(work: &Work, lost: &mut BTreeSet<u32>) -> anyhow::Result<()> {
     let config = &work.config.clickhouse;
     let mut now = BTreeSet::new();
-    for generation in ::tables::list(config).await? {
-        if ::tables::is_lost(&::tables::made(config, generation).await?) {
+    for generation in tables::list(config).await? {
+        if tables::is_lost(&tables::made(config, generation).await?) {
             now.insert(generation);
         }
     }
     let before = std::mem::replace(lost, now);
     for generation in before.intersection(lost) {
-        ::tables::restore(config, *generation).await?;
+        tables::restore(config, *generation).await?;
     }
     Ok(())
 }

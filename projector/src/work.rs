@@ -11,20 +11,20 @@ use tokio::sync::{Mutex as Turn, Notify, Semaphore};
 
 use crate::commit::settle::Healed;
 use crate::config::ProjectorConfig;
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
 use crate::judge::erasures::Erasures;
 use crate::judge::projection::Tally;
 use crate::log;
 use crate::metrics::Metrics;
-use crate::tables::Tables;
 
 /// Who has not answered for so long is not there. `/readyz` says so within ten seconds: a question takes a moment, too.
 const SILENT: Duration = Duration::from_secs(7);
 
 pub(crate) struct Work {
     pub config: ProjectorConfig,
-    pub tables: Tables,
+    pub database: Database,
     /// Replaced when the event types or applications are read again.
     pub judge: ArcSwap<Judge>,
     pub erasures: Arc<Erasures>,
@@ -69,7 +69,7 @@ impl Work {
         metrics.declare_apps(judge.apps());
         metrics.begin_projecting();
         Ok(Self {
-            tables: Tables::new(&config.clickhouse, generation, &config.kafka.topic),
+            database: Database::new(&config.clickhouse, generation, &config.kafka.topic),
             judge: ArcSwap::from_pointee(judge),
             erasures: Arc::default(),
             metrics,

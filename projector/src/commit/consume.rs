@@ -295,14 +295,15 @@ impl Loop {
                     let log = work.bounds(number).await?;
                     let judge = work.judge.load_full();
                     // Before the first record is judged, whoever found them.
-                    work.erasures.refresh(&work.tables).await?;
+                    work.erasures.refresh(&work.database).await?;
                     retention::declare(&work, number).await?;
                     let erasures = &work.erasures;
                     let window = work.config.judge.window();
                     let longest = work.config.chunks.chunk_rows as u64;
                     let commit = commit.as_ref();
                     let (plan, projection) =
-                        resume(&work.tables, &judge, erasures, number, &log, commit, window, longest).await?;
+                        resume(&work.database, &judge, erasures, number, &log, commit, window, longest)
+                            .await?;
                     Ok(Box::new((plan, projection, log)))
                 };
                 let outcome = Outcome::Resumed(resumed.await);
@@ -471,29 +472,29 @@ impl Loop {
 }
 
 async fn inserted(work: &Work, number: i32, chunk: &ClosedChunk, announced: Announced) -> Result<Healed> {
-    let id = work.tables.insert_id(number, &chunk.range());
+    let id = work.database.insert_id(number, &chunk.range());
     let _timer = work.metrics.insert_seconds.start_timer();
     announced.check()?;
-    work.tables.insert(&id, &id, chunk.block(&chunk.targets)).await?;
+    work.database.insert(&id, &id, chunk.block(&chunk.targets)).await?;
     Ok(Healed::default())
 }
 
 /// Completes a chunk of which rows may be there, or judges it again.
 async fn verified(work: &Work, number: i32, chunk: &ClosedChunk, announced: Announced) -> Outcome {
-    let Work { config, tables, erasures, turn, .. } = work;
-    let settled = match settle(tables, number, chunk, announced).await {
+    let Work { config, database, erasures, turn, .. } = work;
+    let settled = match settle(database, number, chunk, announced).await {
         Err(Error::Disputed) => {
             let judge = work.judge.load_full();
-            match judge_again(config, tables, &judge, erasures, number, chunk.range()).await {
+            match judge_again(config, database, &judge, erasures, number, chunk.range()).await {
                 Ok(chunk) => return Outcome::JudgedAgain(Box::new(chunk)),
                 Err(error) => Err(error),
             }
         }
         Ok(healed) if healed.has_changed() => {
             let refreshed = async {
-                if chunk.is_judged_again || is_included(tables, number, chunk).await? {
+                if chunk.is_judged_again || is_included(database, number, chunk).await? {
                     let _turn = turn.lock().await;
-                    refresh_sequences(tables, number, chunk, healed).await?;
+                    refresh_sequences(database, number, chunk, healed).await?;
                 }
                 Ok(healed)
             };

@@ -10,10 +10,10 @@ use crate::commit::pace::{Gaps, Pace};
 use crate::commit::resume::Plan;
 use crate::commit::strangers::{self, Strangers, Unknown};
 use crate::config::ChunkConfig;
+use crate::database::MAX_BLOCK_ROWS;
 use crate::judge::chunk::{Chunk, ClosedChunk};
 use crate::judge::projection::Projection;
-use crate::tables::MAX_BLOCK_ROWS;
-use ::tables::Verdict;
+use tables::Verdict;
 
 /// A partition that is behind the log's end for so long is catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use schemas::Judge;
 
 use crate::commit::intent;
+use crate::database::{Database, Extent};
 use crate::error::{Error, Result};
 use crate::judge::erasures::Erasures;
 use crate::judge::projection::Projection;
 use crate::judge::row::read_id;
-use crate::tables::{Extent, Tables};
 
 /// What the group's coordinator knows of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(crate) fn plan(
 /// Reads the ledger and makes the plan, and the state before its first offset.
 #[expect(clippy::too_many_arguments, reason = "what a projection is a function of")]
 pub(crate) async fn resume(
-    tables: &Tables,
+    database: &Database,
     judge: &Judge,
     erasures: &Arc<Erasures>,
     partition: i32,
@@ -84,22 +84,22 @@ pub(crate) async fn resume(
     window: i64,
     longest: u64,
 ) -> Result<(Plan, Projection)> {
-    let ledger = tables.extent(partition).await?;
+    let ledger = database.extent(partition).await?;
     let ledger_end = match ledger {
         Extent { rows: 0, .. } => log.start,
         // Its beginning is lost.
         Extent { first, .. } if first > log.start => log.start,
         contiguous if contiguous.is_contiguous() => contiguous.last + 1,
-        Extent { first, .. } => tables.first_gap(partition, first).await?,
+        Extent { first, .. } => database.first_gap(partition, first).await?,
     };
     let plan = plan(partition, log, commit, ledger, ledger_end, longest)?;
-    let projection = projection(tables, judge, erasures, partition, plan.start, window).await?;
+    let projection = projection(database, judge, erasures, partition, plan.start, window).await?;
     Ok((plan, projection))
 }
 
 /// The state before `offset`, from the ledger's rows before it.
 pub(crate) async fn projection(
-    tables: &Tables,
+    database: &Database,
     judge: &Judge,
     erasures: &Arc<Erasures>,
     partition: i32,
@@ -107,7 +107,7 @@ pub(crate) async fn projection(
     span: i64,
 ) -> Result<Projection> {
     let mut projection = Projection::new(partition, offset, span, Arc::clone(erasures));
-    projection.kept_from = tables.horizon(partition).await?.kept_from;
+    projection.kept_from = database.horizon(partition).await?.kept_from;
     if offset == 0 {
         return Ok(projection);
     }
@@ -124,8 +124,8 @@ pub(crate) async fn projection(
             window.see(id, offset, time);
         }
     };
-    tables.read(sql, partition, &range, remember).await?;
-    projection.log_time = tables.log_time_before(partition, offset).await?;
+    database.read(sql, partition, &range, remember).await?;
+    projection.log_time = database.log_time_before(partition, offset).await?;
     Ok(projection)
 }
 

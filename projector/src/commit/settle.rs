@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crate::database::{Claim, Database};
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
-use crate::tables::{Claim, Tables};
-use ::tables::Verdict;
-use ::tables::verdict::{LEDGER, TARGETS};
+use tables::Verdict;
+use tables::verdict::{LEDGER, TARGETS};
 
 /// So often an insert may leave its rows missing before the partition backs off.
 const ATTEMPTS: u32 = 5;
@@ -105,16 +105,16 @@ impl Comparison {
 /// [`Error::Disputed`] before anything is changed, if some of it was judged before by other rules: it is to be judged
 /// again by those, see `heal`.
 pub(crate) async fn settle(
-    tables: &Tables,
+    database: &Database,
     partition: i32,
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Result<Healed> {
-    let id = tables.insert_id(partition, &chunk.range());
+    let id = database.insert_id(partition, &chunk.range());
     let mut healed = Healed { kept: chunk.kept.len(), ..Healed::default() };
     for attempt in 0..ATTEMPTS {
-        wait_for_running(tables, &id).await?;
-        let found = compare(tables, partition, chunk).await?;
+        wait_for_running(database, &id).await?;
+        let found = compare(database, partition, chunk).await?;
         if found.is_clean() {
             return Ok(healed);
         }
@@ -125,7 +125,7 @@ pub(crate) async fn settle(
         *counted = (*counted).max(found.rows_missing());
         healed.wrong = healed.wrong.max(found.rows_wrong());
         announced.check()?;
-        let missing = remove_wrong(tables, partition, chunk, &found).await?;
+        let missing = remove_wrong(database, partition, chunk, &found).await?;
 
         announced.check()?;
         // Nothing there at all: perhaps the insert never arrived, and may still arrive, sent by a process
@@ -133,26 +133,26 @@ pub(crate) async fn settle(
         // and gone: only the missing rows are inserted, under a token that names them.
         let inserted = if found.any_present || attempt > 0 {
             let token = format!("{id}:heal:{}:{attempt}", fingerprint(&missing));
-            tables.insert(&id, &token, chunk.block(&missing)).await
+            database.insert(&id, &token, chunk.block(&missing)).await
         } else {
-            tables.insert(&id, &id, chunk.block(&chunk.targets)).await
+            database.insert(&id, &id, chunk.block(&chunk.targets)).await
         };
         match inserted {
             Ok(()) | Err(Error::Running) => {}
             Err(error) => return Err(error),
         }
     }
-    wait_for_running(tables, &id).await?;
-    let found = compare(tables, partition, chunk).await?;
+    wait_for_running(database, &id).await?;
+    let found = compare(database, partition, chunk).await?;
     if found.is_clean() {
         return Ok(healed);
     }
     Err(Error::NotHealed { range: id, missing: found.rows_missing(), attempts: ATTEMPTS })
 }
 
-async fn wait_for_running(tables: &Tables, id: &str) -> Result<()> {
+async fn wait_for_running(database: &Database, id: &str) -> Result<()> {
     for _ in 0..PATIENCE {
-        if !tables.is_running(id).await? {
+        if !database.is_running(id).await? {
             return Ok(());
         }
         tokio::time::sleep(STILL_RUNNING).await;
@@ -160,7 +160,7 @@ async fn wait_for_running(tables: &Tables, id: &str) -> Result<()> {
     Err(Error::Running)
 }
 
-async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<Comparison> {
+async fn compare(database: &Database, partition: i32, chunk: &ClosedChunk) -> Result<Comparison> {
     let range = chunk.range();
     let mut missing = chunk.targets.clone();
     let mut wrong = vec![0; chunk.rows()];
@@ -190,7 +190,7 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
                 wrong[index] |= target;
             }
         };
-        tables.claims(target, table, partition, &range, see).await?;
+        database.claims(target, table, partition, &range, see).await?;
     }
     let is_disputed = other.iter().any(|index| missing[*index] | wrong[*index] != 0);
     Ok(Comparison { missing, wrong, repeated, any_present, is_disputed })
@@ -198,7 +198,7 @@ async fn compare(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result
 
 /// Deletes what is wrong, and nothing else, and returns the rows that are missing then.
 async fn remove_wrong(
-    tables: &Tables,
+    database: &Database,
     partition: i32,
     chunk: &ClosedChunk,
     found: &Comparison,
@@ -223,7 +223,7 @@ async fn remove_wrong(
                 to,
                 "rows that are doubled or of another verdict: replaced"
             );
-            tables.delete(table, partition, &ranges).await?;
+            database.delete(table, partition, &ranges).await?;
         }
         if let Some(offsets) = found.repeated.get(&target) {
             tracing::warn!(
@@ -232,7 +232,7 @@ async fn remove_wrong(
                 rows = offsets.len(),
                 "kept rows that are doubled: one of each stays"
             );
-            tables.delete_repeated(table, partition, offsets).await?;
+            database.delete_repeated(table, partition, offsets).await?;
         }
     }
     Ok(missing)

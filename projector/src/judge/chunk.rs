@@ -9,7 +9,7 @@ use infra::traces;
 use tracing::Span;
 
 use crate::judge::row::{Columns, Row, block_start};
-use ::tables::Verdict;
+use tables::Verdict;
 
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.
 #[derive(Debug)]

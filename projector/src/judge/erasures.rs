@@ -11,8 +11,8 @@ use std::sync::RwLock;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::error::Result;
-use crate::tables::Tables;
 
 /// SHA256 of a session id as ClickHouse writes it: `SHA256(toString(session_id))`.
 pub(crate) type Hash = [u8; 32];
@@ -28,15 +28,15 @@ pub(crate) struct Erasures(RwLock<HashSet<Hash>>);
 
 impl Erasures {
     /// Those that the tables know.
-    pub(crate) async fn load(tables: &Tables) -> Result<Self> {
+    pub(crate) async fn load(database: &Database) -> Result<Self> {
         let erasures = Self::default();
-        erasures.refresh(tables).await?;
+        erasures.refresh(database).await?;
         Ok(erasures)
     }
 
     /// Adds what other projectors found.
-    pub(crate) async fn refresh(&self, tables: &Tables) -> Result<()> {
-        let found = tables.erasures().await?;
+    pub(crate) async fn refresh(&self, database: &Database) -> Result<()> {
+        let found = database.erasures().await?;
         let new: Vec<Hash> = {
             let known = self.0.read().expect(UNPOISONED);
             found.into_iter().filter(|hash| !known.contains(hash)).collect()

@@ -11,8 +11,8 @@ use crate::judge::chunk::Chunk;
 use crate::judge::erasures::{self, Erasures};
 use crate::judge::row::{Place, Row};
 use crate::judge::window::Window;
-use ::tables::Verdict;
-use ::tables::verdict::{ALL, LEDGER};
+use tables::Verdict;
+use tables::verdict::{ALL, LEDGER};
 
 /// The last moment that the tables can hold: 2299-12-31, milliseconds.
 const LAST_TIME: i64 = 10_413_791_999_999;

@@ -4,9 +4,9 @@
 //! test inserts every kind of row into the real engine and reads it back. Native, as ClickHouse takes 1.5 CPU seconds to
 //! read a million of these rows from RowBinary, value by value, and 0.2 from columns.
 
-use ::tables::Verdict;
 use bytes::Bytes;
 use schemas::{Judgement, Reason, ReasonCode};
+use tables::Verdict;
 use uuid::Uuid;
 
 /// Of a record that is too large to be judged, this much is kept in `rejections.raw`.

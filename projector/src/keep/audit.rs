@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tables::account;
 use anyhow::Context;
 use clap::Args;
 use clickhouse::Row;
@@ -15,15 +14,16 @@ use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
+use tables::account;
 use tokio::sync::Mutex;
 
 use crate::config::ProjectorConfig;
+use crate::database::{Database, Extent};
 use crate::error::{Error, Result};
 use crate::judge::erasures::Erasures;
 use crate::keep::erase;
 use crate::keep::heal::heal;
 use crate::log;
-use crate::tables::{Extent, Tables};
 use crate::work::Work;
 
 #[derive(Debug, Args)]
@@ -122,15 +122,15 @@ impl Totals {
     }
 }
 
-pub(crate) async fn totals(tables: &Tables) -> Result<Vec<Totals>> {
-    let sql = include_str!("audit/totals.sql").replace("{database}", &tables.database);
-    Ok(tables.client().query(&sql).fetch_all().await?)
+pub(crate) async fn totals(database: &Database) -> Result<Vec<Totals>> {
+    let sql = include_str!("audit/totals.sql").replace("{database}", &database.name);
+    Ok(database.client().query(&sql).fetch_all().await?)
 }
 
 /// The exact check of a range.
-pub(crate) async fn faults(tables: &Tables, partition: i32, range: &Range<u64>) -> Result<Faults> {
-    let sql = include_str!("audit/range.sql").replace("{database}", &tables.database);
-    let query = tables.client().query(&sql).param("partition", partition);
+pub(crate) async fn faults(database: &Database, partition: i32, range: &Range<u64>) -> Result<Faults> {
+    let sql = include_str!("audit/range.sql").replace("{database}", &database.name);
+    let query = database.client().query(&sql).param("partition", partition);
     Ok(query.param("from", range.start).param("to", range.end).fetch_one().await?)
 }
 
@@ -171,7 +171,7 @@ impl Known {
 /// what remains, and how many offsets keep a verdict that they would not get today.
 async fn audit_range(
     config: &ProjectorConfig,
-    tables: &Tables,
+    database: &Database,
     healing: Option<Healing<'_>>,
     known: &mut Known,
     partition: i32,
@@ -184,7 +184,7 @@ async fn audit_range(
         // Each round has the same steps.
         let step = from..range.end.min(first_of_step(from) + STEP);
         let place = (partition, first_of_step(from));
-        let seen = faults(tables, partition, &step).await?;
+        let seen = faults(database, partition, &step).await?;
         if seen.total() > 0
             && known.steps.get(&place) != Some(&seen)
             && let Some(Healing { judge, erasures, turn }) = healing
@@ -192,7 +192,7 @@ async fn audit_range(
             known.steps.remove(&place);
             let _turn = turn.lock().await;
             // What expired while it was read may look like a fault. Within the turn nothing does.
-            let mut now = faults(tables, partition, &step).await?;
+            let mut now = faults(database, partition, &step).await?;
             found.add(now);
             if now.total() > 0 {
                 tracing::warn!(partition, ?step, ?now, "healing");
@@ -201,17 +201,17 @@ async fn audit_range(
                 if now.not_erased == 0 {
                     return Ok::<_, Error>(now);
                 }
-                erase::apply(tables, &tables.database).await?;
-                erase::forget(tables, &tables.database).await?;
-                faults(tables, partition, &step).await
+                erase::apply(database, &database.name).await?;
+                erase::forget(database, &database.name).await?;
+                faults(database, partition, &step).await
             };
             now = erased_again(now).await?;
             if now.total() > 0 {
-                let healed = heal(config, tables, judge, erasures, partition, step.clone()).await?;
+                let healed = heal(config, database, judge, erasures, partition, step.clone()).await?;
                 kept += healed.kept;
                 tracing::info!(partition, ?step, ?healed, "healed");
                 // Of a session that was erased meanwhile, rows that were judged before may have come back.
-                now = erased_again(faults(tables, partition, &step).await?).await?;
+                now = erased_again(faults(database, partition, &step).await?).await?;
                 if now.total() > 0 && healed.kept > 0 {
                     known.steps.insert(place, now);
                 }
@@ -243,14 +243,14 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     config.validate()?;
     let generation = match args.generation {
         Some(generation) => generation,
-        None => ::tables::serving(&config.clickhouse)
+        None => tables::serving(&config.clickhouse)
             .await?
             .context("no generation serves yet: run `projector migrate`")?,
     };
-    ::tables::check_version(&config.clickhouse, generation).await?;
-    let tables = Tables::new(&config.clickhouse, generation, &config.kafka.topic);
+    tables::check_version(&config.clickhouse, generation).await?;
+    let database = Database::new(&config.clickhouse, generation, &config.kafka.topic);
     let judge = args.heal.then(|| config.judge.load(&config.kafka.topic)).transpose()?.map(Arc::new);
-    let totals = totals(&tables).await?;
+    let totals = totals(&database).await?;
     let (kafka, group) = (config.kafka.clone(), config.group_of(generation));
     let ends = totals.iter().map(|row| (i32::from(row.partition), row.ledger_last + 1)).collect();
     let partitions = tokio::task::spawn_blocking(move || positions(&kafka, &group, &ends)).await??;
@@ -258,7 +258,7 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let progress =
         ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
-    let erasures = Arc::new(Erasures::load(&tables).await?);
+    let erasures = Arc::new(Erasures::load(&database).await?);
     // Nobody else in this process writes `sequences`.
     let turn = Mutex::default();
     let healing = judge.as_ref().map(|judge| Healing { judge, erasures: &erasures, turn: &turn });
@@ -269,9 +269,16 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         let mut kept = 0;
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
-            let (found, remaining, some_kept) =
-                audit_range(config, &tables, healing, &mut Known::default(), at.partition, range, &progress)
-                    .await?;
+            let (found, remaining, some_kept) = audit_range(
+                config,
+                &database,
+                healing,
+                &mut Known::default(),
+                at.partition,
+                range,
+                &progress,
+            )
+            .await?;
             kept += some_kept;
             lines.push((at, found, remaining));
         }
@@ -281,14 +288,14 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let mut bad: u64 = lines.iter().map(|(_, _, remaining)| remaining.total()).sum();
-    let mut sequences = erase::sequences(&tables, &tables.database).await?.len() as u64;
+    let mut sequences = erase::sequences(&database, &database.name).await?.len() as u64;
     if args.heal && sequences > 0 {
-        erase::forget(&tables, &tables.database).await?;
+        erase::forget(&database, &database.name).await?;
         sequences = 0;
     }
     bad += sequences;
     progress.finish_and_clear();
-    let totals = if args.heal { self::totals(&tables).await? } else { totals };
+    let totals = if args.heal { self::totals(&database).await? } else { totals };
     println!(
         "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8} {:>8} {:>8}  faults",
         "partition",
@@ -434,7 +441,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 
 /// How many faults are left. A partition that could not be looked at to its end counts as one.
 async fn round(work: &Work, known: &mut Known) -> Result<u64> {
-    let totals = totals(&work.tables).await?;
+    let totals = totals(&work.database).await?;
     let judge = work.judge.load_full();
     known.by(&judge);
     let healing = Healing { judge: &judge, erasures: &work.erasures, turn: &work.turn };
@@ -468,7 +475,7 @@ async fn audit_partition(
     let below = if suspicious { 0 } else { known.below(partition, range.start) };
     let progress = ProgressBar::hidden();
     let (found, left, _) =
-        audit_range(&work.config, &work.tables, Some(healing), known, partition, range, &progress).await?;
+        audit_range(&work.config, &work.database, Some(healing), known, partition, range, &progress).await?;
     let healed = found.total().saturating_sub(left.total());
     work.metrics.healed.with_label_values(&["audit"]).inc_by(healed);
     // Nothing but what was known already is wrong.

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::tables::OtherVersion;
+use tables::OtherVersion;
 
+use crate::database::{Database, MUTATION};
 use crate::error::{Error, Result};
 use crate::keep::usage;
-use crate::tables::{MUTATION, Tables};
 use crate::work::Work;
-use ::tables::Verdict;
+use tables::Verdict;
 
 pub use request::{EraseArgs, run};
 
@@ -44,7 +44,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 
 /// Returns how long the erasing took.
 async fn round(work: &Work) -> Result<Duration> {
-    work.erasures.refresh(&work.tables).await?;
+    work.erasures.refresh(&work.database).await?;
     let known = work.erasures.len();
     let assignment = work.assignment();
     // One without partitions has none of their rows under way: the others erase.
@@ -54,12 +54,12 @@ async fn round(work: &Work) -> Result<Duration> {
     if pending > 0 {
         inserted(work).await;
         let began = Instant::now();
-        let rows = apply(&work.tables, &work.tables.database).await?;
-        others_at_work(&work.tables).await?;
+        let rows = apply(&work.database, &work.database.name).await?;
+        others_at_work(&work.database).await?;
         {
             // A sequence that is being computed may still be one of these sessions: not before it is written.
             let _turn = work.turn.lock().await;
-            forget(&work.tables, &work.tables.database).await?;
+            forget(&work.database, &work.database.name).await?;
         }
         if rows > 0 {
             tracing::info!(sessions = pending, rows, "erased");
@@ -95,16 +95,16 @@ async fn inserted(work: &Work) {
 async fn others(work: &Work) -> Result<()> {
     let clickhouse = &work.config.clickhouse;
     let unclear = |error: anyhow::Error| Error::Contradiction(format!("the other generations: {error:#}"));
-    let serving = ::tables::serving(clickhouse).await.map_err(unclear)?;
-    for generation in ::tables::list(clickhouse).await.map_err(unclear)? {
-        let tables = Tables::new(clickhouse, generation, &work.tables.topic);
-        if tables.database == work.tables.database || Some(generation) == serving {
+    let serving = tables::serving(clickhouse).await.map_err(unclear)?;
+    for generation in tables::list(clickhouse).await.map_err(unclear)? {
+        let database = Database::new(clickhouse, generation, &work.database.topic);
+        if database.name == work.database.name || Some(generation) == serving {
             continue;
         }
         let erased = async {
-            ::tables::check_version(clickhouse, generation).await?;
-            apply(&tables, &work.tables.database).await?;
-            forget(&tables, &work.tables.database).await?;
+            tables::check_version(clickhouse, generation).await?;
+            apply(&database, &work.database.name).await?;
+            forget(&database, &work.database.name).await?;
             anyhow::Ok(())
         };
         match erased.await {
@@ -126,22 +126,22 @@ async fn others(work: &Work) -> Result<()> {
 
 /// Erases from the row tables; `erasures` is the database whose table of erasures counts. Returns how many
 /// places in the log it was about.
-pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
+pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> {
     let pending = include_str!("erase/pending.sql").replace("{erasures}", erasures);
     let mut erased = 0;
     loop {
-        others_at_work(tables).await?;
-        let places: Vec<(u16, u64, i8)> = tables.fetch_all(&pending, MUTATION).await?;
+        others_at_work(database).await?;
+        let places: Vec<(u16, u64, i8)> = database.fetch_all(&pending, MUTATION).await?;
         if places.is_empty() {
             return Ok(erased);
         }
         for (verdict, table) in [(Verdict::Accepted, "events"), (Verdict::Rejected, "rejections")] {
             if let Some(condition) = at(&places, |of| of == verdict as i8) {
-                tables.alter(table, &format!("DELETE WHERE {condition}")).await?;
+                database.alter(table, &format!("DELETE WHERE {condition}")).await?;
             }
         }
         // The days of use count what was there.
-        usage::withdraw(&tables.servers())
+        usage::withdraw(&database.servers())
             .await
             .map_err(|error| Error::Contradiction(format!("{error:#}")))?;
         if let Some(condition) = at(&places, |_| true) {
@@ -151,7 +151,7 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
                  session_id = toUUID('00000000-0000-0000-0000-000000000000'), timestamp = 0, schema_version = 0 \
                  WHERE verdict IN ('accepted', 'rejected', 'duplicate') AND ({condition})"
             );
-            tables.alter("ledger", &erase).await?;
+            database.alter("ledger", &erase).await?;
         }
         erased += places.len();
     }
@@ -159,9 +159,9 @@ pub(crate) async fn apply(tables: &Tables, erasures: &str) -> Result<usize> {
 
 /// Waits until no mutation is at work. Another projector's may be the same, and one of ours whose answer was lost goes on
 /// by itself: repeating them would only pile them up.
-async fn others_at_work(tables: &Tables) -> Result<()> {
+async fn others_at_work(database: &Database) -> Result<()> {
     let began = Instant::now();
-    while tables.mutations().await? > 0 {
+    while database.mutations().await? > 0 {
         if began.elapsed() > PATIENCE {
             return Err(Error::Running);
         }
@@ -171,23 +171,23 @@ async fn others_at_work(tables: &Tables) -> Result<()> {
 }
 
 /// Erases from `sequences`. Only once the events are gone: otherwise they would be made again.
-pub(crate) async fn forget(tables: &Tables, erasures: &str) -> Result<()> {
+pub(crate) async fn forget(database: &Database, erasures: &str) -> Result<()> {
     loop {
-        let sessions = sequences(tables, erasures).await?;
+        let sessions = sequences(database, erasures).await?;
         if sessions.is_empty() {
             return Ok(());
         }
         // Hexadecimal digits, of our own making.
         let list = sessions.join("', '");
         let delete = format!("DELETE WHERE hex(SHA256(toString(session_id))) IN ('{list}')");
-        tables.alter("sequences", &delete).await?;
+        database.alter("sequences", &delete).await?;
     }
 }
 
 /// The hashes of erased sessions that still have a sequence; not all, if there are very many.
-pub(crate) async fn sequences(tables: &Tables, erasures: &str) -> Result<Vec<String>> {
+pub(crate) async fn sequences(database: &Database, erasures: &str) -> Result<Vec<String>> {
     let sql = include_str!("erase/sequences.sql").replace("{erasures}", erasures);
-    tables.fetch_all(&sql, MUTATION).await
+    database.fetch_all(&sql, MUTATION).await
 }
 
 /// The condition for the places whose verdict is wanted; `None` if there is none.

@@ -17,15 +17,15 @@ use schemas::Judge;
 use crate::commit::resume;
 use crate::commit::settle::{Announced, Healed, settle};
 use crate::config::{ChunkConfig, ProjectorConfig};
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::{Chunk, ClosedChunk};
 use crate::judge::erasures::Erasures;
 use crate::judge::projection::{Past, Projection};
 use crate::keep::sequences;
 use crate::log;
-use crate::tables::Tables;
-use ::tables::Verdict;
-use ::tables::verdict::ALL;
+use tables::Verdict;
+use tables::verdict::ALL;
 
 /// Heals `range` of a partition, which must lie below everything that is still being inserted, and above nothing that is
 /// faulty: duplicates are known from the ledger's rows before it.
@@ -34,7 +34,7 @@ use ::tables::verdict::ALL;
 /// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
 pub(crate) async fn heal(
     config: &ProjectorConfig,
-    tables: &Tables,
+    database: &Database,
     judge: &Arc<Judge>,
     erasures: &Arc<Erasures>,
     partition: i32,
@@ -42,13 +42,13 @@ pub(crate) async fn heal(
 ) -> Result<Healed> {
     let ChunkConfig { chunk_rows, chunk_bytes, .. } = config.chunks;
     let mut reading =
-        Reading::new(config, tables, judge, erasures, partition, &range, chunk_rows, chunk_bytes).await?;
+        Reading::new(config, database, judge, erasures, partition, &range, chunk_rows, chunk_bytes).await?;
     let mut healed = Healed::default();
     while reading.projection.next < range.end {
         let chunk;
-        (reading, chunk) = reading.next(tables).await?;
-        let found = settle(tables, partition, &chunk, Announced::not_needed()).await?;
-        refresh_sequences(tables, partition, &chunk, found).await?;
+        (reading, chunk) = reading.next(database).await?;
+        let found = settle(database, partition, &chunk, Announced::not_needed()).await?;
+        refresh_sequences(database, partition, &chunk, found).await?;
         // Of a range that was settled before, whatever is not there was lost.
         healed.missing += found.missing + found.late;
         healed.wrong += found.wrong;
@@ -71,20 +71,21 @@ pub(crate) async fn heal(
 /// The log or the tables can't be read.
 pub(crate) async fn judge_again(
     config: &ProjectorConfig,
-    tables: &Tables,
+    database: &Database,
     judge: &Arc<Judge>,
     erasures: &Arc<Erasures>,
     partition: i32,
     range: Range<u64>,
 ) -> Result<ClosedChunk> {
     let rows = (range.end - range.start) as usize;
-    let reading = Reading::new(config, tables, judge, erasures, partition, &range, rows, usize::MAX).await?;
-    Ok(reading.next(tables).await?.1)
+    let reading =
+        Reading::new(config, database, judge, erasures, partition, &range, rows, usize::MAX).await?;
+    Ok(reading.next(database).await?.1)
 }
 
 /// Of a chunk that was judged again the sessions may be in `sequences` already, with other events.
 pub(crate) async fn refresh_sequences(
-    tables: &Tables,
+    database: &Database,
     partition: i32,
     chunk: &ClosedChunk,
     healed: Healed,
@@ -93,13 +94,13 @@ pub(crate) async fn refresh_sequences(
         return Ok(());
     }
     let Range { start, end } = chunk.range();
-    let refreshed = sequences::refresh_range(&tables.servers(), partition as u16, start, end).await;
+    let refreshed = sequences::refresh_range(&database.servers(), partition as u16, start, end).await;
     refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
 }
 
 /// Whether `sequences` claim to include a chunk: rows that are put back there reach them by no pass.
-pub(crate) async fn is_included(tables: &Tables, partition: i32, chunk: &ClosedChunk) -> Result<bool> {
-    let included = sequences::included(&tables.servers()).await;
+pub(crate) async fn is_included(database: &Database, partition: i32, chunk: &ClosedChunk) -> Result<bool> {
+    let included = sequences::included(&database.servers()).await;
     let included = included.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
     Ok(included.get(&(partition as u16)).is_some_and(|position| *position > chunk.start))
 }
@@ -124,7 +125,7 @@ impl Reading {
     #[expect(clippy::too_many_arguments, reason = "what judging again is a function of")]
     async fn new(
         config: &ProjectorConfig,
-        tables: &Tables,
+        database: &Database,
         judge: &Arc<Judge>,
         erasures: &Arc<Erasures>,
         partition: i32,
@@ -140,16 +141,16 @@ impl Reading {
             rows,
             bytes,
             position: None,
-            projection: resume::projection(tables, judge, erasures, partition, range.start, window).await?,
-            past: tables.past(partition, range).await?,
+            projection: resume::projection(database, judge, erasures, partition, range.start, window).await?,
+            past: database.past(partition, range).await?,
             end: range.end,
         })
     }
 
     /// The next chunk, and what follows it.
-    async fn next(mut self, tables: &Tables) -> Result<(Self, ClosedChunk)> {
+    async fn next(mut self, database: &Database) -> Result<(Self, ClosedChunk)> {
         // Judging again takes long: what was erased meanwhile must not come back.
-        self.projection.erasures.refresh(tables).await?;
+        self.projection.erasures.refresh(database).await?;
         let read = move || {
             let mut chunk = self.chunk()?;
             chunk.is_judged_again = true;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use infra::database::ClickHouseConfig;
 
+use crate::database::Database;
 use crate::error::Result;
-use crate::tables::Tables;
 use crate::work::Work;
 
 /// Merges had so long for a part that is seen twice: on their way, it has its projections within seconds.
@@ -33,7 +33,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
             continue;
         }
         for ((table, mutation), before) in PROJECTIONS.iter().zip(&mut bare) {
-            if let Err(error) = build_old(&work.tables, table, mutation, before).await {
+            if let Err(error) = build_old(&work.database, table, mutation, before).await {
                 tracing::warn!(table, %error, "some parts stay without projections for now");
             }
         }
@@ -42,15 +42,15 @@ pub(crate) async fn watch(work: Arc<Work>) {
 
 /// Builds the projections if some part was bare `before`, too. Its age doesn't tell: an erasure makes every part new.
 async fn build_old(
-    tables: &Tables,
+    database: &Database,
     table: &str,
     mutation: &str,
     before: &mut BTreeSet<(usize, String)>,
 ) -> Result<()> {
-    let bare = tables.bare_parts(table).await?;
+    let bare = database.bare_parts(table).await?;
     // A mutation that is at work is ours, whose answer was lost, or an erasure, which must not wait for this.
-    if !bare.is_disjoint(before) && tables.mutations().await? == 0 {
-        tables.alter(table, mutation).await?;
+    if !bare.is_disjoint(before) && database.mutations().await? == 0 {
+        database.alter(table, mutation).await?;
     }
     *before = bare;
     Ok(())
@@ -63,12 +63,12 @@ async fn build_old(
 /// ClickHouse does not answer.
 pub async fn build(clickhouse: &ClickHouseConfig, generation: u32) -> Result<usize> {
     // Of no topic: its name is in those of inserts only.
-    let tables = Tables::new(clickhouse, generation, "");
+    let database = Database::new(clickhouse, generation, "");
     let mut built = 0;
     for (table, mutation) in PROJECTIONS {
-        let bare = tables.bare_parts(table).await?;
+        let bare = database.bare_parts(table).await?;
         if !bare.is_empty() {
-            tables.alter(table, mutation).await?;
+            database.alter(table, mutation).await?;
         }
         built += bare.len();
     }

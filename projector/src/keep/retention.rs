@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::database::{Database, Horizon};
 use crate::error::{Error, Result};
 use crate::keep::sequences;
-use crate::tables::{Horizon, Tables};
 use crate::work::Work;
 
 const DAY: i64 = 86_400_000;
@@ -30,12 +30,12 @@ pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     // If all is older: not beyond an end that was asked before, as what is appended meanwhile is new.
     let end = work.bounds(partition).await?.end;
     let kept_from = work.first_at(partition, oldest).await?.min(end);
-    let before = work.tables.horizon(partition).await?;
+    let before = work.database.horizon(partition).await?;
     if kept_from > before.kept_from {
         // Of an empty generation there is nothing to delete.
-        let empty = work.tables.extent(partition).await?.rows == 0;
+        let empty = work.database.extent(partition).await?.rows == 0;
         let expired_to = if empty { kept_from } else { before.expired_to };
-        work.tables.set_horizon(partition, Horizon { kept_from, expired_to }).await?;
+        work.database.set_horizon(partition, Horizon { kept_from, expired_to }).await?;
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 }
 
 async fn round(work: &Work) -> Result<()> {
-    let horizons = work.tables.horizons().await?;
+    let horizons = work.database.horizons().await?;
     for partition in work.owned() {
         let horizon = horizons.get(&partition).copied().unwrap_or_default();
         if let Err(error) = expire(work, partition, horizon).await {
@@ -68,25 +68,25 @@ async fn expire(work: &Work, partition: i32, mut horizon: Horizon) -> Result<()>
         let kept_from = work.first_at(partition, oldest).await?.min(inserted);
         if kept_from > horizon.kept_from {
             horizon.kept_from = kept_from;
-            work.tables.set_horizon(partition, horizon).await?;
+            work.database.set_horizon(partition, horizon).await?;
         }
     }
     if horizon.expired_to < horizon.kept_from {
         let _turn = work.turn.lock().await;
-        delete(&work.tables, partition, horizon).await?;
+        delete(&work.database, partition, horizon).await?;
         tracing::info!(partition, ?horizon, "expired");
     }
     Ok(())
 }
 
-async fn delete(tables: &Tables, partition: i32, horizon: Horizon) -> Result<()> {
+async fn delete(database: &Database, partition: i32, horizon: Horizon) -> Result<()> {
     let Horizon { kept_from, expired_to } = horizon;
     for table in ["events", "rejections"] {
-        tables.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
+        database.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
     }
     // Of sessions that are partly older, what is left.
-    sequences::refresh_range(&tables.servers(), partition as u16, expired_to, kept_from)
+    sequences::refresh_range(&database.servers(), partition as u16, expired_to, kept_from)
         .await
         .map_err(|error| Error::Contradiction(format!("the sequences of what expired: {error:#}")))?;
-    tables.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await
+    database.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await
 }

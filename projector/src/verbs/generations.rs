@@ -14,13 +14,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use infra::database::ClickHouseConfig;
 
 use crate::config::ProjectorConfig;
+use crate::database::Database;
 use crate::keep::audit::totals;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::serve::project;
-use crate::tables::Tables;
 use crate::work::Work;
-use ::tables::verdict::{EVENTS, REJECTIONS, TARGETS};
+use tables::verdict::{EVENTS, REJECTIONS, TARGETS};
 
 #[derive(Debug, Args)]
 pub struct ReprojectArgs {
@@ -68,12 +68,12 @@ pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>)
     config.validate()?;
     // Before anything is made.
     config.judge.load(&config.kafka.topic)?;
-    let old = ::tables::serving(&config.clickhouse)
+    let old = tables::serving(&config.clickhouse)
         .await?
         .context("no generation serves yet: run `projector migrate`")?;
-    let newest = ::tables::list(&config.clickhouse).await?.last().copied().unwrap_or(old);
+    let newest = tables::list(&config.clickhouse).await?.last().copied().unwrap_or(old);
     let next = if newest > old { newest } else { newest + 1 };
-    ::tables::migrate(&config.clickhouse, next).await?;
+    tables::migrate(&config.clickhouse, next).await?;
     println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
     if next == newest {
         println!(
@@ -91,7 +91,7 @@ pub async fn reproject(args: &ReprojectArgs, shutdown: impl Future<Output = ()>)
             () = &mut shutdown => {}
             done = build(config, &current) => {
                 let served = match done {
-                    Ok(()) => ::tables::serve(&config.clickhouse, next).await,
+                    Ok(()) => tables::serve(&config.clickhouse, next).await,
                     Err(error) => Err(error),
                 };
                 if served.is_ok() {
@@ -161,18 +161,18 @@ pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
     let clickhouse = &args.clickhouse;
     if let Some(generation) = args.serve {
         known(clickhouse, generation).await?;
-        ::tables::check_version(clickhouse, generation).await?;
-        ::tables::serve(clickhouse, generation).await?;
+        tables::check_version(clickhouse, generation).await?;
+        tables::serve(clickhouse, generation).await?;
     }
     if let Some(generation) = args.drop {
         known(clickhouse, generation).await?;
         drop_generation(clickhouse, generation).await?;
     }
-    let serving = ::tables::serving(clickhouse).await?;
+    let serving = tables::serving(clickhouse).await?;
     println!("{:>10} {:>14} {:>14} {:>14}", "generation", "offsets", "accepted", "rejected");
-    for generation in ::tables::list(clickhouse).await? {
+    for generation in tables::list(clickhouse).await? {
         let serves = if Some(generation) == serving { "  serves" } else { "" };
-        match totals(&Tables::new(clickhouse, generation, "")).await {
+        match totals(&Database::new(clickhouse, generation, "")).await {
             Ok(totals) => println!(
                 "{generation:>10} {:>14} {:>14} {:>14}{serves}",
                 totals.iter().map(|row| row.ledger_rows).sum::<u64>(),
@@ -187,12 +187,12 @@ pub async fn list(args: &GenerationsArgs) -> anyhow::Result<()> {
 }
 
 async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    if ::tables::serving(clickhouse).await? == Some(generation) {
+    if tables::serving(clickhouse).await? == Some(generation) {
         bail!(
             "generation {generation} serves: serve another one first, by `projector generations --serve N`"
         );
     }
-    for database in ::tables::cluster::databases(clickhouse, generation) {
+    for database in tables::cluster::databases(clickhouse, generation) {
         let drop = format!("DROP DATABASE IF EXISTS {database}{} SYNC", clickhouse.on_cluster());
         for server in clickhouse.clients() {
             server.query(&drop).execute().await?;
@@ -203,7 +203,7 @@ async fn drop_generation(clickhouse: &ClickHouseConfig, generation: u32) -> anyh
 }
 
 async fn known(clickhouse: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    let all = ::tables::list(clickhouse).await?;
+    let all = tables::list(clickhouse).await?;
     ensure!(all.contains(&generation), "there is no generation {generation}: there are {all:?}");
     Ok(())
 }
@@ -216,8 +216,8 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let clickhouse = &args.clickhouse;
     known(clickhouse, args.one).await?;
     known(clickhouse, args.other).await?;
-    let one = Tables::new(clickhouse, args.one, "");
-    let other = Tables::new(clickhouse, args.other, "");
+    let one = Database::new(clickhouse, args.one, "");
+    let other = Database::new(clickhouse, args.other, "");
     // Both are compared up to the end of the shorter one.
     let ends = |totals: Vec<crate::keep::audit::Totals>| -> BTreeMap<u16, u64> {
         totals.iter().map(|row| (row.partition, row.ledger_last + u64::from(row.ledger_rows > 0))).collect()
@@ -234,12 +234,12 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                 (one.horizon(partition.into()).await?, other.horizon(partition.into()).await?);
             let kept_from = horizon.kept_from.max(of_other.kept_from);
             let from = if matches!(target, EVENTS | REJECTIONS) { kept_from } else { 0 };
-            let fingerprint = |tables: &Tables| {
+            let fingerprint = |database: &Database| {
                 let sql = include_str!("generations/compare.sql")
                     .replace("{columns}", &columns)
                     .replace("{table}", table)
-                    .replace("{database}", &tables.database);
-                tables
+                    .replace("{database}", &database.name);
+                database
                     .client()
                     .query(&sql)
                     .param("partition", partition)
@@ -254,8 +254,8 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                 let sql = include_str!("generations/differences.sql")
                     .replace("{columns}", &columns)
                     .replace("{table}", table)
-                    .replace("{one}", &one.database)
-                    .replace("{other}", &other.database);
+                    .replace("{one}", &one.name)
+                    .replace("{other}", &other.name);
                 let first: Vec<u64> = one
                     .client()
                     .query(&sql)
@@ -293,11 +293,11 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// All columns of a table, NULLs kept apart from zeros.
-async fn columns(tables: &Tables, table: &str) -> anyhow::Result<String> {
-    let columns: Vec<String> = tables
+async fn columns(database: &Database, table: &str) -> anyhow::Result<String> {
+    let columns: Vec<String> = database
         .client()
         .query("SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position")
-        .param("database", &tables.database)
+        .param("database", &database.name)
         .param("table", table)
         .fetch_all()
         .await?;

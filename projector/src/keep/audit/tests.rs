@@ -26,12 +26,12 @@ async fn projected(stack: &Stack) -> Work {
     let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
     let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
-    ::tables::migrate(&config.clickhouse, 1).await.unwrap();
+    tables::migrate(&config.clickhouse, 1).await.unwrap();
     append(&config.kafka).await;
     let judge = config.judge.load(&config.kafka.topic).unwrap();
     let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();
     let judge = work.judge.load_full();
-    heal(&work.config, &work.tables, &judge, &work.erasures, 0, 0..END).await.unwrap();
+    heal(&work.config, &work.database, &judge, &work.erasures, 0, 0..END).await.unwrap();
     work.set_owned(vec![0]);
     work.set_inserted_to(0, END);
     work
@@ -46,7 +46,7 @@ async fn append(kafka: &KafkaConfig) {
 }
 
 async fn rejections(work: &Work) -> u64 {
-    work.tables.client().query("SELECT count() FROM eye_g1.rejections").fetch_one().await.unwrap()
+    work.database.client().query("SELECT count() FROM eye_g1.rejections").fetch_one().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn the_round_holds_nobody_back_but_to_heal() {
     assert_eq!(faults.unwrap(), 0);
 
     // To heal it waits.
-    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     let mut healing = tokio::spawn({
         let work = Arc::clone(&work);
         async move { round(&work, &mut Known::default()).await }
@@ -83,10 +83,10 @@ async fn the_round_holds_nobody_back_but_to_heal() {
 async fn what_is_kept_costs_a_round_nothing() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
-    let client = work.tables.client().clone().with_database(&work.tables.database);
+    let client = work.database.client().clone().with_database(&work.database.name);
     // As if another version had accepted it, and its event were lost.
-    work.tables.alter("ledger", "UPDATE verdict = 'accepted' WHERE offset = 1").await.unwrap();
-    work.tables.alter("rejections", "DELETE WHERE offset = 1").await.unwrap();
+    work.database.alter("ledger", "UPDATE verdict = 'accepted' WHERE offset = 1").await.unwrap();
+    work.database.alter("rejections", "DELETE WHERE offset = 1").await.unwrap();
     let sequence = "INSERT INTO sequences (session_id) SELECT session_id FROM ledger WHERE offset = 1";
     client.query(sequence).execute().await.unwrap();
     let sequences = async || client.query("SELECT count() FROM sequences").fetch_one::<u64>().await.unwrap();
@@ -103,7 +103,7 @@ async fn what_is_kept_costs_a_round_nothing() {
     assert!(known.totals.contains_key(&0), "the whole log is not read again for it");
     drop(passing);
 
-    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     assert_eq!(round(&work, &mut known).await.unwrap(), 1);
     assert_eq!(rejections(&work).await, END - 1, "healed, but for what is kept");
     assert_eq!(sequences().await, 0);
@@ -117,7 +117,7 @@ async fn a_partition_that_fails_holds_up_no_other() {
     // The log has no such partition.
     work.set_owned(vec![7, 0]);
     work.set_inserted_to(7, END);
-    work.tables.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
+    work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     assert_eq!(
         round(&work, &mut Known::default()).await.unwrap(),
         1,

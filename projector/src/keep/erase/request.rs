@@ -12,8 +12,8 @@ use schemas::header;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::judge::erasures::hash;
-use crate::tables::Tables;
 
 /// How long the brokers may take.
 const BROKERS: Duration = Duration::from_secs(30);
@@ -77,24 +77,24 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
     let sessions: Vec<String> = args.sessions.iter().map(|session| hex(&hash(*session))).collect();
     loop {
         let began = Instant::now();
-        let serving = ::tables::serving(&args.clickhouse)
+        let serving = tables::serving(&args.clickhouse)
             .await?
             .context("no generation serves yet: run `projector migrate`")?;
-        let tables = Tables::new(&args.clickhouse, serving, &args.kafka.topic);
+        let database = Database::new(&args.clickhouse, serving, &args.kafka.topic);
         let judged = "SELECT count() FROM {database}.erasures WHERE (partition, offset) IN \
                       (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {offsets:Array(UInt64)})))";
-        let judged: u64 = tables
+        let judged: u64 = database
             .client()
-            .query(&judged.replace("{database}", &tables.database))
+            .query(&judged.replace("{database}", &database.name))
             .param("partitions", places.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
             .param("offsets", places.iter().map(|(_, offset)| *offset).collect::<Vec<_>>())
             .fetch_one()
             .await?;
         let mut left = 0;
-        for generation in ::tables::list(&args.clickhouse).await? {
-            let tables = Tables::new(&args.clickhouse, generation, &args.kafka.topic);
-            let sql = include_str!("left.sql").replace("{database}", &tables.database);
-            left += tables.client().query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
+        for generation in tables::list(&args.clickhouse).await? {
+            let database = Database::new(&args.clickhouse, generation, &args.kafka.topic);
+            let sql = include_str!("left.sql").replace("{database}", &database.name);
+            left += database.client().query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
         }
         if judged == places.len() as u64 && left == 0 {
             return Ok(());

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use ::tables::verdict::{EVENTS, LEDGER, REJECTIONS};
-use ::tables::{Verdict, account, cluster};
 use bytes::Bytes;
 use clickhouse::{Client, Compression, Row};
 use futures::future::try_join_all;
 use infra::database::{ClickHouseConfig, within};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tables::verdict::{EVENTS, LEDGER, REJECTIONS};
+use tables::{Verdict, account, cluster};
 
 use crate::error::{Error, Result};
 use crate::judge::erasures::Hash;
@@ -34,13 +34,13 @@ const DELETED_AT_ONCE: usize = 500;
 pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
-pub(crate) struct Tables {
+pub(crate) struct Database {
     client: Client,
     /// Of each server by itself: connections are kept.
     each: Vec<Client>,
     config: ClickHouseConfig,
     generation: u32,
-    pub database: String,
+    pub name: String,
     pub topic: String,
 }
 
@@ -73,18 +73,18 @@ impl Extent {
     }
 }
 
-impl Tables {
+impl Database {
     pub(crate) fn new(clickhouse: &ClickHouseConfig, generation: u32, topic: &str) -> Self {
         // Compressing costs the sender more than it saves on a local network.
         let client = clickhouse.client().with_compression(Compression::None);
-        let database = clickhouse.generation(generation);
+        let name = clickhouse.generation(generation);
         let (each, config) = (clickhouse.clients(), clickhouse.clone());
-        Self { client, each, config, generation, database, topic: topic.into() }
+        Self { client, each, config, generation, name, topic: topic.into() }
     }
 
     /// What an insert of `range` is called; it is its deduplication token.
     pub(crate) fn insert_id(&self, partition: i32, range: &Range<u64>) -> String {
-        format!("{}:{}:{partition}:{}-{}", self.database, self.topic, range.start, range.end)
+        format!("{}:{}:{partition}:{}-{}", self.name, self.topic, range.start, range.end)
     }
 
     /// The query id of the insert `id`. ClickHouse refuses a second statement under an id whoever runs the first:
@@ -108,7 +108,7 @@ impl Tables {
     ) -> Result<()> {
         let mut insert = self
             .client
-            .insert_formatted_with(format!("INSERT INTO {}.landing FORMAT Native", self.database))
+            .insert_formatted_with(format!("INSERT INTO {}.landing FORMAT Native", self.name))
             .with_setting("query_id", self.query_id(id))
             .with_setting("insert_deduplication_token", token)
             .with_setting("insert_deduplicate", "1")
@@ -172,7 +172,7 @@ impl Tables {
     ) -> Result<()> {
         let mut cursor = self
             .client
-            .query(&sql.replace("{database}", &self.database))
+            .query(&sql.replace("{database}", &self.name))
             .param("partition", partition)
             .param("from", range.start)
             .param("to", range.end)
@@ -193,14 +193,14 @@ impl Tables {
 
     /// What the ledger holds of a partition.
     pub(crate) async fn extent(&self, partition: i32) -> Result<Extent> {
-        let sql = include_str!("tables/extent.sql").replace("{database}", &self.database);
+        let sql = include_str!("database/extent.sql").replace("{database}", &self.name);
         let query = self.client.query(&sql).param("partition", partition);
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// The first offset at or after `from` that the ledger lacks.
     pub(crate) async fn first_gap(&self, partition: i32, from: u64) -> Result<u64> {
-        let sql = include_str!("tables/first_gap.sql").replace("{database}", &self.database);
+        let sql = include_str!("database/first_gap.sql").replace("{database}", &self.name);
         let query = self.client.query(&sql).param("partition", partition).param("from", from);
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
@@ -209,7 +209,7 @@ impl Tables {
     pub(crate) async fn log_time_before(&self, partition: i32, offset: u64) -> Result<i64> {
         let sql = "SELECT toUnixTimestamp64Milli(max(log_time)) FROM {database}.ledger \
                    WHERE partition = {partition:UInt16} AND offset = {offset:UInt64}";
-        let query = self.client.query(&sql.replace("{database}", &self.database));
+        let query = self.client.query(&sql.replace("{database}", &self.name));
         let query = query.param("partition", partition).param("offset", offset.saturating_sub(1));
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
@@ -275,7 +275,7 @@ impl Tables {
             let sql = format!(
                 "SELECT offset, _part, _part_offset FROM {}.{table} WHERE partition = {{partition:UInt16}} \
                  AND offset IN {{offsets:Array(UInt64)}} ORDER BY offset, _part, _part_offset LIMIT 1, 1000 BY offset",
-                self.database
+                self.name
             );
             let query = self.client.query(&sql).param("partition", partition).param("offsets", some);
             let rows: Vec<(u64, String, u64)> = within(ANSWER, query.fetch_all()).await?;
@@ -346,7 +346,7 @@ impl Tables {
              AND rows > 0 AND empty(projections)",
             self.config.of_all_servers("parts")
         );
-        let holder = cluster::holder(&self.config, &self.database, table);
+        let holder = cluster::holder(&self.config, &self.name, table);
         let mut bare = BTreeSet::new();
         for (number, server) in self.each.iter().enumerate() {
             let query = server.query(&sql).param("database", &holder).param("table", table);
@@ -384,7 +384,7 @@ impl Tables {
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
-        let query = self.client.query(&sql.replace("{database}", &self.database));
+        let query = self.client.query(&sql.replace("{database}", &self.name));
         Ok(within(limit, query.fetch_all()).await?)
     }
 
@@ -405,15 +405,15 @@ mod tests {
 
     use super::*;
 
-    fn tables(address: &str) -> Tables {
+    fn database(address: &str) -> Database {
         let config = ClickHouseConfig { url: format!("http://{address}"), ..ClickHouseConfig::default() };
-        Tables::new(&config, 1, "log")
+        Database::new(&config, 1, "log")
     }
 
     #[tokio::test]
     async fn an_insert_that_reaches_nobody_says_so() {
         let pieces = ["one", "two", "three"].map(|piece| Bytes::from(piece.repeat(100_000)));
-        let error = tables("127.0.0.1:1").insert("id", "token", pieces.into_iter()).await.unwrap_err();
+        let error = database("127.0.0.1:1").insert("id", "token", pieces.into_iter()).await.unwrap_err();
         let error = format!("{:#}", anyhow::Error::from(error));
         assert!(error.contains("Connect"), "{error}");
     }
@@ -434,7 +434,7 @@ mod tests {
             stream
         });
         let pieces = std::iter::repeat_n(Bytes::from(vec![0; 1 << 20]), 64);
-        let answer = tables(&address).insert("id", "token", pieces).await;
+        let answer = database(&address).insert("id", "token", pieces).await;
         assert!(matches!(answer, Err(Error::Running)), "{answer:?}");
         drop(server.await);
     }
