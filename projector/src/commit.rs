@@ -8,3 +8,5 @@ pub(crate) mod pace;
 pub(crate) mod intent;
 pub(crate) mod resume;
 pub(crate) mod settle;
+pub(crate) mod insert;
+pub(crate) mod ledger;

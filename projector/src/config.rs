@@ -12,7 +12,7 @@ use infra::kafka::KafkaConfig;
 use schemas::apps::Apps;
 use schemas::{Judge, Registry, Settings};
 
-use crate::database::MAX_BLOCK_ROWS;
+use crate::judge::chunk::MAX_BLOCK_ROWS;
 
 /// What a projection needs to know, whoever runs it.
 #[derive(Debug, Clone, Args)]

@@ -19,10 +19,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::commit::consume::{DRAIN, Loop};
 use crate::config::ProjectorConfig;
-use crate::keep::{audit, disks, erase, parts, retention, sequences, usage};
+use crate::keep::{audit, disks, erase, parts, restore, retention, sequences, usage};
 use crate::metrics::Metrics;
 use crate::work::Work;
-use crate::{http, log, servers};
+use crate::{http, log};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
@@ -155,7 +155,7 @@ pub(crate) async fn project(
         )
     });
     let building = tokio::spawn(parts::watch(Arc::clone(&work)));
-    let restoring = tokio::spawn(servers::watch(Arc::clone(&work)));
+    let restoring = tokio::spawn(restore::watch(Arc::clone(&work)));
     let counting = tokio::spawn({
         let work = Arc::clone(&work);
         // Partition 0 is one projector's.

@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
 use crate::judge::projection::Projection;
 use crate::keep::heal::{is_included, judge_again, refresh_sequences};
-use crate::keep::retention;
+use crate::keep::{erase, retention};
 use crate::log::{self, Change, LogConsumer};
 use crate::work::{Work, backoff};
 
@@ -295,7 +295,7 @@ impl Loop {
                     let log = work.bounds(number).await?;
                     let judge = work.judge.load_full();
                     // Before the first record is judged, whoever found them.
-                    work.erasures.refresh(&work.database).await?;
+                    erase::refresh(&work.erasures, &work.database).await?;
                     retention::declare(&work, number).await?;
                     let erasures = &work.erasures;
                     let window = work.config.judge.window();

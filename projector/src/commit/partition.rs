@@ -10,8 +10,7 @@ use crate::commit::pace::{Gaps, Pace};
 use crate::commit::resume::Plan;
 use crate::commit::strangers::{self, Strangers, Unknown};
 use crate::config::ChunkConfig;
-use crate::database::MAX_BLOCK_ROWS;
-use crate::judge::chunk::{Chunk, ClosedChunk};
+use crate::judge::chunk::{Chunk, ClosedChunk, MAX_BLOCK_ROWS};
 use crate::judge::projection::Projection;
 use tables::Verdict;
 

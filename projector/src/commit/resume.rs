@@ -8,7 +8,8 @@ use std::sync::Arc;
 use schemas::Judge;
 
 use crate::commit::intent;
-use crate::database::{Database, Extent};
+use crate::commit::ledger::Extent;
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::erasures::Erasures;
 use crate::judge::projection::Projection;

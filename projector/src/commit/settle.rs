@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::database::{Claim, Database};
+use crate::commit::ledger::Claim;
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
 use tables::Verdict;

@@ -11,6 +11,10 @@ use tracing::Span;
 use crate::judge::row::{Columns, Row, block_start};
 use tables::Verdict;
 
+/// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of
+/// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
+pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
+
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.
 #[derive(Debug)]
 pub(crate) struct Chunk {

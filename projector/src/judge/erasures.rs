@@ -11,9 +11,6 @@ use std::sync::RwLock;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::database::Database;
-use crate::error::Result;
-
 /// SHA256 of a session id as ClickHouse writes it: `SHA256(toString(session_id))`.
 pub(crate) type Hash = [u8; 32];
 
@@ -27,22 +24,12 @@ pub(crate) fn hash(session: Uuid) -> Hash {
 pub(crate) struct Erasures(RwLock<HashSet<Hash>>);
 
 impl Erasures {
-    /// Those that the tables know.
-    pub(crate) async fn load(database: &Database) -> Result<Self> {
-        let erasures = Self::default();
-        erasures.refresh(database).await?;
-        Ok(erasures)
-    }
-
-    /// Adds what other projectors found.
-    pub(crate) async fn refresh(&self, database: &Database) -> Result<()> {
-        let found = database.erasures().await?;
+    pub(crate) fn extend(&self, found: impl IntoIterator<Item = Hash>) {
         let new: Vec<Hash> = {
             let known = self.0.read().expect(UNPOISONED);
             found.into_iter().filter(|hash| !known.contains(hash)).collect()
         };
         self.0.write().expect(UNPOISONED).extend(new);
-        Ok(())
     }
 
     pub(crate) fn add(&self, hash: Hash) {

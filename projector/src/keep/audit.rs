@@ -17,8 +17,9 @@ use serde::Deserialize;
 use tables::account;
 use tokio::sync::Mutex;
 
+use crate::commit::ledger::Extent;
 use crate::config::ProjectorConfig;
-use crate::database::{Database, Extent};
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::erasures::Erasures;
 use crate::keep::erase;
@@ -124,13 +125,13 @@ impl Totals {
 
 pub(crate) async fn totals(database: &Database) -> Result<Vec<Totals>> {
     let sql = include_str!("audit/totals.sql").replace("{database}", &database.name);
-    Ok(database.client().query(&sql).fetch_all().await?)
+    Ok(database.client.query(&sql).fetch_all().await?)
 }
 
 /// The exact check of a range.
 pub(crate) async fn faults(database: &Database, partition: i32, range: &Range<u64>) -> Result<Faults> {
     let sql = include_str!("audit/range.sql").replace("{database}", &database.name);
-    let query = database.client().query(&sql).param("partition", partition);
+    let query = database.client.query(&sql).param("partition", partition);
     Ok(query.param("from", range.start).param("to", range.end).fetch_one().await?)
 }
 
@@ -258,7 +259,8 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let progress =
         ProgressBar::new(partitions.iter().map(|at| at.settled.saturating_sub(at.log.start)).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
-    let erasures = Arc::new(Erasures::load(&database).await?);
+    let erasures = Arc::<Erasures>::default();
+    erase::refresh(&erasures, &database).await?;
     // Nobody else in this process writes `sequences`.
     let turn = Mutex::default();
     let healing = judge.as_ref().map(|judge| Healing { judge, erasures: &erasures, turn: &turn });

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tables::OtherVersion;
+use clickhouse::Row;
+use serde::Deserialize;
+use tables::{OtherVersion, Verdict};
 
-use crate::database::{Database, MUTATION};
+use crate::database::{ANSWER, Database, MUTATION};
 use crate::error::{Error, Result};
-use crate::keep::usage;
+use crate::judge::erasures::{Erasures, Hash};
+use crate::keep::epochs;
 use crate::work::Work;
-use tables::Verdict;
 
 pub use request::{EraseArgs, run};
 
@@ -42,9 +44,21 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
+/// Adds the sessions that other projectors found.
+pub(crate) async fn refresh(erasures: &Erasures, database: &Database) -> Result<()> {
+    #[derive(Row, Deserialize)]
+    struct Erasure {
+        session: Hash,
+    }
+    let sql = "SELECT DISTINCT session FROM {database}.erasures";
+    let found: Vec<Erasure> = database.fetch_all(sql, ANSWER).await?;
+    erasures.extend(found.into_iter().map(|erasure| erasure.session));
+    Ok(())
+}
+
 /// Returns how long the erasing took.
 async fn round(work: &Work) -> Result<Duration> {
-    work.erasures.refresh(&work.database).await?;
+    refresh(&work.erasures, &work.database).await?;
     let known = work.erasures.len();
     let assignment = work.assignment();
     // One without partitions has none of their rows under way: the others erase.
@@ -141,7 +155,7 @@ pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> 
             }
         }
         // The days of use count what was there.
-        usage::withdraw(&database.servers())
+        epochs::withdraw(&database.servers())
             .await
             .map_err(|error| Error::Contradiction(format!("{error:#}")))?;
         if let Some(condition) = at(&places, |_| true) {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::judge::chunk::{Chunk, ClosedChunk};
 use crate::judge::erasures::Erasures;
 use crate::judge::projection::{Past, Projection};
-use crate::keep::sequences;
+use crate::keep::{erase, sequences};
 use crate::log;
 use tables::Verdict;
 use tables::verdict::ALL;
@@ -150,7 +150,7 @@ impl Reading {
     /// The next chunk, and what follows it.
     async fn next(mut self, database: &Database) -> Result<(Self, ClosedChunk)> {
         // Judging again takes long: what was erased meanwhile must not come back.
-        self.projection.erasures.refresh(database).await?;
+        erase::refresh(&self.projection.erasures, database).await?;
         let read = move || {
             let mut chunk = self.chunk()?;
             chunk.is_judged_again = true;

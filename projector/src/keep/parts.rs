@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use infra::database::ClickHouseConfig;
+use infra::database::{ClickHouseConfig, within};
+use tables::cluster;
 
-use crate::database::Database;
+use crate::database::{ANSWER, Database};
 use crate::error::Result;
 use crate::work::Work;
 
@@ -47,13 +48,32 @@ async fn build_old(
     mutation: &str,
     before: &mut BTreeSet<(usize, String)>,
 ) -> Result<()> {
-    let bare = database.bare_parts(table).await?;
+    let bare = bare_parts(database, table).await?;
     // A mutation that is at work is ours, whose answer was lost, or an erasure, which must not wait for this.
     if !bare.is_disjoint(before) && database.mutations().await? == 0 {
         database.alter(table, mutation).await?;
     }
     *before = bare;
     Ok(())
+}
+
+/// The parts of a table that have no projections: the number of the server, and what no mutation changes of the name.
+async fn bare_parts(database: &Database, table: &str) -> Result<BTreeSet<(usize, String)>> {
+    let sql = format!(
+        "SELECT concat(partition_id, '_', min_block_number, '_', max_block_number) FROM {} \
+         WHERE active AND database = {{database:String}} AND table = {{table:String}} \
+         AND rows > 0 AND empty(projections)",
+        database.config.of_all_servers("parts")
+    );
+    let holder = cluster::holder(&database.config, &database.name, table);
+    let mut bare = BTreeSet::new();
+    for (number, server) in database.each.iter().enumerate() {
+        let query = server.query(&sql).param("database", &holder).param("table", table);
+        // A server that does not answer is looked at another time.
+        let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
+        bare.extend(within(ANSWER, parts).await?.into_iter().map(|part| (number, part)));
+    }
+    Ok(bare)
 }
 
 /// Builds the projections of all parts that have none, and says how many parts those were. Large parts that have them
@@ -63,10 +83,10 @@ async fn build_old(
 /// ClickHouse does not answer.
 pub async fn build(clickhouse: &ClickHouseConfig, generation: u32) -> Result<usize> {
     // Of no topic: its name is in those of inserts only.
-    let database = Database::new(clickhouse, generation, "");
+    let database = &Database::new(clickhouse, generation, "");
     let mut built = 0;
     for (table, mutation) in PROJECTIONS {
-        let bare = database.bare_parts(table).await?;
+        let bare = bare_parts(database, table).await?;
         if !bare.is_empty() {
             database.alter(table, mutation).await?;
         }

@@ -7,7 +7,6 @@
 //! The work is paced by its own cost: after a pass that took t, a pause of at least three t. A session of a
 //! million events, or a table far behind, so makes the lag grow, and never takes the machine.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::keep::usage;
+use crate::keep::{Positions, epochs};
 use crate::servers::Servers;
 
 /// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
@@ -34,9 +33,6 @@ const FEW: u64 = 10_000;
 const ATTEMPTS: u32 = 200;
 /// What a pass may use.
 const MEMORY: &str = "2000000000";
-
-/// The next offset of each partition below which everything is inserted and confirmed.
-pub type Positions = BTreeMap<u16, u64>;
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -172,7 +168,7 @@ pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u
         recompute(servers, &[(partition, start, next)], false).await?;
         start = next;
     }
-    usage::withdraw(servers).await
+    epochs::withdraw(servers).await
 }
 
 /// A statement about the sessions that a stretch of the log touches, which is what `{touched}` stands for.

@@ -6,14 +6,14 @@
 //! What changes below the positions (a healed range, an erased session) withdraws all epochs; the next
 //! one counts everything anew, and answers come from `sequences` until then.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clickhouse::{Client, Row};
+use clickhouse::Client;
 use futures::future::try_join_all;
-use serde::Deserialize;
 
-use crate::keep::sequences::{self, Positions};
+use crate::keep::epochs::{forget, new_run, newest, publish, withdraw};
+use crate::keep::{Positions, sequences};
 use crate::servers::Servers;
 
 /// Between two looks. A look that finds something makes two small inserts.
@@ -38,13 +38,6 @@ pub enum Counted {
     Stretch(u64),
     /// All of the log, anew.
     Everything,
-}
-
-#[derive(Debug, Row, Deserialize)]
-struct Epoch {
-    runs: Vec<u64>,
-    partitions: Vec<u16>,
-    positions: Vec<u64>,
 }
 
 /// Brings the days up to what `sequences` includes again and again, until it is dropped, while `chosen()`: of
@@ -139,16 +132,6 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     Ok(if everything { Counted::Everything } else { Counted::Stretch(offsets) })
 }
 
-/// Withdraws every epoch: events below its positions came, changed or went. Call it after they did: the query API also
-/// counts withdrawals, to tell answers of before from answers of now.
-///
-/// # Errors
-/// ClickHouse does not answer.
-pub async fn withdraw(servers: &Servers) -> anyhow::Result<()> {
-    let withdrawal = "INSERT INTO usage_epochs (epoch) VALUES ({run:UInt64})";
-    servers.first().query_raw(withdrawal).param("run", new_run()).execute().await.context("usage_epochs")
-}
-
 /// Looks whether the days count as many events as there are, and withdraws them otherwise.
 ///
 /// # Errors
@@ -177,81 +160,4 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
         withdraw(servers).await?;
     }
     Ok(())
-}
-
-async fn newest(client: &Client) -> anyhow::Result<Option<Epoch>> {
-    client
-        .query_raw("SELECT runs, partitions, positions FROM usage_epoch")
-        .fetch_optional()
-        .await
-        .context("usage_epochs")
-}
-
-async fn publish(
-    servers: &Servers,
-    epoch: u64,
-    runs: &[u64],
-    ends: &Positions,
-    withdrawn: u64,
-) -> anyhow::Result<()> {
-    servers
-        .first()
-        .query_raw(&servers.sql(include_str!("usage/publish.sql")))
-        .param("run", epoch)
-        .param("runs", runs)
-        .param("partitions", ends.keys().copied().collect::<Vec<_>>())
-        .param("positions", ends.values().copied().collect::<Vec<_>>())
-        .param("withdrawn", withdrawn)
-        .execute()
-        .await
-        .context("usage_epochs")
-}
-
-/// Drops the epochs that no question has begun to read for `kept`, and the runs that none of the others names.
-///
-/// # Errors
-/// ClickHouse does not answer.
-pub async fn forget(servers: &Servers, kept: Duration) -> anyhow::Result<()> {
-    let client = servers.first();
-    let Some(Epoch { runs, .. }) = newest(client).await? else { return Ok(()) };
-    let before = new_run() - kept.as_micros() as u64;
-    client
-        .query_raw(
-            "ALTER TABLE usage_epochs DELETE WHERE notEmpty(runs) AND epoch < {before:UInt64} \
-             AND NOT hasAll({runs:Array(UInt64)}, runs) SETTINGS mutations_sync = 1",
-        )
-        .param("before", before)
-        .param("runs", &runs)
-        .execute()
-        .await
-        .context("usage_epochs")?;
-    let named: Vec<u64> = client
-        .query_raw("SELECT DISTINCT arrayJoin(runs) FROM usage_epochs")
-        .fetch_all()
-        .await
-        .context("usage_epochs")?;
-    for server in servers.each() {
-        let unnamed: Vec<u64> = server
-            .query_raw(
-                "SELECT DISTINCT toUInt64(partition) AS run FROM system.parts \
-                 WHERE database = currentDatabase() AND table = 'usage_days' AND active \
-                 AND run < {before:UInt64} AND NOT has({named:Array(UInt64)}, run)",
-            )
-            .param("before", before)
-            .param("named", &named)
-            .fetch_all()
-            .await
-            .context("usage_days")?;
-        for run in unnamed {
-            let drop = format!("ALTER TABLE usage_days DROP PARTITION {run}");
-            server.query_raw(&drop).execute().await.context("usage_days")?;
-        }
-    }
-    Ok(())
-}
-
-/// A number that no run has: microseconds since 1970. Two projectors at the same microsecond would have to
-/// own the same partition.
-fn new_run() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }

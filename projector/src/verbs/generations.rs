@@ -240,7 +240,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                     .replace("{table}", table)
                     .replace("{database}", &database.name);
                 database
-                    .client()
+                    .client
                     .query(&sql)
                     .param("partition", partition)
                     .param("from", from)
@@ -257,7 +257,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
                     .replace("{one}", &one.name)
                     .replace("{other}", &other.name);
                 let first: Vec<u64> = one
-                    .client()
+                    .client
                     .query(&sql)
                     .param("partition", partition)
                     .param("from", from)
@@ -295,7 +295,7 @@ pub async fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 /// All columns of a table, NULLs kept apart from zeros.
 async fn columns(database: &Database, table: &str) -> anyhow::Result<String> {
     let columns: Vec<String> = database
-        .client()
+            .client
         .query("SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position")
         .param("database", &database.name)
         .param("table", table)

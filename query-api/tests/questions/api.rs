@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use local_stack::{ClickHouseAlone, StackOptions};
-use projector::keep::usage;
+use projector::keep::{epochs, usage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -217,7 +217,7 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
     let wrong = ask(transitions).await;
     // What a heal does once the rows at fault are gone.
     run("INSERT INTO sequences SELECT * FROM kept").await;
-    usage::withdraw(&world.servers).await.unwrap();
+    epochs::withdraw(&world.servers).await.unwrap();
     check(wrong, ask(transitions).await);
 
     usage::refresh(&world.servers).await.unwrap();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use projector::keep::usage::{self, Counted};
+use projector::keep::usage::Counted;
+use projector::keep::{epochs, usage};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ async fn many_runs_tampering_and_healing() {
     // What was folded goes, the rest stays.
     let kept = "SELECT uniqExact(run) FROM usage_days";
     assert!(number(&world, kept).await > runs);
-    usage::forget(&world.servers, Duration::ZERO).await.unwrap();
+    epochs::forget(&world.servers, Duration::ZERO).await.unwrap();
     assert_eq!(number(&world, kept).await, runs);
     assert_eq!(both(&world).await[0], sequences);
 
@@ -118,7 +119,7 @@ async fn a_narrow_range_is_answered_from_its_events() {
     }
     world.append(&events, 2000).await;
     world.refresh().await;
-    usage::withdraw(&world.servers).await.unwrap();
+    epochs::withdraw(&world.servers).await.unwrap();
     let ask = async || {
         let mut answers = Vec::new();
         for path in

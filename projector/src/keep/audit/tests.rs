@@ -46,7 +46,7 @@ async fn append(kafka: &KafkaConfig) {
 }
 
 async fn rejections(work: &Work) -> u64 {
-    work.database.client().query("SELECT count() FROM eye_g1.rejections").fetch_one().await.unwrap()
+    work.database.client.query("SELECT count() FROM eye_g1.rejections").fetch_one().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn the_round_holds_nobody_back_but_to_heal() {
 async fn what_is_kept_costs_a_round_nothing() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
-    let client = work.database.client().clone().with_database(&work.database.name);
+    let client = work.database.client.clone().with_database(&work.database.name);
     // As if another version had accepted it, and its event were lost.
     work.database.alter("ledger", "UPDATE verdict = 'accepted' WHERE offset = 1").await.unwrap();
     work.database.alter("rejections", "DELETE WHERE offset = 1").await.unwrap();

@@ -84,7 +84,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
         let judged = "SELECT count() FROM {database}.erasures WHERE (partition, offset) IN \
                       (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {offsets:Array(UInt64)})))";
         let judged: u64 = database
-            .client()
+            .client
             .query(&judged.replace("{database}", &database.name))
             .param("partitions", places.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
             .param("offsets", places.iter().map(|(_, offset)| *offset).collect::<Vec<_>>())
@@ -94,7 +94,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
         for generation in tables::list(&args.clickhouse).await? {
             let database = Database::new(&args.clickhouse, generation, &args.kafka.topic);
             let sql = include_str!("left.sql").replace("{database}", &database.name);
-            left += database.client().query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
+            left += database.client.query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
         }
         if judged == places.len() as u64 && left == 0 {
             return Ok(());

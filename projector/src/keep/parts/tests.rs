@@ -14,7 +14,7 @@ struct Line {
 
 async fn insert(database: &Database, offset: u64) {
     let sql = format!("INSERT INTO {}.ledger (partition, offset) VALUES (0, {offset})", database.name);
-    database.client().query(&sql).execute().await.unwrap();
+    database.client.query(&sql).execute().await.unwrap();
 }
 
 async fn bare(database: &Database) -> usize {
@@ -47,14 +47,14 @@ async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_you
         database.name
     );
     let row = format!("INSERT INTO {}.rejections (partition, offset) VALUES (0, 1)", database.name);
-    database.client().query(&row).execute().await.unwrap();
-    database.client().query(&stuck).execute().await.unwrap();
+    database.client.query(&row).execute().await.unwrap();
+    database.client.query(&stuck).execute().await.unwrap();
     for _ in 0..3 {
         build_old(&database, table, mutation, &mut before).await.unwrap();
     }
     assert_eq!((bare(&database).await, database.mutations().await.unwrap()), (1, 1));
     let end = format!("DROP TABLE {}.rejections SYNC", database.name);
-    database.client().query(&end).execute().await.unwrap();
+    database.client.query(&end).execute().await.unwrap();
     build_old(&database, table, mutation, &mut before).await.unwrap();
     assert_eq!(bare(&database).await, 0);
 }
