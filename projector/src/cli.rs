@@ -3,18 +3,19 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use infra::database::ClickHouseConfig;
-use infra::kafka::{self, KafkaConfig, TopicConfig};
+use clap::{Parser, Subcommand};
 use infra::telemetry::TelemetryConfig;
 use tokio::net::TcpListener;
 
 use crate::config::ProjectorConfig;
-use crate::keep::audit::AuditArgs;
-use crate::keep::erase::EraseArgs;
+use crate::verbs::audit::AuditArgs;
 use crate::verbs::check_schemas::CheckSchemasArgs;
-use crate::verbs::generations::{CompareArgs, GenerationsArgs, ReprojectArgs};
+use crate::verbs::compare::CompareArgs;
+use crate::verbs::erase::EraseArgs;
+use crate::verbs::generations::GenerationsArgs;
+use crate::verbs::migrate::MigrateArgs;
 use crate::verbs::propose_schema::ProposeSchemaArgs;
+use crate::verbs::reproject::ReprojectArgs;
 
 /// Gives every record of the log exactly one verdict, in ClickHouse.
 ///
@@ -56,38 +57,10 @@ pub enum Command {
     ProposeSchema(ProposeSchemaArgs),
 }
 
-#[derive(Debug, Args)]
-pub struct MigrateArgs {
-    #[command(flatten)]
-    pub kafka: KafkaConfig,
-    #[command(flatten)]
-    pub topic: TopicConfig,
-    #[command(flatten)]
-    pub clickhouse: ClickHouseConfig,
-    /// Only print the statements that make a first generation, for reading or for applying by hand.
-    #[arg(long)]
-    pub render: bool,
-}
-
 /// # Errors
 /// An address that is taken; the message says how to give another one.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("can't listen on {address}: give another address with --listen"))
-}
-
-/// Creates the topic, the tables and the views; safe to run again.
-///
-/// # Errors
-/// Brokers or ClickHouse out of reach, a statement that fails.
-pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<()> {
-    if args.render {
-        print!("{}", tables::render(&args.clickhouse, 1)?);
-        return Ok(());
-    }
-    kafka::create_topic(&args.kafka, &args.topic).await?;
-    let generation = tables::serving(&args.clickhouse).await?.unwrap_or(1);
-    tables::migrate(&args.clickhouse, generation).await?;
-    tables::serve(&args.clickhouse, generation).await
 }

@@ -7,6 +7,7 @@ pub(crate) mod strangers;
 pub(crate) mod pace;
 pub(crate) mod intent;
 pub(crate) mod resume;
+pub(crate) mod attempt;
 pub(crate) mod settle;
 pub(crate) mod insert;
 pub(crate) mod ledger;

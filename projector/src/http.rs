@@ -32,7 +32,7 @@ pub(crate) fn router(registry: Registry, current: Current) -> Router {
 /// 200 while the loop turns. Brokers or a ClickHouse that are away are no reason to start this process again: it waits for
 /// them, and `/readyz` says so.
 async fn healthy(State(current): State<Current>) -> Response {
-    match current.load().as_ref().and_then(|work| work.stuck()) {
+    match current.load().as_ref().and_then(|work| work.progress.stuck()) {
         Some(silence) if silence > STUCK => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "stuck",
@@ -51,7 +51,7 @@ async fn ready(State(current): State<Current>) -> Response {
     let current = current.load();
     let Some(work) = current.as_ref() else { return waiting("waiting for ClickHouse") };
     let starting = work.metrics.partitions_starting.get();
-    if let Some(missing) = work.waits_for() {
+    if let Some(missing) = work.progress.waits_for() {
         waiting(missing)
     } else if starting > 0 {
         waiting(&format!("{starting} partitions are not running yet; the log says why"))

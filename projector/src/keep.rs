@@ -4,7 +4,7 @@
 //! - [`sequences`]: the sessions' sequences, brought up to date from `events`
 //! - [`usage`]: use by day, brought up to what `sequences` includes; [`epochs`]: which counts hold
 //! - [`erase`]: what the tables hold of erased sessions goes; `retention`: how much of the log the tables keep
-//! - [`parts`]: projections that no merge builds; `disks`: how full they are
+//! - [`parts`]: projections that no merge builds; `disks`: how full they are; `probes`: who answers, and where the log ends
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ pub mod erase;
 pub(crate) mod retention;
 pub mod parts;
 pub(crate) mod disks;
+pub(crate) mod probes;
 
 /// The next offset of each partition, below which everything is included.
 pub type Positions = BTreeMap<u16, u64>;

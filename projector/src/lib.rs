@@ -35,6 +35,7 @@ mod log;
 mod database;
 pub mod servers;
 mod work;
+mod progress;
 mod error;
 pub mod config;
 pub mod cli;

@@ -1,10 +1,10 @@
 //! Projects the log into ClickHouse, and the verbs around it.
 
 use clap::Parser;
-use projector::cli;
-use projector::cli::{Cli, Command};
-use projector::keep::{audit, erase};
-use projector::verbs::{check_schemas, generations, propose_schema};
+use projector::cli::{self, Cli, Command};
+use projector::verbs::{
+    audit, check_schemas, compare, erase, generations, migrate, propose_schema, reproject,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,12 +24,12 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
             let listener = cli::listen(config.listen).await?;
             projector::serve(*config, listener, infra::shutdown::signal()).await?;
         }
-        Command::Migrate(args) => cli::migrate(&args).await?,
+        Command::Migrate(args) => migrate::run(&args).await?,
         Command::Audit(args) => return audit::run(&args).await,
-        Command::Reproject(args) => generations::reproject(&args, infra::shutdown::signal()).await?,
+        Command::Reproject(args) => reproject::run(&args, infra::shutdown::signal()).await?,
         Command::Erase(args) => erase::run(&args).await?,
-        Command::Generations(args) => generations::list(&args).await?,
-        Command::Compare(args) => return generations::compare(&args).await,
+        Command::Generations(args) => generations::run(&args).await?,
+        Command::Compare(args) => return compare::run(&args).await,
         Command::CheckSchemas(args) => {
             return Ok(tokio::task::spawn_blocking(move || check_schemas::run(&args)).await?);
         }

@@ -11,8 +11,9 @@ use prometheus::{
 };
 use schemas::ReasonCode;
 use schemas::apps::Apps;
-
 use tables::Verdict;
+
+use crate::judge::tally::Tally;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -64,127 +65,157 @@ pub(crate) struct Metrics {
     pub audit_faults: IntGauge,
 }
 
+/// Makes and registers metrics of the projector.
+struct Named<'a>(&'a Registry);
+
+impl Named<'_> {
+    fn register<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> Result<M> {
+        let metric = metric?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+        self.register(IntCounter::with_opts(opts(name, help)))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(opts(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::with_opts(opts(name, help)))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram> {
+        self.register(Histogram::with_opts(HistogramOpts {
+            common_opts: opts(name, help),
+            buckets: buckets.into(),
+        }))
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("eye_projector_{name}"), help)
+}
+
 impl Metrics {
     pub(crate) fn new() -> Result<Self> {
         let registry = Registry::new();
-        let name = |name: &str| format!("eye_projector_{name}");
-        let counters = |suffix: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec> {
-            let vec = IntCounterVec::new(Opts::new(name(suffix), help), labels)?;
-            registry.register(Box::new(vec.clone()))?;
-            Ok(vec)
-        };
-        let counter = |suffix: &str, help: &str| -> Result<IntCounter> {
-            let counter = IntCounter::new(name(suffix), help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |suffix: &str, help: &str| -> Result<IntGauge> {
-            let gauge = IntGauge::new(name(suffix), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let gauges = |suffix: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec> {
-            let vec = IntGaugeVec::new(Opts::new(name(suffix), help), labels)?;
-            registry.register(Box::new(vec.clone()))?;
-            Ok(vec)
-        };
-        let histogram = |suffix: &str, help: &str, buckets: &[f64]| -> Result<Histogram> {
-            let histogram =
-                Histogram::with_opts(HistogramOpts::new(name(suffix), help).buckets(buckets.into()))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok(histogram)
-        };
-        let metrics = Self {
-            verdicts: counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
-            reasons: counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
-            types: counters(
+        let named = Named(&registry);
+        let (partition, disk) = (&["partition"], &["server", "disk"]);
+        Ok(Self {
+            verdicts: named.counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
+            reasons: named.counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
+            types: named.counters(
                 "type_verdicts_total",
                 "Records judged, by declared event type, verdict and first reason",
                 &["category", "name", "verdict", "reason"],
             )?,
-            apps_verdicts: counters(
+            apps_verdicts: named.counters(
                 "app_verdicts_total",
                 "Records judged, by registered application and verdict",
                 &["app", "verdict"],
             )?,
-            lag: gauges("lag_offsets", "Offsets of the log that are not in the tables yet", &["partition"])?,
-            position: gauges(
+            lag: named.gauges(
+                "lag_offsets",
+                "Offsets of the log that are not in the tables yet",
+                partition,
+            )?,
+            position: named.gauges(
                 "position_offsets",
                 "Offset below which everything is in the tables",
-                &["partition"],
+                partition,
             )?,
-            lag_ms: gauges(
+            lag_ms: named.gauges(
                 "lag_milliseconds",
                 "Age of what was inserted last, when it was; 0 at the end of the log",
-                &["partition"],
+                partition,
             )?,
-            disk_free: gauges(
-                "clickhouse_disk_free_bytes",
-                "Room on ClickHouse's disks",
-                &["server", "disk"],
-            )?,
-            disk_size: gauges(
-                "clickhouse_disk_size_bytes",
-                "Size of ClickHouse's disks",
-                &["server", "disk"],
-            )?,
-            freshness: histogram(
+            disk_free: named.gauges("clickhouse_disk_free_bytes", "Room on ClickHouse's disks", disk)?,
+            disk_size: named.gauges("clickhouse_disk_size_bytes", "Size of ClickHouse's disks", disk)?,
+            freshness: named.histogram(
                 "freshness_seconds",
                 "From the append of a chunk's oldest record to its being queryable",
                 &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 15.0, 60.0],
             )?,
-            chunk_rows: histogram(
+            chunk_rows: named.histogram(
                 "chunk_rows",
                 "Rows inserted at once",
                 &[1.0, 10.0, 100.0, 1e3, 1e4, 5e4, 1e5, 1e6],
             )?,
-            insert_seconds: histogram(
+            insert_seconds: named.histogram(
                 "insert_seconds",
                 "Time of one insert",
                 &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0],
             )?,
-            insert_errors: counter("insert_errors_total", "Inserts whose outcome was unclear")?,
-            healed: counters(
+            insert_errors: named.counter("insert_errors_total", "Inserts whose outcome was unclear")?,
+            healed: named.counters(
                 "healed_rows_total",
                 "Rows that were missing or wrong and were put right",
                 &["kind"],
             )?,
-            topic_partitions: gauge("topic_partitions", "Partitions that the topic has")?,
-            partitions: gauge("partitions", "Partitions that this process owns")?,
-            partitions_starting: gauge("partitions_starting", "Owned partitions that are not running yet")?,
-            chunk_bytes: gauge("chunk_bytes", "Bytes of rows in memory")?,
-            window_ids: gauge("window_ids", "Event ids in memory")?,
-            brokers_timestamp: gauges(
+            topic_partitions: named.gauge("topic_partitions", "Partitions that the topic has")?,
+            partitions: named.gauge("partitions", "Partitions that this process owns")?,
+            partitions_starting: named
+                .gauge("partitions_starting", "Owned partitions that are not running yet")?,
+            chunk_bytes: named.gauge("chunk_bytes", "Bytes of rows in memory")?,
+            window_ids: named.gauge("window_ids", "Event ids in memory")?,
+            brokers_timestamp: named.gauges(
                 "brokers_timestamp_seconds",
                 "When the brokers last answered, in seconds since 1970",
                 &[],
             )?,
             apps: InForce::new("eye_projector_apps", &registry)?,
             event_types: InForce::new("eye_projector_event_types", &registry)?,
-            sequences_timestamp: gauge(
+            sequences_timestamp: named.gauge(
                 "sequences_timestamp_seconds",
                 "When the sessions' sequences last included everything, in seconds since 1970",
             )?,
-            erasures_pending: gauge(
-                "erasures_pending",
-                "Erased sessions of which something may be left in the tables",
-            )?,
-            audit_faults: gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
+            erasures_pending: named
+                .gauge("erasures_pending", "Erased sessions of which something may be left in the tables")?,
+            audit_faults: named
+                .gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
             registry: registry.clone(),
-        };
-        // Series exist from the start, so that a first increase is seen.
+        }
+        .begun())
+    }
+
+    /// Series exist from the start, so that a first increase is seen.
+    fn begun(self) -> Self {
         for verdict in Verdict::ALL {
-            metrics.verdicts.with_label_values(&[verdict.as_str()]);
+            self.verdicts.with_label_values(&[verdict.as_str()]);
         }
         for reason in ReasonCode::ALL {
-            metrics.reasons.with_label_values(&[reason.as_str()]);
+            self.reasons.with_label_values(&[reason.as_str()]);
         }
         for kind in ["missing", "late", "wrong", "kept", "audit"] {
-            metrics.healed.with_label_values(&[kind]);
+            self.healed.with_label_values(&[kind]);
         }
-        metrics.audit_faults.set(-1);
-        metrics.sequences_are_complete();
-        Ok(metrics)
+        self.audit_faults.set(-1);
+        self.sequences_are_complete();
+        self
+    }
+
+    /// Adds what was judged since the last time.
+    pub(crate) fn count(&self, tally: &mut Tally) {
+        for (verdict, count) in tally.verdicts() {
+            self.verdicts.with_label_values(&[verdict.as_str()]).inc_by(count);
+        }
+        for (reason, count) in tally.reasons() {
+            self.reasons.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        for (labels, count) in tally.types() {
+            self.types.with_label_values(&labels).inc_by(count);
+        }
+        for (labels, count) in tally.apps() {
+            self.apps_verdicts.with_label_values(&labels).inc_by(count);
+        }
+        *tally = Tally::default();
     }
 
     /// The series of the event types that exist from the start.

@@ -1,6 +1,5 @@
 //! The service: projects the serving generation, and follows when another one serves.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,23 +14,17 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::commit::consume::{DRAIN, Loop};
 use crate::config::ProjectorConfig;
-use crate::keep::{audit, disks, erase, parts, restore, retention, sequences, usage};
+use crate::keep::{audit, disks, erase, parts, probes, restore, retention, sequences, usage};
 use crate::metrics::Metrics;
 use crate::work::Work;
 use crate::{http, log};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
-/// Between two looks at where the log ends: for the lag, and for markers that no record follows.
-const LOG_ENDS: Duration = Duration::from_secs(1);
-/// Partitions that may be asked at once: each takes a thread while its leader does not answer.
-const ASKED_AT_ONCE: usize = 200;
-/// Between two looks at whether brokers and ClickHouse still answer.
-const PROBE: Duration = Duration::from_secs(1);
 /// So long a stop waits for the loop, which may hang in a call to a broker that does not answer.
 const STOP: Duration = DRAIN.saturating_add(Duration::from_secs(2));
 
@@ -136,41 +129,24 @@ pub(crate) async fn project(
             let _ = ended.send(the_loop.run(&stop));
         }
     })?;
-    let watching = tokio::spawn(log_ends(Arc::clone(&work)));
-    let staling = tokio::spawn(probes(Arc::clone(&work)));
-    let following_types = tokio::spawn(follow_event_types(Arc::clone(&work), event_types));
-    let following_apps = tokio::spawn(follow_apps(Arc::clone(&work), apps));
-    let auditing = tokio::spawn(audit::watch(Arc::clone(&work)));
-    let erasing = tokio::spawn(erase::watch(Arc::clone(&work)));
-    let expiring = tokio::spawn(retention::watch(Arc::clone(&work)));
-    let measuring = tokio::spawn(disks::watch(config.clickhouse.clone(), metrics.clone()));
-    let sequencing = tokio::spawn({
-        let (metrics, turn) = (work.metrics.clone(), Arc::clone(&work.turn));
-        let work = Arc::clone(&work);
-        sequences::run(
-            work.database.servers(),
-            turn,
-            move || work.confirmed(),
-            move || metrics.sequences_are_complete(),
-        )
-    });
-    let building = tokio::spawn(parts::watch(Arc::clone(&work)));
-    let restoring = tokio::spawn(restore::watch(Arc::clone(&work)));
-    let counting = tokio::spawn({
-        let work = Arc::clone(&work);
-        // Partition 0 is one projector's.
-        usage::run(work.database.servers(), move || work.confirmed().contains_key(&0))
-    });
+    let mut behind = JoinSet::new();
+    behind.spawn(probes::log_ends(Arc::clone(&work)));
+    behind.spawn(probes::answers(Arc::clone(&work)));
+    behind.spawn(follow_event_types(Arc::clone(&work), event_types));
+    behind.spawn(follow_apps(Arc::clone(&work), apps));
+    behind.spawn(audit::watch(Arc::clone(&work)));
+    behind.spawn(erase::watch(Arc::clone(&work)));
+    behind.spawn(retention::watch(Arc::clone(&work)));
+    behind.spawn(disks::watch(config.clickhouse.clone(), metrics.clone()));
+    behind.spawn(parts::watch(Arc::clone(&work)));
+    behind.spawn(restore::watch(Arc::clone(&work)));
+    behind.spawn(sequences::watch(Arc::clone(&work)));
+    behind.spawn(usage::watch(Arc::clone(&work)));
     let ended = tokio::select! {
         () = end => None,
         ended = &mut end_of_loop => Some(ended),
     };
-    for task in [watching, staling, following_types, following_apps] {
-        task.abort();
-    }
-    for task in [auditing, erasing, expiring, measuring, sequencing, counting, building, restoring] {
-        task.abort();
-    }
+    behind.abort_all();
     stop.store(true, Ordering::Relaxed);
     let ended = match ended {
         Some(ended) => ended,
@@ -185,52 +161,6 @@ pub(crate) async fn project(
         },
     };
     ended.context("the loop's thread died")?.map_err(Into::into)
-}
-
-/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`probes`]. Each
-/// partition is asked by itself: one without a leader does not answer for many seconds.
-async fn log_ends(work: Arc<Work>) {
-    let mut ticks = interval(LOG_ENDS);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut asked, mut asking) = (JoinSet::new(), BTreeSet::new());
-    loop {
-        ticks.tick().await;
-        if let Err(error) = work.count_partitions().await {
-            tracing::debug!(%error, "the brokers don't answer");
-            continue;
-        }
-        while let Some(answered) = asked.try_join_next() {
-            answered.into_iter().for_each(|partition| {
-                asking.remove(&partition);
-            });
-        }
-        for partition in work.owned() {
-            if asking.len() < ASKED_AT_ONCE && asking.insert(partition) {
-                let work = Arc::clone(&work);
-                asked.spawn(async move {
-                    match work.bounds(partition).await {
-                        Ok(bounds) => work.set_log_end(partition, bounds.end),
-                        Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
-                    }
-                    partition
-                });
-            }
-        }
-    }
-}
-
-/// Forgets what was not said again for a while, and asks ClickHouse whether it is there.
-async fn probes(work: Arc<Work>) {
-    let mut ticks = interval(PROBE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        work.forget_old_log_ends();
-        match work.database.answers().await {
-            Ok(()) => work.clickhouse_answered(),
-            Err(error) => tracing::debug!(%error, "ClickHouse does not answer"),
-        }
-    }
 }
 
 /// Reads the event types again when they change. They hold from the next record on: what was judged before keeps its
@@ -257,45 +187,5 @@ async fn follow_apps(work: Arc<Work>, mut files: Files) {
             work.judge.rcu(|judge| judge.with_apps(Arc::clone(&apps)));
         });
         work.metrics.apps.read_again("applications", files.version(), read);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use clap::Parser;
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_partition_without_a_leader_hides_no_other() {
-        let cluster = MockCluster::new(2).unwrap();
-        cluster.create_topic("log", 2, 1).unwrap();
-        cluster.partition_leader("log", 0, Some(2)).unwrap();
-        cluster.partition_leader("log", 1, Some(1)).unwrap();
-        // As if it were gone without a word.
-        cluster.broker_round_trip_time(2, Duration::from_secs(600)).unwrap();
-        let brokers = cluster.bootstrap_servers();
-        let first = brokers.split(',').next().unwrap();
-        let line = ["projector", "run", "--topic", "log", "--kafka-brokers", first];
-        let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
-        let judge = config.judge.load("log").unwrap();
-        let work = Arc::new(Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap());
-        work.set_owned(vec![0, 1]);
-        let asking = tokio::spawn(log_ends(Arc::clone(&work)));
-        while work.log_end(1).is_none() {
-            sleep(LOG_ENDS).await;
-        }
-        // For longer than the other one is waited for.
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(20) {
-            sleep(LOG_ENDS).await;
-            work.forget_old_log_ends();
-            assert_eq!((work.log_end(0), work.log_end(1)), (None, Some(0)));
-        }
-        asking.abort();
     }
 }

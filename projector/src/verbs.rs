@@ -1,5 +1,10 @@
-//! The verbs of the program, but for `run`.
+//! The verbs of the program, but for `run`: a file each, with its arguments and what it prints.
 
+pub mod migrate;
+pub mod audit;
+pub mod reproject;
 pub mod generations;
+pub mod compare;
+pub mod erase;
 pub mod check_schemas;
 pub mod propose_schema;

@@ -38,15 +38,14 @@ impl Extent {
 impl Database {
     /// What the ledger holds of a partition.
     pub(crate) async fn extent(&self, partition: i32) -> Result<Extent> {
-        let sql = include_str!("ledger/extent.sql").replace("{database}", &self.name);
-        let query = self.client.query(&sql).param("partition", partition);
+        let query = self.query(include_str!("ledger/extent.sql")).param("partition", partition);
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
     /// The first offset at or after `from` that the ledger lacks.
     pub(crate) async fn first_gap(&self, partition: i32, from: u64) -> Result<u64> {
-        let sql = include_str!("ledger/first_gap.sql").replace("{database}", &self.name);
-        let query = self.client.query(&sql).param("partition", partition).param("from", from);
+        let query = self.query(include_str!("ledger/first_gap.sql"));
+        let query = query.param("partition", partition).param("from", from);
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
@@ -54,8 +53,7 @@ impl Database {
     pub(crate) async fn log_time_before(&self, partition: i32, offset: u64) -> Result<i64> {
         let sql = "SELECT toUnixTimestamp64Milli(max(log_time)) FROM {database}.ledger \
                    WHERE partition = {partition:UInt16} AND offset = {offset:UInt64}";
-        let query = self.client.query(&sql.replace("{database}", &self.name));
-        let query = query.param("partition", partition).param("offset", offset.saturating_sub(1));
+        let query = self.query(sql).param("partition", partition).param("offset", offset.saturating_sub(1));
         Ok(within(ANSWER, query.fetch_one()).await?)
     }
 
@@ -110,6 +108,7 @@ impl Database {
             let [offset @ .., verdict, low, high] = *row;
             see(u64::from_le_bytes(offset), (verdict, u16::from_le_bytes([low, high])));
         };
-        self.read(&sql, partition, range, row).await
+        let query = self.query(&sql).param("partition", partition);
+        Self::read(query.param("from", range.start).param("to", range.end), row).await
     }
 }

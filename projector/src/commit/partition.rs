@@ -8,10 +8,11 @@ use schemas::{Judge, Record};
 
 use crate::commit::pace::{Gaps, Pace};
 use crate::commit::resume::Plan;
-use crate::commit::strangers::{self, Strangers, Unknown};
+use crate::commit::strangers::{self, Strangers};
 use crate::config::ChunkConfig;
 use crate::judge::chunk::{Chunk, ClosedChunk, MAX_BLOCK_ROWS};
 use crate::judge::projection::Projection;
+use crate::judge::unknown::Unknown;
 use tables::Verdict;
 
 /// A partition that is behind the log's end for so long is catching up.

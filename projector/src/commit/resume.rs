@@ -5,15 +5,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use schemas::Judge;
-
 use crate::commit::intent;
 use crate::commit::ledger::Extent;
 use crate::database::Database;
 use crate::error::{Error, Result};
-use crate::judge::erasures::Erasures;
+use crate::judge::native::read_id;
 use crate::judge::projection::Projection;
-use crate::judge::row::read_id;
+use crate::keep::{erase, retention};
+use crate::work::Work;
 
 /// What the group's coordinator knows of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,48 +72,49 @@ pub(crate) fn plan(
     Ok(Plan { start, verify_to, announced })
 }
 
-/// Reads the ledger and makes the plan, and the state before its first offset.
-#[expect(clippy::too_many_arguments, reason = "what a projection is a function of")]
-pub(crate) async fn resume(
-    database: &Database,
-    judge: &Judge,
-    erasures: &Arc<Erasures>,
-    partition: i32,
-    log: &Range<u64>,
-    commit: Option<&Commit>,
-    window: i64,
-    longest: u64,
-) -> Result<(Plan, Projection)> {
-    let ledger = database.extent(partition).await?;
+/// A partition that is to be read on: from where, with what it remembers, and what the log holds.
+pub(crate) struct Resumed {
+    pub plan: Plan,
+    pub projection: Projection,
+    pub log: Range<u64>,
+}
+
+/// Finds out where a partition goes on, and what it has to remember there.
+///
+/// # Errors
+/// [`Error::Contradiction`] if ledger or commit are ahead of the log; brokers or ClickHouse out of reach.
+pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) -> Result<Resumed> {
+    // One after the other: each may read a day's ids.
+    let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
+    let log = work.bounds(partition).await?;
+    // Before the first record is judged: all erasures that are known, whoever found them, and what expired.
+    erase::refresh(&work.erasures, &work.database).await?;
+    retention::declare(work, partition).await?;
+    let ledger = work.database.extent(partition).await?;
     let ledger_end = match ledger {
         Extent { rows: 0, .. } => log.start,
         // Its beginning is lost.
         Extent { first, .. } if first > log.start => log.start,
         contiguous if contiguous.is_contiguous() => contiguous.last + 1,
-        Extent { first, .. } => database.first_gap(partition, first).await?,
+        Extent { first, .. } => work.database.first_gap(partition, first).await?,
     };
-    let plan = plan(partition, log, commit, ledger, ledger_end, longest)?;
-    let projection = projection(database, judge, erasures, partition, plan.start, window).await?;
-    Ok((plan, projection))
+    let longest = work.config.chunks.chunk_rows as u64;
+    let plan = plan(partition, &log, commit.as_ref(), ledger, ledger_end, longest)?;
+    let projection = projection(work, partition, plan.start).await?;
+    Ok(Resumed { plan, projection, log })
 }
 
 /// The state before `offset`, from the ledger's rows before it.
-pub(crate) async fn projection(
-    database: &Database,
-    judge: &Judge,
-    erasures: &Arc<Erasures>,
-    partition: i32,
-    offset: u64,
-    span: i64,
-) -> Result<Projection> {
-    let mut projection = Projection::new(partition, offset, span, Arc::clone(erasures));
+pub(crate) async fn projection(work: &Work, partition: i32, offset: u64) -> Result<Projection> {
+    let Work { database, .. } = work;
+    let window_ms = work.config.judge.window();
+    let mut projection = Projection::new(partition, offset, window_ms, Arc::clone(&work.erasures));
     projection.kept_from = database.horizon(partition).await?.kept_from;
     if offset == 0 {
         return Ok(projection);
     }
+    let judge = work.judge.load_full();
     let window = &mut projection.window;
-    let sql = include_str!("resume/window.sql");
-    let range = span.unsigned_abs()..offset;
     let remember = |row: &[u8; 32]| {
         let (offset, rest) = row.split_first_chunk::<8>().expect("32 bytes");
         let (id, time) = rest.split_first_chunk::<16>().expect("24 bytes");
@@ -125,7 +125,8 @@ pub(crate) async fn projection(
             window.see(id, offset, time);
         }
     };
-    database.read(sql, partition, &range, remember).await?;
+    let query = database.query(include_str!("resume/window.sql")).param("partition", partition);
+    Database::read(query.param("offset", offset).param("milliseconds", window_ms), remember).await?;
     projection.log_time = database.log_time_before(partition, offset).await?;
     Ok(projection)
 }

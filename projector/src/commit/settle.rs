@@ -12,6 +12,7 @@ use crate::commit::ledger::Claim;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
+use sha2::{Digest, Sha256};
 use tables::Verdict;
 use tables::verdict::{LEDGER, TARGETS};
 
@@ -241,9 +242,5 @@ async fn remove_wrong(
 
 /// The same for the same set of rows, whoever asks: two healers of the same rows insert them once.
 fn fingerprint(missing: &[u8]) -> String {
-    // FNV-1a: any stable hash will do.
-    let hash = missing.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    format!("{:x}", Sha256::digest(missing))
 }

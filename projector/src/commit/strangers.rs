@@ -6,10 +6,10 @@
 //! again, and a tenth of the time at most is spent waiting in vain.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
-use schemas::{Judgement, ReasonCode, Record};
+use crate::judge::unknown::Unknown;
 
 /// Between two looks at whether a record's names are known.
 pub(crate) const AGAIN: Duration = Duration::from_millis(500);
@@ -19,14 +19,6 @@ const FORGOTTEN: Duration = Duration::from_secs(3600);
 const REST: u32 = 9;
 /// More names than these are not remembered, and then none is waited for.
 const NAMES: usize = 100;
-
-/// What the registries do not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Unknown<'a> {
-    App(&'a [u8]),
-    /// Category, name.
-    Type(&'a str, &'a str),
-}
 
 /// Of one partition.
 #[derive(Debug)]
@@ -95,19 +87,6 @@ impl Strangers {
         self.waiting = Some((offset, now));
         true
     }
-}
-
-/// What keeps a record from being accepted, if that is nothing but what the registries do not name.
-pub(crate) fn unknown<'a>(record: &Record<'a>, judgement: &'a Judgement<'_>) -> Option<Vec<Unknown<'a>>> {
-    if judgement.is_accepted() || usize::from(judgement.reasons_total) > judgement.reasons.len() {
-        return None;
-    }
-    let unknown = judgement.reasons.iter().map(|reason| match reason.code {
-        ReasonCode::UnknownApplication => record.headers.app.map(Unknown::App),
-        ReasonCode::UnknownEventType => Some(Unknown::Type(&judgement.category, &judgement.name)),
-        _ => None,
-    });
-    unknown.collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use infra::traces;
 use tracing::Span;
 
-use crate::judge::row::{Columns, Row, block_start};
+use crate::judge::native::{Columns, block_start};
+use crate::judge::row::Row;
 use tables::Verdict;
 
 /// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of

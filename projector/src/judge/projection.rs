@@ -1,15 +1,15 @@
 //! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::{Judge, Judgement, ReasonCode, Record};
+use schemas::{Judge, Judgement, Record};
 use uuid::Uuid;
 
-use crate::commit::strangers::{self, Unknown};
 use crate::judge::chunk::Chunk;
 use crate::judge::erasures::{self, Erasures};
 use crate::judge::row::{Place, Row};
+use crate::judge::tally::Tally;
+use crate::judge::unknown::{Unknown, unknown};
 use crate::judge::window::Window;
 use tables::Verdict;
 use tables::verdict::{ALL, LEDGER};
@@ -41,101 +41,6 @@ pub(crate) struct Past {
     pub schema_version: u16,
     /// The ledger has lost its row: this is what `events` or `rejections` say.
     pub is_lost: bool,
-}
-
-/// Counts for the metrics, since they were last taken.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    verdicts: [u64; Verdict::ALL.len()],
-    reasons: [u64; ReasonCode::ALL.len()],
-    /// By category and name of declared event types; all others are under the empty text.
-    types: BTreeMap<String, BTreeMap<String, TypeTally>>,
-    /// By registered application.
-    apps: BTreeMap<String, [u64; Verdict::ALL.len()]>,
-}
-
-/// Counts of one event type.
-#[derive(Debug, Default)]
-struct TypeTally {
-    accepted: u64,
-    duplicate: u64,
-    /// By the first reason, so that each record counts once.
-    rejected: [u64; ReasonCode::ALL.len()],
-}
-
-impl Tally {
-    fn count_sender(&mut self, judge: &Judge, judgement: &Judgement<'_>, is_duplicate: bool) {
-        let (category, name) = (&*judgement.category, &*judgement.name);
-        // What no schema judged may still be of a type that is declared: its data was missing, say.
-        let is_declared = judgement.schema_version > 0 || judge.registry().get(category, name).is_some();
-        let (category, name) = if is_declared { (category, name) } else { ("", "") };
-        let known = self.types.get_mut(category).and_then(|names| names.get_mut(name));
-        let tally = match known {
-            Some(tally) => tally,
-            None => self.types.entry(category.into()).or_default().entry(name.into()).or_default(),
-        };
-        let verdict = match judgement.reasons.first() {
-            _ if is_duplicate => {
-                tally.duplicate += 1;
-                Verdict::Duplicate
-            }
-            Some(reason) => {
-                tally.rejected[reason.code as usize] += 1;
-                Verdict::Rejected
-            }
-            None => {
-                tally.accepted += 1;
-                Verdict::Accepted
-            }
-        };
-        if judgement.reasons.iter().all(|reason| reason.code != ReasonCode::UnknownApplication) {
-            let app = &*judgement.app;
-            let tally = match self.apps.get_mut(app) {
-                Some(tally) => tally,
-                None => self.apps.entry(app.into()).or_default(),
-            };
-            tally[verdict as usize - 1] += 1;
-        }
-    }
-
-    /// Application, verdict.
-    pub(crate) fn apps(&self) -> impl Iterator<Item = ([&str; 2], u64)> {
-        self.apps.iter().flat_map(|(app, verdicts)| {
-            let counts = Verdict::ALL.into_iter().zip(*verdicts).filter(|(_, count)| *count > 0);
-            counts.map(move |(verdict, count)| ([app.as_str(), verdict.as_str()], count))
-        })
-    }
-
-    /// Category, name, verdict, reason of a rejection.
-    pub(crate) fn types(&self) -> impl Iterator<Item = ([&str; 4], u64)> {
-        let types = self.types.iter().flat_map(|(category, names)| {
-            names.iter().map(move |(name, tally)| (category.as_str(), name.as_str(), tally))
-        });
-        let counts = types.flat_map(|(category, name, tally)| {
-            let count =
-                move |verdict: Verdict, reason, count| ([category, name, verdict.as_str(), reason], count);
-            let rejected = ReasonCode::ALL.into_iter().zip(tally.rejected);
-            let rejected =
-                rejected.map(move |(reason, records)| count(Verdict::Rejected, reason.as_str(), records));
-            [count(Verdict::Accepted, "", tally.accepted), count(Verdict::Duplicate, "", tally.duplicate)]
-                .into_iter()
-                .chain(rejected)
-        });
-        counts.filter(|(_, count)| *count > 0)
-    }
-
-    fn verdict(&mut self, verdict: Verdict) -> Verdict {
-        self.verdicts[verdict as usize - 1] += 1;
-        verdict
-    }
-
-    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Verdict, u64)> {
-        Verdict::ALL.into_iter().zip(self.verdicts).filter(|(_, count)| *count > 0)
-    }
-
-    pub(crate) fn reasons(&self) -> impl Iterator<Item = (ReasonCode, u64)> {
-        ReasonCode::ALL.into_iter().zip(self.reasons).filter(|(_, count)| *count > 0)
-    }
 }
 
 impl Projection {
@@ -186,7 +91,7 @@ impl Projection {
             return Some(self.erasure(judge, &record, session, chunk));
         }
         let judgement = judge.judge(&record);
-        if strangers::unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
+        if unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
             return None;
         }
         Some(self.judged(judge, &record, &judgement, None, chunk))
@@ -216,7 +121,7 @@ impl Projection {
         chunk.push(&Row::erasure(self.place(), id, &hash));
         self.erasures.add(hash);
         self.next += 1;
-        self.tally.verdict(Verdict::Erasure)
+        self.tally.count_verdict(Verdict::Erasure)
     }
 
     fn judged(
@@ -233,16 +138,14 @@ impl Projection {
         self.next += 1;
         if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
             chunk.push(&Row::erased(place, judgement, first.unwrap_or(place.offset)));
-            return self.tally.verdict(Verdict::Erased);
+            return self.tally.count_verdict(Verdict::Erased);
         }
         self.tally.count_sender(judge, judgement, first.is_some());
         let mut row = match first {
             Some(first) => Row::duplicate(place, judgement, first),
             None => Row::judged(place, judgement, record.value.unwrap_or_default()),
         };
-        for reason in row.reasons {
-            self.tally.reasons[reason.code as usize] += 1;
-        }
+        self.tally.count_reasons(row.reasons);
         let kept =
             past.filter(|past| (past.verdict, past.schema_version) != (row.verdict, row.schema_version));
         if let Some(past) = kept {
@@ -255,13 +158,13 @@ impl Projection {
         if let Some(past) = kept {
             chunk.keep_last_as_it_is(if past.is_lost { !LEDGER } else { ALL });
         }
-        self.tally.verdict(row.verdict)
+        self.tally.count_verdict(row.verdict)
     }
 
     /// The log holds no record at `self.next`.
     pub(crate) fn absent(&mut self, chunk: &mut Chunk) {
         chunk.push(&Row::absent(self.place()));
-        self.tally.verdict(Verdict::Absent);
+        self.tally.count_verdict(Verdict::Absent);
         self.next += 1;
     }
 

@@ -5,8 +5,6 @@
 //! No statement names a session: the ledger says which places in the log are meant, and is changed last, so
 //! that it keeps saying so until everything else is done. Doing it twice does no harm.
 
-mod request;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +18,6 @@ use crate::error::{Error, Result};
 use crate::judge::erasures::{Erasures, Hash};
 use crate::keep::epochs;
 use crate::work::Work;
-
-pub use request::{EraseArgs, run};
 
 /// Between two looks for erasures that other projectors found. After a round that erased, it pauses for at least
 /// three times as long as that took: a mutation touches every part, however few its rows.
@@ -60,9 +56,9 @@ pub(crate) async fn refresh(erasures: &Erasures, database: &Database) -> Result<
 async fn round(work: &Work) -> Result<Duration> {
     refresh(&work.erasures, &work.database).await?;
     let known = work.erasures.len();
-    let assignment = work.assignment();
+    let assignment = work.progress.assignment();
     // One without partitions has none of their rows under way: the others erase.
-    let pending = if work.owned().is_empty() { 0 } else { known - work.erased() };
+    let pending = if work.progress.owned().is_empty() { 0 } else { known - work.progress.erased() };
     work.metrics.erasures_pending.set(pending as i64);
     let mut took = Duration::ZERO;
     if pending > 0 {
@@ -81,7 +77,7 @@ async fn round(work: &Work) -> Result<Duration> {
         others(work).await?;
         took = began.elapsed();
     }
-    work.set_erased(known, assignment);
+    work.progress.set_erased(known, assignment);
     Ok(took)
 }
 
@@ -89,15 +85,16 @@ async fn round(work: &Work) -> Result<Duration> {
 async fn inserted(work: &Work) {
     let since = Instant::now();
     let judged = loop {
-        match work.judged(since) {
+        match work.progress.judged(since) {
             Some(judged) => break judged,
             None => tokio::time::sleep(INSERTED).await,
         }
     };
     let under_way = |judged: &BTreeMap<i32, u64>| {
-        let owned = work.owned();
+        let owned = work.progress.owned();
         judged.iter().any(|(partition, to)| {
-            owned.contains(partition) && work.inserted_to(*partition).is_none_or(|inserted| inserted < *to)
+            owned.contains(partition)
+                && work.progress.inserted_to(*partition).is_none_or(|inserted| inserted < *to)
         })
     };
     while under_way(&judged) {

@@ -16,14 +16,14 @@ use schemas::Judge;
 
 use crate::commit::resume;
 use crate::commit::settle::{Announced, Healed, settle};
-use crate::config::{ChunkConfig, ProjectorConfig};
+use crate::config::ChunkConfig;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::{Chunk, ClosedChunk};
-use crate::judge::erasures::Erasures;
 use crate::judge::projection::{Past, Projection};
 use crate::keep::{erase, sequences};
 use crate::log;
+use crate::work::Work;
 use tables::Verdict;
 use tables::verdict::ALL;
 
@@ -32,23 +32,15 @@ use tables::verdict::ALL;
 ///
 /// # Errors
 /// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
-pub(crate) async fn heal(
-    config: &ProjectorConfig,
-    database: &Database,
-    judge: &Arc<Judge>,
-    erasures: &Arc<Erasures>,
-    partition: i32,
-    range: Range<u64>,
-) -> Result<Healed> {
-    let ChunkConfig { chunk_rows, chunk_bytes, .. } = config.chunks;
-    let mut reading =
-        Reading::new(config, database, judge, erasures, partition, &range, chunk_rows, chunk_bytes).await?;
+pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Result<Healed> {
+    let ChunkConfig { chunk_rows, chunk_bytes, .. } = work.config.chunks;
+    let mut reading = Reading::new(work, partition, &range, chunk_rows, chunk_bytes).await?;
     let mut healed = Healed::default();
     while reading.projection.next < range.end {
         let chunk;
-        (reading, chunk) = reading.next(database).await?;
-        let found = settle(database, partition, &chunk, Announced::not_needed()).await?;
-        refresh_sequences(database, partition, &chunk, found).await?;
+        (reading, chunk) = reading.next(work).await?;
+        let found = settle(&work.database, partition, &chunk, Announced::not_needed()).await?;
+        refresh_sequences(&work.database, partition, &chunk, found).await?;
         // Of a range that was settled before, whatever is not there was lost.
         healed.missing += found.missing + found.late;
         healed.wrong += found.wrong;
@@ -69,18 +61,10 @@ pub(crate) async fn heal(
 ///
 /// # Errors
 /// The log or the tables can't be read.
-pub(crate) async fn judge_again(
-    config: &ProjectorConfig,
-    database: &Database,
-    judge: &Arc<Judge>,
-    erasures: &Arc<Erasures>,
-    partition: i32,
-    range: Range<u64>,
-) -> Result<ClosedChunk> {
+pub(crate) async fn judge_again(work: &Work, partition: i32, range: Range<u64>) -> Result<ClosedChunk> {
     let rows = (range.end - range.start) as usize;
-    let reading =
-        Reading::new(config, database, judge, erasures, partition, &range, rows, usize::MAX).await?;
-    Ok(reading.next(database).await?.1)
+    let reading = Reading::new(work, partition, &range, rows, usize::MAX).await?;
+    Ok(reading.next(work).await?.1)
 }
 
 /// Of a chunk that was judged again the sessions may be in `sequences` already, with other events.
@@ -122,35 +106,25 @@ struct Reading {
 
 impl Reading {
     /// Its chunks have so many rows and bytes at most.
-    #[expect(clippy::too_many_arguments, reason = "what judging again is a function of")]
-    async fn new(
-        config: &ProjectorConfig,
-        database: &Database,
-        judge: &Arc<Judge>,
-        erasures: &Arc<Erasures>,
-        partition: i32,
-        range: &Range<u64>,
-        rows: usize,
-        bytes: usize,
-    ) -> Result<Self> {
-        let window = config.judge.window();
+    async fn new(work: &Work, partition: i32, range: &Range<u64>, rows: usize, bytes: usize) -> Result<Self> {
+        let kafka = &work.config.kafka;
         Ok(Self {
-            consumer: Arc::new(log::reader(&config.kafka)?),
-            topic: config.kafka.topic.clone(),
-            judge: Arc::clone(judge),
+            consumer: Arc::new(log::reader(kafka)?),
+            topic: kafka.topic.clone(),
+            judge: work.judge.load_full(),
             rows,
             bytes,
             position: None,
-            projection: resume::projection(database, judge, erasures, partition, range.start, window).await?,
-            past: database.past(partition, range).await?,
+            projection: resume::projection(work, partition, range.start).await?,
+            past: work.database.past(partition, range).await?,
             end: range.end,
         })
     }
 
     /// The next chunk, and what follows it.
-    async fn next(mut self, database: &Database) -> Result<(Self, ClosedChunk)> {
+    async fn next(mut self, work: &Work) -> Result<(Self, ClosedChunk)> {
         // Judging again takes long: what was erased meanwhile must not come back.
-        erase::refresh(&self.projection.erasures, database).await?;
+        erase::refresh(&self.projection.erasures, &work.database).await?;
         let read = move || {
             let mut chunk = self.chunk()?;
             chunk.is_judged_again = true;

@@ -30,7 +30,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     loop {
         tokio::time::sleep(EVERY).await;
         // Of several projectors one is enough, and partition 0 is one projector's. While nobody has it, parts wait.
-        if !work.confirmed().contains_key(&0) {
+        if !work.progress.confirmed().contains_key(&0) {
             continue;
         }
         for ((table, mutation), before) in PROJECTIONS.iter().zip(&mut bare) {

@@ -19,7 +19,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     let (mut before, mut lost) = (None, BTreeSet::new());
     loop {
         // One projector is enough, and partition 0 is one projector's.
-        if work.owned().contains(&0)
+        if work.progress.owned().contains(&0)
             && let Err(error) = restore(&work, &mut lost).await
         {
             tracing::warn!(error = format!("{error:#}"), "a shard's tables could not be made again");

@@ -52,7 +52,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
 
 async fn round(work: &Work) -> Result<()> {
     let horizons = work.database.horizons().await?;
-    for partition in work.owned() {
+    for partition in work.progress.owned() {
         let horizon = horizons.get(&partition).copied().unwrap_or_default();
         if let Err(error) = expire(work, partition, horizon).await {
             tracing::warn!(partition, %error, "expiring; trying again");
@@ -63,7 +63,7 @@ async fn round(work: &Work) -> Result<()> {
 
 async fn expire(work: &Work, partition: i32, mut horizon: Horizon) -> Result<()> {
     // What is under way was judged by the horizon of before.
-    let Some(inserted) = work.inserted_to(partition) else { return Ok(()) };
+    let Some(inserted) = work.progress.inserted_to(partition) else { return Ok(()) };
     if let Some(oldest) = oldest(work.config.retention_days) {
         let kept_from = work.first_at(partition, oldest).await?.min(inserted);
         if kept_from > horizon.kept_from {

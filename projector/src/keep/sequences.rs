@@ -14,10 +14,10 @@ use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use crate::keep::{Positions, epochs};
 use crate::servers::Servers;
+use crate::work::Work;
 
 /// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -43,42 +43,33 @@ pub struct Refreshed {
     pub behind: u64,
 }
 
-/// Brings `sequences` up to `confirmed()` again and again, until it is dropped. A pass waits for its `turn`; `confirmed`
-/// names the partitions that this projector was given; `complete` is called whenever nothing was left to include.
-pub async fn run(
-    servers: Servers,
-    turn: Arc<Mutex<()>>,
-    confirmed: impl Fn() -> Positions,
-    complete: impl Fn(),
-) {
+/// Brings `sequences` up to what is confirmed of the partitions that this process was given, again and again, until it is
+/// dropped.
+pub(crate) async fn watch(work: Arc<Work>) {
+    let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
     loop {
-        let positions = confirmed();
+        let confirmed = work.progress.confirmed();
         // Also to verify: in its turn another deletes events before the sequences of their sessions.
-        let mine = turn.lock().await;
+        let mine = work.turn.lock().await;
         // One of several projectors is enough, and partition 0 is one projector's.
-        if positions.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
+        if confirmed.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
             match verify(&servers).await {
                 Ok(()) => verified = Some(Instant::now()),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
             }
         }
         let began = Instant::now();
-        let pass = refresh(&servers, &positions).await;
+        let pass = refresh(&servers, &confirmed).await;
         drop(mine);
+        let took = began.elapsed();
         if matches!(pass, Ok(Refreshed { behind: 0, .. })) {
-            complete();
+            work.metrics.sequences_are_complete();
         }
         let pause = match pass {
             Ok(Refreshed { offsets: 0, .. }) => PAUSE,
-            Ok(refreshed) => {
-                let took = began.elapsed();
-                tracing::debug!(
-                    offsets = refreshed.offsets,
-                    behind = refreshed.behind,
-                    ?took,
-                    "sequences refreshed"
-                );
+            Ok(Refreshed { offsets, behind }) => {
+                tracing::debug!(offsets, behind, ?took, "sequences refreshed");
                 PAUSE.max(took * 3)
             }
             Err(error) => {

@@ -6,6 +6,7 @@
 //! What changes below the positions (a healed range, an erased session) withdraws all epochs; the next
 //! one counts everything anew, and answers come from `sequences` until then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -15,6 +16,7 @@ use futures::future::try_join_all;
 use crate::keep::epochs::{forget, new_run, newest, publish, withdraw};
 use crate::keep::{Positions, sequences};
 use crate::servers::Servers;
+use crate::work::Work;
 
 /// Between two looks. A look that finds something makes two small inserts.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -40,12 +42,13 @@ pub enum Counted {
     Everything,
 }
 
-/// Brings the days up to what `sequences` includes again and again, until it is dropped, while `chosen()`: of
-/// several projectors one is enough.
-pub async fn run(servers: Servers, chosen: impl Fn() -> bool) {
+/// Brings the days up to what `sequences` includes again and again, until it is dropped.
+pub(crate) async fn watch(work: Arc<Work>) {
+    let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
     loop {
-        if chosen() {
+        // One of several projectors is enough, and partition 0 is one projector's.
+        if work.progress.confirmed().contains_key(&0) {
             if verified.is_none_or(|at| at.elapsed() > VERIFY) {
                 match verify(&servers).await {
                     Ok(()) => verified = Some(Instant::now()),

@@ -1,14 +1,14 @@
--- The event ids that a record at `to` can be a duplicate of: `from` is the window in milliseconds.
--- Log time never decreases within a partition, so that of the last row before `to` is the largest.
+-- The event ids that a record at `offset` can be a duplicate of, given a window of `milliseconds`.
+-- Log time never decreases within a partition, so that of the last row before `offset` is the largest.
 WITH
 (
     SELECT max(log_time)
     FROM {database}.ledger
-    WHERE partition = {partition:UInt16} AND offset = {to:UInt64} - 1
+    WHERE partition = {partition:UInt16} AND offset = {offset:UInt64} - 1
 ) AS now
 SELECT offset, event_id, toUnixTimestamp64Milli(log_time)
 FROM {database}.ledger
-WHERE partition = {partition:UInt16} AND offset < {to:UInt64}
+WHERE partition = {partition:UInt16} AND offset < {offset:UInt64}
   AND (verdict IN ('accepted', 'rejected') OR verdict = 'erased' AND first_offset = offset)
-  AND toUnixTimestamp64Milli(log_time) >= toUnixTimestamp64Milli(now) - toInt64({from:UInt64})
+  AND toUnixTimestamp64Milli(log_time) >= toUnixTimestamp64Milli(now) - {milliseconds:Int64}
 ORDER BY offset

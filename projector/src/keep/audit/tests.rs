@@ -30,10 +30,9 @@ async fn projected(stack: &Stack) -> Work {
     append(&config.kafka).await;
     let judge = config.judge.load(&config.kafka.topic).unwrap();
     let work = Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap();
-    let judge = work.judge.load_full();
-    heal(&work.config, &work.database, &judge, &work.erasures, 0, 0..END).await.unwrap();
-    work.set_owned(vec![0]);
-    work.set_inserted_to(0, END);
+    heal(&work, 0, 0..END).await.unwrap();
+    work.progress.set_owned(vec![0]);
+    work.progress.set_inserted_to(0, END);
     work
 }
 
@@ -115,8 +114,8 @@ async fn a_partition_that_fails_holds_up_no_other() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
     // The log has no such partition.
-    work.set_owned(vec![7, 0]);
-    work.set_inserted_to(7, END);
+    work.progress.set_owned(vec![7, 0]);
+    work.progress.set_inserted_to(7, END);
     work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     assert_eq!(
         round(&work, &mut Known::default()).await.unwrap(),

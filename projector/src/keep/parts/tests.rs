@@ -18,7 +18,7 @@ async fn insert(database: &Database, offset: u64) {
 }
 
 async fn bare(database: &Database) -> usize {
-    database.bare_parts("ledger").await.unwrap().len()
+    bare_parts(database, "ledger").await.unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

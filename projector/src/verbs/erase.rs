@@ -84,8 +84,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
         let judged = "SELECT count() FROM {database}.erasures WHERE (partition, offset) IN \
                       (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {offsets:Array(UInt64)})))";
         let judged: u64 = database
-            .client
-            .query(&judged.replace("{database}", &database.name))
+            .query(judged)
             .param("partitions", places.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
             .param("offsets", places.iter().map(|(_, offset)| *offset).collect::<Vec<_>>())
             .fetch_one()
@@ -93,8 +92,8 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
         let mut left = 0;
         for generation in tables::list(&args.clickhouse).await? {
             let database = Database::new(&args.clickhouse, generation, &args.kafka.topic);
-            let sql = include_str!("left.sql").replace("{database}", &database.name);
-            left += database.client.query(&sql).param("sessions", &sessions).fetch_one::<u64>().await?;
+            let query = database.query(include_str!("erase/left.sql")).param("sessions", &sessions);
+            left += query.fetch_one::<u64>().await?;
         }
         if judged == places.len() as u64 && left == 0 {
             return Ok(());

@@ -1,0 +1,104 @@
+//! Asks the brokers where the log ends and ClickHouse whether it is there, for the lag and for `/readyz`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::work::Work;
+
+/// Between two looks at where the log ends: for the lag, and for markers that no record follows.
+const LOG_ENDS: Duration = Duration::from_secs(1);
+/// Partitions that may be asked at once: each takes a thread while its leader does not answer.
+const ASKED_AT_ONCE: usize = 200;
+/// Between two looks at whether brokers and ClickHouse still answer.
+const PROBE: Duration = Duration::from_secs(1);
+/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`answers`]. Each
+/// partition is asked by itself: one without a leader does not answer for many seconds.
+pub(crate) async fn log_ends(work: Arc<Work>) {
+    let mut ticks = interval(LOG_ENDS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut asked, mut asking) = (JoinSet::new(), BTreeSet::new());
+    loop {
+        ticks.tick().await;
+        if let Err(error) = work.count_partitions().await {
+            tracing::debug!(%error, "the brokers don't answer");
+            continue;
+        }
+        while let Some(answered) = asked.try_join_next() {
+            answered.into_iter().for_each(|partition| {
+                asking.remove(&partition);
+            });
+        }
+        for partition in work.progress.owned() {
+            if asking.len() < ASKED_AT_ONCE && asking.insert(partition) {
+                let work = Arc::clone(&work);
+                asked.spawn(async move {
+                    match work.bounds(partition).await {
+                        Ok(bounds) => work.progress.set_log_end(partition, bounds.end),
+                        Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
+                    }
+                    partition
+                });
+            }
+        }
+    }
+}
+
+/// Forgets what was not said again for a while, and asks ClickHouse whether it is there.
+pub(crate) async fn answers(work: Arc<Work>) {
+    let mut ticks = interval(PROBE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        work.progress.forget_old_log_ends();
+        match work.database.answers().await {
+            Ok(()) => work.progress.clickhouse_answered(),
+            Err(error) => tracing::debug!(%error, "ClickHouse does not answer"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use clap::Parser;
+    use rdkafka::mocking::MockCluster;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::metrics::Metrics;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_without_a_leader_hides_no_other() {
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("log", 2, 1).unwrap();
+        cluster.partition_leader("log", 0, Some(2)).unwrap();
+        cluster.partition_leader("log", 1, Some(1)).unwrap();
+        // As if it were gone without a word.
+        cluster.broker_round_trip_time(2, Duration::from_secs(600)).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let first = brokers.split(',').next().unwrap();
+        let line = ["projector", "run", "--topic", "log", "--kafka-brokers", first];
+        let Command::Run(config) = Cli::parse_from(line).command else { unreachable!() };
+        let judge = config.judge.load("log").unwrap();
+        let work = Arc::new(Work::new(*config, 1, judge, Metrics::new().unwrap()).unwrap());
+        work.progress.set_owned(vec![0, 1]);
+        let asking = tokio::spawn(log_ends(Arc::clone(&work)));
+        while work.progress.log_end(1).is_none() {
+            sleep(LOG_ENDS).await;
+        }
+        // For longer than the other one is waited for.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            sleep(LOG_ENDS).await;
+            work.progress.forget_old_log_ends();
+            assert_eq!((work.progress.log_end(0), work.progress.log_end(1)), (None, Some(0)));
+        }
+        asking.abort();
+    }
+}

@@ -1,0 +1,33 @@
+//! Creates the topic, the tables and the views.
+
+use clap::Args;
+use infra::database::ClickHouseConfig;
+use infra::kafka::{self, KafkaConfig, TopicConfig};
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    #[command(flatten)]
+    pub topic: TopicConfig,
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    /// Only print the statements that make a first generation, for reading or for applying by hand.
+    #[arg(long)]
+    pub render: bool,
+}
+
+/// Creates the topic, the tables and the views; safe to run again.
+///
+/// # Errors
+/// Brokers or ClickHouse out of reach, a statement that fails.
+pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
+    if args.render {
+        print!("{}", tables::render(&args.clickhouse, 1)?);
+        return Ok(());
+    }
+    kafka::create_topic(&args.kafka, &args.topic).await?;
+    let generation = tables::serving(&args.clickhouse).await?.unwrap_or(1);
+    tables::migrate(&args.clickhouse, generation).await?;
+    tables::serve(&args.clickhouse, generation).await
+}

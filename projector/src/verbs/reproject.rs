@@ -1,0 +1,132 @@
+//! Re-projection: builds the next generation beside the serving one, then serves it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::ProjectorConfig;
+use crate::log;
+use crate::metrics::Metrics;
+use crate::serve::project;
+use crate::verbs::generations::drop_generation;
+use crate::work::Work;
+
+#[derive(Debug, Args)]
+pub struct ReprojectArgs {
+    #[command(flatten)]
+    pub config: ProjectorConfig,
+    /// Drop the old generation once the new one serves.
+    #[arg(long)]
+    pub drop_old: bool,
+}
+
+/// Where the log ended is asked again and again; when reaching it took no longer than this, the new
+/// generation has caught up.
+const CAUGHT_UP: Duration = Duration::from_secs(3);
+/// Running projectors look for another generation every two seconds and then join its group. This
+/// process stays until they have, so that the new generation does not fall behind.
+const HAND_OVER: Duration = Duration::from_secs(8);
+
+/// Builds the next generation from offset 0 and serves it once it has caught up. A generation that an
+/// earlier call left unfinished is gone on with.
+///
+/// # Errors
+/// Kafka or ClickHouse out of reach at the start, tables of another version, views that can't be replaced.
+pub async fn run(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let config = &args.config;
+    config.validate()?;
+    // Before anything is made.
+    config.judge.load(&config.kafka.topic)?;
+    let old = tables::serving(&config.clickhouse)
+        .await?
+        .context("no generation serves yet: run `projector migrate`")?;
+    let newest = tables::list(&config.clickhouse).await?.last().copied().unwrap_or(old);
+    let next = if newest > old { newest } else { newest + 1 };
+    tables::migrate(&config.clickhouse, next).await?;
+    println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
+    if next == newest {
+        println!(
+            "Generation {next} was begun before and is gone on with: what is judged already stays as it was judged \
+             then. To judge all of it anew, stop, drop it (`projector generations --drop {next}`) and start again."
+        );
+    }
+
+    let current = Arc::new(ArcSwapOption::<Work>::empty());
+    let metrics = Metrics::new()?;
+    let mut shutdown = pin!(shutdown);
+    let mut built = None;
+    let end = async {
+        tokio::select! {
+            () = &mut shutdown => {}
+            done = build(config, &current) => {
+                let served = match done {
+                    Ok(()) => tables::serve(&config.clickhouse, next).await,
+                    Err(error) => Err(error),
+                };
+                if served.is_ok() {
+                    println!("generation {next} serves now");
+                    tokio::time::sleep(HAND_OVER).await;
+                }
+                built = Some(served);
+            }
+        }
+    };
+    project(config, next, &metrics, &current, end).await?;
+    match built {
+        None => println!("stopped; start again to go on"),
+        Some(served) => {
+            served?;
+            if args.drop_old {
+                drop_generation(&config.clickhouse, old).await?;
+            } else {
+                println!("generation {old} is kept: `projector generations --drop {old}` drops it");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the new generation has caught up with the log, and shows how far it is.
+async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyhow::Result<()> {
+    let progress = ProgressBar::new(0);
+    progress.set_style(ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
+    )?);
+    let consumer = Arc::new(log::reader(&config.kafka)?);
+    let topic = config.kafka.topic.clone();
+    loop {
+        let started = Instant::now();
+        let (consumer, topic) = (Arc::clone(&consumer), topic.clone());
+        let bounds = tokio::task::spawn_blocking(move || log::all_bounds(&consumer, &topic)).await??;
+        let ends: BTreeMap<i32, u64> =
+            bounds.into_iter().map(|(partition, range)| (partition, range.end)).collect();
+        progress.set_length(ends.values().sum());
+        loop {
+            let work = current.load_full();
+            let done = work.as_ref().map_or_else(BTreeMap::new, |work| {
+                ends.keys()
+                    .map(|partition| (*partition, work.progress.inserted_to(*partition).unwrap_or(0)))
+                    .collect()
+            });
+            progress.set_position(done.values().sum());
+            let reached =
+                ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end);
+            // What was judged before its session's erasure was read must not be shown.
+            if reached && work.is_some_and(|work| work.is_erased()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if started.elapsed() < CAUGHT_UP {
+            progress.finish_and_clear();
+            return Ok(());
+        }
+    }
+}
