@@ -81,20 +81,26 @@ fn first_line(file: &str) -> Result<String, String> {
 }
 
 impl ClickHouseConfig {
-    /// A client without a database of its own: statements name theirs. Of shards, for the first one.
+    /// A client of the only server, or of the first shard. It has no database: statements name theirs.
     pub fn client(&self) -> Client {
         self.client_of(self.nodes.first().unwrap_or(&self.url))
     }
 
-    /// One for each server that has tables of its own and is asked by itself: the shards, or the only one.
+    /// A client of each of [`Self::urls`].
     pub fn clients(&self) -> Vec<Client> {
+        self.urls().iter().map(|url| self.client_of(url)).collect()
+    }
+
+    /// The servers that have tables of their own and are asked one by one: the shards, or the only server.
+    pub fn urls(&self) -> &[String] {
         match self.nodes.is_empty() {
-            true => vec![self.client()],
-            false => self.nodes.iter().map(|url| self.client_of(url)).collect(),
+            true => std::slice::from_ref(&self.url),
+            false => &self.nodes,
         }
     }
 
-    fn client_of(&self, url: &str) -> Client {
+    /// A client of one of [`Self::urls`].
+    pub fn client_of(&self, url: &str) -> Client {
         // As the crate's own, but without Nagle's algorithm: a statement whose body comes in pieces would wait for the
         // acknowledgement of its head, which the other side may delay by 40 ms.
         let mut connector = HttpConnector::new();
@@ -163,6 +169,14 @@ pub async fn within<T, E: From<clickhouse::error::Error>>(
     timeout(limit, work).await.unwrap_or_else(|_| Err(clickhouse::error::Error::TimedOut.into()))
 }
 
+/// The number of ClickHouse's exception, if it is one: it answers `Code: N. DB::Exception: ...`, also in the middle of
+/// a stream.
+pub fn exception_code(error: &clickhouse::error::Error) -> Option<u32> {
+    let clickhouse::error::Error::BadResponse(text) = error else { return None };
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split_once(|c: char| !c.is_ascii_digit())?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +212,14 @@ mod tests {
         let shards = ClickHouseConfig { nodes: vec!["http://a".into(), "http://b".into()], ..many };
         assert_eq!(shards.of_all_servers("parts"), "system.parts");
         assert_eq!((one.clients().len(), shards.clients().len()), (1, 2));
+    }
+
+    #[test]
+    fn reads_the_code_of_an_exception() {
+        let code = |text: &str| exception_code(&clickhouse::error::Error::BadResponse(text.into()));
+        assert_eq!(code("Code: 241. DB::Exception: Query memory limit"), Some(241));
+        assert_eq!(code("bad response: Code: 159. DB::Exception"), Some(159));
+        assert_eq!(code("no code"), None);
+        assert_eq!(exception_code(&clickhouse::error::Error::TimedOut), None);
     }
 }

@@ -43,8 +43,8 @@ impl From<clickhouse::error::Error> for Error {
 impl Error {
     /// Tells "query with this id is already running" (216) from other errors.
     pub(crate) fn from_insert(error: clickhouse::error::Error) -> Self {
-        match &error {
-            clickhouse::error::Error::BadResponse(text) if text.starts_with("Code: 216.") => Self::Running,
+        match infra::database::exception_code(&error) {
+            Some(216) => Self::Running,
             _ => Self::ClickHouse(error),
         }
     }

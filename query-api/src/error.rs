@@ -105,10 +105,7 @@ impl Error {
 
 impl From<clickhouse::error::Error> for Error {
     fn from(error: clickhouse::error::Error) -> Self {
-        use clickhouse::error::Error as Cause;
-        let Cause::BadResponse(text) = &error else { return Self::Database(error) };
-        // A response is `Code: N. DB::Exception: ...`, also in the middle of a stream.
-        match exception_code(text) {
+        match infra::database::exception_code(&error) {
             Some(159 | 160) => Self::TooLarge("time"),
             Some(241) => Self::TooLarge("memory"),
             Some(396) => Self::TooLarge("result"),
@@ -117,11 +114,6 @@ impl From<clickhouse::error::Error> for Error {
             _ => Self::Database(error),
         }
     }
-}
-
-fn exception_code(text: &str) -> Option<u32> {
-    let rest = &text[text.find("Code: ")? + "Code: ".len()..];
-    rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
 }
 
 impl IntoResponse for Error {
@@ -134,17 +126,5 @@ impl IntoResponse for Error {
             _ => tracing::debug!("{self}"),
         }
         self.problem().into_response()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::exception_code;
-
-    #[test]
-    fn reads_the_code_of_an_exception() {
-        assert_eq!(exception_code("Code: 241. DB::Exception: Query memory limit"), Some(241));
-        assert_eq!(exception_code("bad response: Code: 159. DB::Exception"), Some(159));
-        assert_eq!(exception_code("no code"), None);
     }
 }

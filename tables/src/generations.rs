@@ -34,9 +34,10 @@ pub async fn migrate_by(
 ) -> anyhow::Result<()> {
     let (database, own) = (config.generation(generation), cluster::own(config, generation));
     restore(config, generation).await?;
-    for client in config.clients() {
+    for url in config.urls() {
+        let client = config.client_of(url);
         for statement in foundation(config, generation)? {
-            run(&client, &statement).await.with_context(|| format!("ClickHouse at {}", config.url))?;
+            run(&client, &statement).await.with_context(|| format!("ClickHouse at {url}"))?;
         }
         let newest = changes.last().map_or(BASE, |(version, ..)| *version);
         let applied = match applied_version(&client, &own).await? {
@@ -153,7 +154,8 @@ pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Stri
 /// # Errors
 /// ClickHouse out of reach, or no answer of it within ten seconds: it may hang with its connections open.
 pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
-    for client in config.clients() {
+    for url in config.urls() {
+        let client = config.client_of(url);
         let asked = async {
             if !has_table(&client, &config.database, "generation").await? {
                 return Ok(None);
@@ -164,7 +166,7 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
                 .await
                 .map(Some)
         };
-        let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?;
+        let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {url}"))?;
         // A shard whose disk is new has no views yet.
         if found.is_some() {
             return Ok(found);
@@ -180,12 +182,14 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
 pub async fn list(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> {
     let prefix = format!("{}_g", config.database);
     let mut numbers = BTreeSet::new();
-    for client in config.clients() {
-        let names: Vec<String> = client
+    for url in config.urls() {
+        let names: Vec<String> = config
+            .client_of(url)
             .query("SELECT name FROM system.databases WHERE startsWith(name, {prefix:String})")
             .param("prefix", &prefix)
             .fetch_all()
-            .await?;
+            .await
+            .with_context(|| format!("ClickHouse at {url}"))?;
         numbers.extend(names.iter().filter_map(|name| name[prefix.len()..].parse::<u32>().ok()));
     }
     Ok(numbers.into_iter().collect())
@@ -198,14 +202,15 @@ pub async fn list(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> {
 pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     let (database, own) = (config.generation(generation), cluster::own(config, generation));
     let mut versions = BTreeSet::new();
-    for client in config.clients() {
+    for url in config.urls() {
+        let client = config.client_of(url);
         let asked = async {
             match has_table(&client, &own, "migrations").await? {
                 true => applied_version(&client, &own).await,
                 false => Ok(0),
             }
         };
-        versions.insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {}", config.url))?);
+        versions.insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {url}"))?);
     }
     let wanted = latest_version();
     // A shard that has lost its tables gets them again from a projector.
@@ -306,6 +311,20 @@ fn views(config: &ClickHouseConfig, generation: u32) -> Vec<(&'static str, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_error_names_the_server_that_was_asked() {
+        let nodes = vec!["http://127.0.0.1:1".into(), "http://127.0.0.1:2".into()];
+        let config = ClickHouseConfig { cluster: Some("c".into()), nodes, ..ClickHouseConfig::default() };
+        for error in [
+            serving(&config).await.unwrap_err(),
+            list(&config).await.unwrap_err(),
+            check_version(&config, 1).await.unwrap_err(),
+            crate::made(&config, 1).await.unwrap_err(),
+        ] {
+            assert_eq!(error.to_string(), "ClickHouse at http://127.0.0.1:1");
+        }
+    }
 
     #[test]
     fn every_statement_has_a_form_on_a_cluster() {

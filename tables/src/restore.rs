@@ -28,7 +28,8 @@ pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<
     let (own, databases) = (cluster::own(config, generation), cluster::databases(config, generation));
     let tables: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let mut servers = Vec::new();
-    for client in config.clients() {
+    for url in config.urls() {
+        let client = config.client_of(url);
         let asked = async {
             let sql = "SELECT count() FROM system.tables WHERE database IN {databases:Array(String)} AND \
                        (has({tables:Array(String)}, name) OR startsWith(name, 'landing_to_'))";
@@ -42,7 +43,7 @@ pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<
             );
             client.query(&sql).fetch_optional().await
         };
-        servers.push(within(SMALL, asked).await?);
+        servers.push(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {url}"))?);
     }
     Ok(servers)
 }
