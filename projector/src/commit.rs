@@ -1,13 +1,20 @@
-//! From a row into the tables, exactly once: the loop, its partitions, what it announces and verifies.
+//! From a row into the tables, exactly once.
+//!
+//! - `consume`: the loop; `slot`: an owned partition and what the loop does with it
+//! - `partition`: a running partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes; `strangers`:
+//!   records that wait for their names to be known
+//! - `intent`: what a commit announces; `resume`: where a partition goes on
+//! - `attempt`: one attempt to get a chunk into the tables; `insert`: the statement; `settle`: compares, and inserts what
+//!   is missing; `ledger`: what the tables say of a partition
 
 pub(crate) mod consume;
 pub(crate) mod slot;
 pub(crate) mod partition;
-pub(crate) mod strangers;
 pub(crate) mod pace;
+pub(crate) mod strangers;
 pub(crate) mod intent;
 pub(crate) mod resume;
 pub(crate) mod attempt;
-pub(crate) mod settle;
 pub(crate) mod insert;
+pub(crate) mod settle;
 pub(crate) mod ledger;

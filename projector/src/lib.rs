@@ -6,36 +6,30 @@
 //!                   +-- window of event ids    +-- verify and heal whenever the outcome is unclear
 //! ```
 //!
-//! # Layout
+//! # Layout: four rooms
 //!
-//! - [`serve`](serve()): the service: which generation, the loop's thread, HTTP, reloads
-//! - `consume`: the loop: poll, close chunks, announce, insert; the fence
-//! - `slot`: an owned partition, resumed or running; `partition`: one partition's open chunk, gaps of the log, limits; `pace`: when a chunk closes
-//! - `strangers`: records of applications that the registry does not name yet
-//! - `projection`: log to rows, a pure function; `window`: event ids; `row`, `chunk`: rows, column by column
-//! - `resume`: where a partition goes on; `intent`: what is announced
-//! - `settle`: verify and heal a chunk; `tables`: the statements
-//! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks
-//! - `erasures`: the sessions that the log asks to erase; [`erase`]: what the tables hold of them goes
-//! - `retention`: how much of the log the tables keep
-//! - [`generations`]: re-projection beside the serving generation, comparison, dropping
-//! - [`check_schemas`]: what changed schemas would make of the log's history; [`propose_schema`]: a first one
-//! - [`servers`]: ClickHouse's servers, one by one; a shard that has lost its tables gets them again
-//! - [`sequences`]: the sessions' sequences, brought up to date from `events`
-//! - [`usage`]: use by day, brought up to what `sequences` includes
-//! - [`parts`]: projections that no merge builds
-//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched; `disks`: ClickHouse's
+//! - `judge`: from a record to a row. Pure: no Kafka, no ClickHouse, no clock
+//! - `commit`: from a row into the tables, exactly once: the loop, its partitions, intents, inserts, healing a chunk
+//! - [`keep`]: what runs behind the loop and keeps the tables right: audit, sequences, use by day, erasure, retention
+//! - [`verbs`]: the commands, a file each
+//!
+//! What the rooms share:
+//!
+//! - [`serve`](serve()): the service: which generation, the loop's thread, what runs behind it, reloads
+//! - `work`: what the loop and its tasks share; `progress`: how far each partition is, and who answers
+//! - `log`: the topic, read; `database`: a generation's database; [`servers`]: each of its servers by itself
+//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
 
 pub mod serve;
 mod judge;
 mod commit;
 pub mod keep;
 pub mod verbs;
+mod work;
+mod progress;
 mod log;
 mod database;
 pub mod servers;
-mod work;
-mod progress;
 mod error;
 pub mod config;
 pub mod cli;

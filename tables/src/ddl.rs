@@ -1,14 +1,18 @@
 //! The statements that make the tables, in the order in which they are run.
 //!
-//! A file makes a table, and the materialized view that fills it; `{database}` stands for the generation's name, `{views}` for
-//! that of the views. A table's file says what it is today. Once a version is released, a change comes as a numbered file in `ddl/changes/` *and* in the table's
-//! file: new databases are made by the files, older ones are changed; a test holds both equal.
+//! A file makes a table, and the materialized view that fills it. `{database}` stands for the generation's name, `{views}`
+//! for that of the views. A table's file says what the table is today. Once a version is released, a change is a numbered
+//! file in `ddl/changes/` *and* an edit of the table's file: new databases are made by the files, older ones are changed. A
+//! test holds both equal.
 
 /// The version of tables without any change. Databases from before the first release have versions below.
 pub const BASE: u32 = 100;
 
 /// (name, statement)
 pub type File = (&'static str, &'static str);
+
+/// (version, name, statement) of a change.
+pub type Change<'a> = (u32, &'a str, &'a str);
 
 macro_rules! files {
     ($folder:literal: $($name:literal),* $(,)?) => {

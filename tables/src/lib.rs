@@ -8,7 +8,8 @@
 //! - `ddl/`: a file for each table, with the view that fills it, as it is today; `views/`: what readers see
 //! - `ddl/changes/`: how tables of an earlier release become those of today
 //! - [`ddl`]: the files in the order in which they are run
-//! - [`generations`]: make, serve and list generations; refuse tables of another version
+//! - [`migrate`](mod@migrate): a generation comes into being, is changed, serves; `make`: its tables on one server
+//! - [`generations`]: which there are, which one serves, and whether this program fits it
 //! - [`restore`](mod@restore): tables that a shard has lost are made again
 //! - [`cluster`]: the same statements for a cluster, and what a table is called there
 //! - [`verdict`]: the verdicts' numbers, and which tables get a row; [`account`]: when a ledger adds up
@@ -18,10 +19,13 @@
 pub mod account;
 pub mod cluster;
 pub mod ddl;
+pub mod migrate;
+mod make;
 pub mod generations;
 pub mod restore;
 pub mod verdict;
 
-pub use generations::{OtherVersion, check_version, list, migrate, render, serve, serving};
+pub use generations::{OtherVersion, check_version, list, serving};
+pub use migrate::{migrate, migrate_by, render, serve};
 pub use restore::{forget_sequences, is_lost, made, restore};
 pub use verdict::Verdict;

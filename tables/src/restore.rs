@@ -12,7 +12,8 @@ use infra::database::{ClickHouseConfig, SMALL, within};
 
 use crate::cluster;
 use crate::ddl::{CHANGES, TABLES, statements};
-use crate::generations::{foundation, has_table, make, noted, run, serve_on, serving, versions};
+use crate::generations::serving;
+use crate::make::{foundation, has_table, make, noted, run, serve_on, versions};
 
 /// Between two looks whether sequences are still being computed, and how many.
 const LOOK: Duration = Duration::from_millis(500);

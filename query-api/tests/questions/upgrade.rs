@@ -95,9 +95,9 @@ async fn making_and_changing_lead_to_the_same_tables() {
     let then = tables_then();
     let then: Vec<(&str, &str)> = then.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
     for config in [&changed, &made] {
-        tables::generations::migrate_by(config, 1, &then, &CHANGES).await.unwrap();
+        tables::migrate_by(config, 1, &then, &CHANGES).await.unwrap();
         // And again: nothing is left to do.
-        tables::generations::migrate_by(config, 1, &then, &CHANGES).await.unwrap();
+        tables::migrate_by(config, 1, &then, &CHANGES).await.unwrap();
     }
     for (name, _) in &then {
         let mut shown = Vec::new();
@@ -141,7 +141,7 @@ async fn a_start_waits_for_clickhouse_and_ends_at_other_tables() {
 
     // One version on, as after an upgrade; and as before the first release.
     let newer = [(BASE + 1, "newer", "ALTER TABLE {database}.horizons ADD COLUMN IF NOT EXISTS newer UInt8")];
-    tables::generations::migrate_by(&engine.clickhouse, 1, &TABLES, &newer).await.unwrap();
+    tables::migrate_by(&engine.clickhouse, 1, &TABLES, &newer).await.unwrap();
     tables::serve(&engine.clickhouse, 1).await.unwrap();
     let refused = async |expected: &str| {
         let error = Service::connect(engine.clone()).await.unwrap_err();
