@@ -91,6 +91,7 @@ pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generations::{check_version, list, serving};
 
     #[tokio::test]
     async fn an_error_names_the_server_that_was_asked() {
