@@ -1,9 +1,11 @@
 //! A seeded load that looks like real clickstreams: the same seed gives the same events.
 //!
-//! Fitted to real data sets: 60 features, used by Zipf's law with a tail that falls faster, six of them
-//! never; an order-1 Markov chain of sparse rows with 15 % self-transitions; session lengths negative
-//! binomial (k 2, mean 9) with 5 % lognormal giants of up to 1,100; gaps lognormal with 9 % pauses over half
-//! an hour and 10 % ties; events of about 300 bytes. Sessions are interleaved in the order of their times.
+//! The load is fitted to real data sets:
+//! - 60 features, used by Zipf's law with a tail that falls faster; six are never used
+//! - an order-1 Markov chain of sparse rows, with 15 % self-transitions
+//! - session lengths negative binomial (k 2, mean 9), with 5 % lognormal giants of up to 1,100
+//! - gaps lognormal, with 9 % pauses over half an hour and 10 % ties
+//! - events of about 300 bytes; sessions are interleaved in the order of their times
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,9 +37,9 @@ pub struct LoadEvent {
 /// An endless stream of events.
 pub struct Load {
     rng: Rng,
-    /// For each used feature: the features that may follow, with their cumulated weights.
+    /// For each used feature: the features that may follow it, with cumulated weights.
     chain: Vec<Vec<(f64, usize)>>,
-    /// Cumulated weights of the features that begin sessions.
+    /// For features that begin sessions: their cumulated weights.
     start: Vec<(f64, usize)>,
     open: BinaryHeap<Reverse<(i64, u64)>>,
     sessions: Vec<Session>,
@@ -51,10 +53,10 @@ struct Session {
 }
 
 impl Load {
-    /// Events from `from` on: choose it so far back that none lies in the future.
+    /// Events begin at `from`. Choose it so far back that none lies in the future.
     pub fn new(seed: u64, from: OffsetDateTime) -> Self {
         let mut rng = Rng::with_seed(seed);
-        // Zipf with s = 1.2, and a tail that falls faster.
+        // Zipf with s = 1.2; the exponential makes the tail fall faster.
         let weight = |rank: usize| (rank as f64 + 1.0).powf(-1.2) * (-(rank as f64) / 40.0).exp();
         let chain = (0..USED)
             .map(|feature| {

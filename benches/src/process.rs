@@ -10,7 +10,7 @@ use anyhow::Context;
 /// No such process.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; what follows it is numbers from field 3 on.
+    // The name in parentheses may hold anything; numbers follow it, from field 3 on.
     let fields = stat.rsplit_once(')').context("no process status")?.1;
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
     /// USER_HZ, which the kernel keeps at 100 for all programs.
@@ -26,7 +26,7 @@ pub fn rss_mb(pid: u32) -> anyhow::Result<f64> {
     memory_mb(pid, "VmRSS:")
 }
 
-/// The most resident memory that it ever had, in MB.
+/// The most resident memory it ever had, in MB.
 ///
 /// # Errors
 /// No such process.
@@ -34,7 +34,7 @@ pub fn peak_mb(pid: u32) -> anyhow::Result<f64> {
     memory_mb(pid, "VmHWM:")
 }
 
-/// Makes [`peak_mb`] start again from what is resident now.
+/// Resets [`peak_mb`] to what is resident now.
 ///
 /// # Errors
 /// No such process, or not ours.

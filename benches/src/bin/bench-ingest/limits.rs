@@ -1,4 +1,4 @@
-//! The two limits under the gateway, each as a process: this program again, in another role.
+//! The two limits of the gateway. Each is a process: this program again, in another role.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn handler(listen: SocketAddr) -> anyhow::Result<()> {
     })
 }
 
-/// Starts the handler; the process and where it takes events.
+/// Starts the handler. Returns the process and the URL that takes events.
 pub(crate) async fn start_handler(dir: &Path) -> anyhow::Result<(Supervised, String)> {
     let port = Port::claim(0, "the handler", "")?;
     let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
@@ -87,7 +87,7 @@ impl ProducerContext for Ignore {
     }
 }
 
-/// The same options as the gateway's, nothing around it.
+/// A producer with the gateway's options and nothing around it.
 fn producer(brokers: &str, topic: String, file: &Path, seconds: u64) -> anyhow::Result<()> {
     let kafka = KafkaConfig { brokers: brokers.into(), topic, options: vec![] };
     let client = kafka.client(&[

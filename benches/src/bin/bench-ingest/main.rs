@@ -1,13 +1,12 @@
 //! What the gateway costs: `make bench-ingest`.
 //!
-//! wrk, the gateway and a broker share the machine, as in the figures it is compared with; so CPU seconds
-//! count more than wall time. Measured in the same run are the two limits: an HTTP handler that answers
-//! without Kafka, and a bare librdkafka producer.
+//! wrk, the gateway and a broker share the machine, so CPU seconds say more than wall time. The same run measures two
+//! limits: an HTTP handler that answers without Kafka, and a bare librdkafka producer.
 //!
 //! # Layout
 //! - [`wrk`]: one run of the load generator
 //! - [`limits`]: the two limits, each a process of its own, so that its CPU time can be read
-//! - [`stopped`]: the broker stands still under load
+//! - [`stopped`]: the broker stops under load
 
 mod limits;
 mod stopped;
@@ -153,7 +152,7 @@ struct Gateway {
 impl Gateway {
     async fn start(dir: &Path, kafka: &KafkaConfig) -> anyhow::Result<Self> {
         let apps = dir.join("apps.toml");
-        // A rate that is checked and never reached.
+        // The gateway checks this rate, and no load reaches it.
         let rate = "rate = 100000000\nburst = 100000000";
         let hash = sha256_hex(KEY.as_bytes());
         std::fs::write(

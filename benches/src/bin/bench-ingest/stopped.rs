@@ -1,5 +1,5 @@
-//! The broker stands still (SIGSTOP) for eight seconds under load: how long each sender waits, what memory
-//! does, how soon it is as before.
+//! The broker stops (SIGSTOP) for eight seconds under load. Measured: how long each sender waits, how much memory the
+//! gateway takes, how soon it accepts events again.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const PAUSE_AT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_secs(8);
 const WHOLE: Duration = Duration::from_secs(16);
 
-/// One request, times since the start.
+/// One request; its times count from the start.
 struct Sent {
     at: Duration,
     took: Duration,

@@ -11,7 +11,7 @@ use crate::{KEY, Shape, process};
 
 const SCRIPT: &str = include_str!("requests.lua");
 
-/// What came of one run.
+/// The result of one run.
 pub(crate) struct Run {
     pub(crate) events_per_s: f64,
     pub(crate) p50_ms: f64,
@@ -20,11 +20,11 @@ pub(crate) struct Run {
     pub(crate) rss_mb: f64,
 }
 
-/// Writes the script and its bodies (length-prefixed); the script's path.
+/// Writes the script and its bodies (length-prefixed). Returns the script's path.
 pub(crate) fn write_requests(dir: &Path, events: &[String], shape: &Shape) -> anyhow::Result<PathBuf> {
     let array = shape.events > 1 && shape.content_type == "application/json";
     let mut bodies = String::new();
-    // Enough bodies that sessions spread over the partitions; few enough that wrk's cache is not the bottleneck.
+    // So many bodies that sessions spread over the partitions, and so few that wrk's cache is not the bottleneck.
     for events in events.chunks_exact(shape.events).take(2_000) {
         let body = if array { format!("[{}]", events.join(",")) } else { events.join("\n") };
         bodies.push_str(&format!("{}\n{body}", body.len()));

@@ -1,7 +1,7 @@
-//! From the broker's acknowledgement of an event to its being in `events`, while events come at random times.
+//! The time from the broker's acknowledgement of an event to its row in `events`, while events come at random times.
 //!
-//! When an event is in, the projector's metrics say, which cost little to read often; that they are right, the
-//! table says now and then. To ask the table each time took a quarter of a core, for which the inserts had to wait.
+//! The projector's metrics say when an event is inserted; to read them often costs little. The table confirms them now
+//! and then. To ask the table each time took a quarter of a core from the inserts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,16 +17,15 @@ use time::macros::datetime;
 
 use crate::{Bench, figure};
 
-/// Between two looks at the projector's positions: counts as waiting time, so the figures are up to this much too high,
-/// and the time that the look itself takes.
+/// Between two looks at the projector's positions. The figures are too high by up to this, and by the look itself.
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks at the table.
 const PROOF: Duration = Duration::from_millis(500);
-/// Events that are still waiting after the measured time are waited for this long.
+/// How long the bench waits for events that were appended in the measured time.
 const REST: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_secs(60);
 
-/// By partition and offset: when it was acknowledged.
+/// When each event was acknowledged, by partition and offset.
 type Appended = Arc<Mutex<BTreeMap<(i32, i64), Instant>>>;
 
 pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow::Result<()> {
@@ -45,7 +44,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     let end = begin + time;
     let mut at_begin = None;
     let mut proven = Instant::now();
-    // What was appended in the measured time counts, when that is over, too.
+    // Events that were appended in the measured time count even if they arrive after it.
     while Instant::now() < end || !appended.lock().expect("no panic under the lock").is_empty() {
         ensure!(Instant::now() < end + REST, "events are missing {REST:?} after the last one");
         let metrics = metrics().await?;
@@ -59,7 +58,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
             let mut appended = appended.lock().expect("no panic under the lock");
             for (partition, position) in &positions {
                 let mut later = appended.split_off(&(*partition, *position));
-                // What is left of this partition is queryable now.
+                // The rest of this partition's events is queryable now.
                 let mine = appended.split_off(&(*partition, 0));
                 waits.extend(mine.values().filter(|at| **at >= begin).map(|at| now - *at));
                 appended.append(&mut later);
@@ -112,7 +111,7 @@ async fn prove(tables: &clickhouse::Client, positions: &BTreeMap<i32, i64>) -> a
     Ok(())
 }
 
-/// By partition: everything below is inserted.
+/// By partition, the position below which everything is inserted.
 fn positions(metrics: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
     let lines =
         metrics.lines().filter_map(|line| line.strip_prefix("eye_projector_position_offsets{partition=\""));

@@ -1,4 +1,4 @@
-//! From a full log: how many CPU seconds a million events cost, and how many rows a second arrive.
+//! What a million events cost from a full log: CPU seconds, and rows a second.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     let took = started.elapsed();
     let (of_projector, of_clickhouse) = (process::cpu(pid)?, process::cpu(clickhouse)? - before);
     let peaks = (process::peak_mb(pid)?, process::peak_mb(clickhouse)?);
-    // Merges go on for a while: they belong to the price.
+    // Merges run for a while after the last insert, and belong to the price.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let with_merges = process::cpu(clickhouse)? - before;
     projector.stop().await;
@@ -84,9 +84,9 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     ])
 }
 
-/// The reference: no validation, no duplicates, no ledger, at least once; the columns of `events`.
+/// The reference has the columns of `events`, no validation, no duplicates and no ledger, and reads at least once.
 pub(crate) async fn kafka_engine(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<Vec<Figure>> {
-    // The engine that the local server has loaded.
+    // The library that the local server has loaded.
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", bench.clickhouse_pid()?))?;
     let library = maps
         .lines()

@@ -45,7 +45,7 @@ def cpu():
 
 
 query("CREATE DATABASE reference")
-# The columns and the order of `events`.
+# As in `events`: the same columns, the same order.
 query("""
     CREATE TABLE reference.events
     (
@@ -77,7 +77,7 @@ while int(query("SELECT count() FROM reference.events")) < int(events):
         sys.exit("the rows did not arrive")
     time.sleep(0.1)
 took = time.time() - began
-# Merges go on for a while: they belong to the price.
+# Merges run for a while after the last insert, and belong to the price.
 time.sleep(5)
 print(cpu() - before, took, flush=True)
 query("DROP TABLE reference.consumer")

@@ -1,12 +1,12 @@
 //! What projecting costs: `make bench-projector`.
 //!
-//! A log of realistic events is projected by the program as it is deployed, with validation on and exactly
-//! once, into the real engine. In the same run ClickHouse's own Kafka engine, tuned, at least once and
-//! without validation, takes the same log: the reference. Then the freshness at two rates.
+//! The deployed program projects a log of realistic events into the real engine, with validation and exactly once. The
+//! reference of the same run is ClickHouse's own Kafka engine, tuned, at least once and without validation, on the same
+//! log. Then the freshness at two rates.
 //!
 //! # Layout
 //! - [`full_log`]: a million events from a full log: the projector, and the Kafka engine
-//! - [`freshness`]: from append to queryable
+//! - [`freshness`]: the time from append to queryable
 
 mod freshness;
 mod full_log;
@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let bench = Bench { stack: Stack::start(options).await?, dir: tempfile::tempdir()? };
     Load::write_event_types(&bench.event_types())?;
     std::fs::write(bench.apps(), "[[app]]\nname = \"demo\"\n")?;
-    // In turn, so that a slow minute of the machine is one of both.
+    // In turn, so that a slow minute of the machine hits both.
     let (mut of_projector, mut of_kafka_engine) = (Vec::new(), Vec::new());
     for topic in ["full1", "full2", "full3"] {
         if wanted("projector") || wanted("kafka_engine") {
@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
 /// Name, value, unit.
 type Figure = (&'static str, f64, &'static str);
 
-/// Of runs that have the same figures in the same order.
+/// Prints the medians of runs that have the same figures in the same order.
 fn medians(runs: &[Vec<Figure>]) {
     for (nth, (name, _, unit)) in runs.first().into_iter().flatten().enumerate() {
         let mut values: Vec<f64> = runs.iter().map(|run| run[nth].1).collect();
@@ -127,7 +127,7 @@ impl Bench {
         self.stack.clickhouse.process.pid().context("ClickHouse does not run")
     }
 
-    /// The program, as `cargo build --release` made it.
+    /// The program that `cargo build --release` made.
     fn program(&self, topic: &str, verb: &str) -> anyhow::Result<Command> {
         let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("projector");
         ensure!(path.exists(), "{} is not built: run `make bench-projector`", path.display());

@@ -16,7 +16,7 @@ pub(crate) struct Question {
     pub(crate) runs: usize,
 }
 
-/// What its figures are called, and the statement.
+/// The name of its figures, and the statement.
 pub(crate) type Peer = (&'static str, &'static str);
 
 pub(crate) struct Asker {
@@ -26,10 +26,10 @@ pub(crate) struct Asker {
     server: u32,
 }
 
-/// What a peer's statement may take before it counts as one that does not finish.
+/// Seconds and bytes that a peer's statement may take before it counts as unfinished.
 const PATIENCE: &str = "120";
 const MEMORY: &str = "4000000000";
-/// From here on it sorts and groups on disk, if it may.
+/// The bytes from which it sorts and groups on disk, if it may.
 const SPILL: &str = "1000000000";
 
 impl Asker {
@@ -54,11 +54,11 @@ impl Asker {
         Ok(text)
     }
 
-    /// Prints the figures of a question; its median time, if it has an answer.
+    /// Prints the figures of a question. Returns its median time, if it has an answer.
     pub(crate) async fn measure(&self, question: &Question) -> anyhow::Result<Option<Duration>> {
         let Question { name, path, body, .. } = question;
-        // Once to warm up, and for the memory: the server's peak with all that it holds anyway, as what
-        // it keeps of earlier questions can't be told from what this one needs.
+        // Once to warm up, and for the server's peak of memory. The peak includes what the server keeps of earlier
+        // questions, as that can't be told from what this one needs.
         process::forget_peak(self.server)?;
         if let Err(error) = self.ask(path, body.as_ref()).await {
             println!("{name}: no answer: {error:#}");
@@ -83,8 +83,8 @@ impl Asker {
         Ok(Some(at(0.5)))
     }
 
-    /// Prints the figures of a peer's statement for a question that took `ours`. What does not finish in memory
-    /// may sort and group on disk, where ClickHouse can: that slows down what does.
+    /// Prints the figures of a peer's statement for a question that took `ours`. A statement that does not finish in
+    /// memory may sort and group on disk; one that does finish would be slower there.
     pub(crate) async fn measure_peer(&self, name: &str, (peer, sql): Peer, ours: Duration) {
         let ask = async |spill: &str| {
             let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Events straight into the tables, as a projector would have written them.
+//! Writes events straight into the tables, as a projector would.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 const PARTITIONS: u128 = 16;
 const BATCH: usize = 200_000;
-/// The last part of the log is included in small passes, as it is while events arrive.
+/// The last part of the log is included in small passes, as while events arrive.
 const TAIL: u64 = 200_000;
 const PASS: u64 = 2_000;
 const QUIET: Duration = Duration::from_secs(5);
@@ -58,8 +58,8 @@ struct Sent<'a> {
     timestamp: &'a str,
 }
 
-/// Fills the tables up to `events`, prints what it took, and copies them for the peers. What is there already is
-/// used again.
+/// Fills the tables up to `events`, prints what it took, and copies them for the peers. Events that are there already
+/// are used again.
 pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events: u64) -> anyhow::Result<()> {
     let ledger: Vec<(u16, u64)> =
         tables.query("SELECT partition, max(offset) + 1 FROM ledger GROUP BY partition").fetch_all().await?;
@@ -102,8 +102,8 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
         println!("figure query.usage.catch_up_cpu_s {:.1} s", (process::cpu(server)? - cpu).as_secs_f64());
     }
 
-    // As it goes on at 1,000 events a second: in two seconds each partition makes four inserts, then comes a
-    // pass; the days are looked at every ten seconds.
+    // At 1,000 events a second each partition makes four inserts in two seconds, then a pass follows. The days are
+    // refreshed every ten seconds.
     let (mut inserting, mut refreshing, mut counting, mut passes) = (0.0, 0.0, 0.0, 0);
     let mut left = events.saturating_sub(ends.values().sum());
     while left > 0 {
@@ -133,7 +133,7 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
         println!("figure query.usage.cost_of_inserts {:.2} x", counting / inserting);
     }
 
-    // What the peers read: the same events, ordered by time.
+    // The peers' table has the same events, ordered by time.
     if passes > 0 {
         tables.query("DROP TABLE IF EXISTS peer_events").execute().await?;
     }
@@ -157,8 +157,8 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
     Ok(())
 }
 
-/// Waits until the merges of what was filled in are over: in life they come a little at a time. Then a projector would
-/// build the projections that no merge has built.
+/// Waits until the merges of what was filled in are over, because events that arrive one by one leave few. Then builds
+/// the projections that no merge has built, as a projector would.
 pub(crate) async fn settle(clickhouse: &ClickHouseConfig, tables: &Client) -> anyhow::Result<()> {
     let (began, mut quiet_since) = (Instant::now(), Instant::now());
     while quiet_since.elapsed() < QUIET && began.elapsed() < LONGEST_SETTLING {
@@ -180,7 +180,7 @@ fn partition(event: &LoadEvent) -> u16 {
     (event.session_id.as_u128() % PARTITIONS) as u16
 }
 
-/// One statement.
+/// Inserts `events` with one statement.
 async fn insert(tables: &Client, ends: &mut BTreeMap<u16, u64>, events: &[LoadEvent]) -> anyhow::Result<()> {
     let mut insert = tables.insert::<Landing<'_>>("landing").await?.with_setting("async_insert", "0");
     for event in events {

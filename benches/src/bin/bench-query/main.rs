@@ -1,8 +1,8 @@
 //! What answers cost: `make bench-query EVENTS=10000000`.
 //!
-//! Realistic events are written straight into the tables, sequences are built by the projector's code, and
-//! every question is asked over HTTP, as a reader would. In the same run, on the same events, the SQL of the
-//! peers' design: window functions, `groupArray` and `windowFunnel` over an event table ordered by time.
+//! Realistic events are written straight into the tables, the projector's code builds sequences, and every question is
+//! asked over HTTP, as a reader would. In the same run the SQL of the peers' design reads the same events: window
+//! functions, `groupArray` and `windowFunnel` over an event table ordered by time.
 //!
 //! # Layout
 //! - [`fill`]: events into the tables
@@ -83,20 +83,20 @@ async fn main() -> anyhow::Result<()> {
             ours.iter().flat_map(|ours| question.peers.iter().map(|peer| (question.name, *peer, *ours))),
         );
     }
-    // Afterwards, as the server keeps some of the memory that they take.
+    // Afterwards, because the server keeps some of the memory that the peers' statements take.
     for (name, peer, ours) in peers.into_iter().filter(|_| !cli.no_peers) {
         asker.measure_peer(name, peer, ours).await;
     }
     Ok(())
 }
 
-/// The question as PostHog asks it, with times; and as OpenPanel does, who only counts the sessions.
+/// PostHog's form of the question gives times. OpenPanel's only counts the sessions.
 const FUNNELS: &[Peer] = &[peer!("funnel"), ("window_funnel", include_str!("peer/window_funnel.sql"))];
 
-/// No whole days, so that no table of days can help.
+/// A range that is no whole days, so that no table of days can help.
 const FILTERS: &str = "from=2026-01-01T00:00:01Z&app=web";
 
-/// Every question over the whole range: the hardest form of each.
+/// Every question in its hardest form, over the whole range.
 async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
     let features = asker.get("/v1/features?limit=12").await?;
     let features: Vec<Value> = features["features"].as_array().context("features")?.clone();
@@ -143,12 +143,12 @@ async fn questions(asker: &Asker) -> anyhow::Result<Vec<Question>> {
         heavy("entries", "/v1/order/entries", None, &[]),
         heavy("retention", "/v1/retention?interval=week", None, &[]),
         get("features_of_last_day", format!("/v1/features?from={last_day}T00:00:01Z")),
-        // Nearly all times, a third of the events: each event is looked at for its time and its application.
+        // The range has nearly all events, and a third of them pass: each is checked for its time and its application.
         heavy("features_filtered", &format!("/v1/features?{FILTERS}"), None, &[]),
         heavy("transitions_filtered", &format!("/v1/order/transitions?{FILTERS}"), None, &[]),
         heavy("paths_filtered", "/v1/order/paths", Some(filtered(json!({"length": 3}))), &[]),
         heavy("funnel_filtered", "/v1/order/funnel", Some(filtered(funnel(5))), &[]),
-        // Last, as the server keeps some of the memory that it takes.
+        // Last, because the server keeps some of the memory that it takes.
         heavy("paths_of_10", "/v1/order/paths", Some(json!({"length": 10})), &[]),
     ])
 }

@@ -1,4 +1,4 @@
--- As PostHog asks it: window functions that go back through each session and carry the earliest time of each later step.
+-- PostHog's form: window functions go back through each session and carry the earliest time of each later step.
 WITH
     (
         SELECT groupArray(name)

@@ -1,4 +1,4 @@
--- As OpenPanel asks it: how far each session gets, without times. Where steps repeat or times are equal, it is wrong.
+-- OpenPanel's form: how far each session gets, without times. It is wrong where steps repeat or times are equal.
 WITH
     (
         SELECT groupArray(name)
