@@ -1,4 +1,4 @@
-# The only entry: `make` lists what there is. `make run` and `make test` set up all that they need.
+# The only entry: `make` lists the targets. `make run` and `make test` set up all that they need.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ test: prerequisites $(CONSOLE)/dist/index.html ## every test, on the real Kafka 
 	EYE_TEST_SHARDS=2 cargo test --workspace --exclude the-eye-client --test it -- erase heal retention
 	target/debug/eye with -- $(MAKE) test-pipeline
 
-# What other languages and a browser say to a running pipeline: `target/debug/eye with -- make test-pipeline`.
+# Checks by other languages and a browser on a running pipeline: `target/debug/eye with -- make test-pipeline`.
 test-pipeline: test-clients test-console
 	tests/openapi/run
 	tests/docs/run
@@ -52,7 +52,7 @@ lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and 
 	cargo clippy --workspace --all-targets -- -D warnings
 	tests/tools/cargo-deny check bans licenses sources
 
-# New finds go to target/; `cargo-fuzz cmin` into corpus/ keeps the best of them.
+# New inputs go to target/; `cargo-fuzz cmin` into corpus/ keeps the best of them.
 fuzz: ## hostile bytes against the gateway's slicing and the judge: CASES=10000000 each
 	mkdir -p target/fuzz/slice target/fuzz/judge
 	cd ingest/fuzz && for target in slice judge; do \
@@ -77,7 +77,7 @@ bench-ingest: prerequisites ## the gateway against its limits, and with the brok
 
 bench-projector: prerequisites ## a full log, and freshness at two rates; EVENTS=1000000
 	cargo build --release -p projector -p local-stack -p benches --bins
-	@# In memory, where 4 GB of it are free: how long a disk takes to make a file depends on what was deleted before.
+	@# In memory if 4 GB are free: the time that a disk takes to make a file depends on what was deleted before.
 	@if [ -z "$${TMPDIR:-}" ] && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'END { print $$4 + 0 }')" -gt 4000000 ]; then export TMPDIR=/dev/shm; fi; \
 	  echo "data in $${TMPDIR:-/tmp} (TMPDIR)"; exec target/release/bench-projector
 

@@ -1,4 +1,4 @@
-"""The programs of docs/producing-to-kafka.md, as they stand there, against a running pipeline."""
+"""Runs the programs of docs/producing-to-kafka.md unchanged against a running pipeline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def environment() -> None:
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every snippet of the page in the file that the comment above it names."""
+    """A folder with every snippet of the page, in the file that the comment above it names."""
     directory = tmp_path_factory.mktemp("producing")
     snippets = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", DOC.read_text(), re.DOTALL)
     for name, text in snippets:
@@ -63,7 +63,7 @@ def java(programs: Path, session: str) -> str:
 
 def rust(programs: Path, session: str) -> str:
     if not (programs / "Cargo.lock").exists():
-        # With the versions, profile and compiled dependencies of this workspace: librdkafka takes minutes.
+        # Uses this workspace's versions, profile and compiled dependencies, because librdkafka takes minutes.
         shutil.copy(ROOT / "Cargo.lock", programs)
         shutil.copy(ROOT / "rust-toolchain.toml", programs)
         env = {"CARGO_TARGET_DIR": str(ROOT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
@@ -110,7 +110,7 @@ def fate(event_id: str) -> Any:
 
 @pytest.mark.parametrize("program", [python, java, rust, go], ids=lambda program: program.__name__)
 def test_its_events_are_accepted_where_the_gateway_sends_the_session(programs: Path, program: Any) -> None:
-    # Several sessions: one alone would find the same partition by chance once in 16 times.
+    # Several sessions, because one alone would be in the same partition by chance once in 16 times.
     for _ in range(4):
         session = str(uuid.uuid4())
         ids = program(programs, session).split()

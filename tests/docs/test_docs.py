@@ -1,14 +1,15 @@
 """Every command in the documentation is run as it stands there, in the order of its page.
 
-A block of ```sh, ```python or ```sql is a command; other fences (```json, ```toml, ```) are not. A comment in the line before
-can say otherwise:
+A block of ```sh, ```python or ```sql is a command; other fences (```json, ```toml, ```) are not. A comment in the line
+before changes that:
 
     <!-- not run: REASON -->     it can't be run here
     <!-- file: NAME -->          part of a program that a test of the clients puts together and runs
-    <!-- prints nothing ... -->  its output must be empty (else it must not be)
-    <!-- an error -->            curl is to get one (else a curl that gets one fails)
+    <!-- prints nothing ... -->  its output must be empty; otherwise it must not be
+    <!-- an error -->            curl must get one; otherwise a curl that gets one fails
 
-Ports of `make run` stand for those of the running pipeline. SQL of docs/sql.md is run as an analyst, that of other pages as the writer.
+The ports of `make run` are replaced by those of the running pipeline. An analyst runs the SQL of docs/sql.md, the writer
+that of other pages.
 """
 
 import os
@@ -27,7 +28,7 @@ COMMANDS = {"sh", "python", "sql"}
 OTHER = {"", "go", "html", "java", "javascript", "json", "js", "properties", "rust", "text", "toml", "ts", "typescript", "xml", "yaml"}
 PORTS = {8080: "EYE_URL", 8081: "EYE_QUERY_URL", 8082: "EYE_PROJECTOR_URL", 8123: "EYE_CLICKHOUSE_URL"}
 
-# An answer that is an error is no answer; what was sent a moment ago may be asked for at once.
+# A curl fails if it gets an error. It tries again before, because a page may ask at once for what it has just sent.
 STRICT = 'curl() { command curl --fail-with-body --max-time 60 --retry 8 --retry-all-errors --retry-delay 1 "$@"; }'
 
 
@@ -58,7 +59,7 @@ TO_RUN = [block for block in BLOCKS if block.language in COMMANDS and not block.
 
 
 def here(text):
-    """The text with this pipeline's addresses for those of `make run`."""
+    """The text with this pipeline's addresses instead of those of `make run`."""
     for port, variable in PORTS.items():
         text = text.replace(f"http://127.0.0.1:{port}", address(variable).rstrip("/"))
     return text.replace("127.0.0.1:9092", address("EYE_KAFKA"))
@@ -145,7 +146,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_pipeline_is_still_ready():
-    """No command of the documentation left it worse than it found it."""
+    """No command of the documentation left the pipeline worse than it was."""
     for variable in ["EYE_URL", "EYE_PROJECTOR_URL", "EYE_QUERY_URL"]:
         eventually(f"{variable} is ready", lambda variable=variable: ready(variable), patience=60)
 

@@ -1,4 +1,4 @@
-"""How the JSON of a request goes into the bodies that OpenAPI has no serialisation for."""
+"""Serialises the JSON of a request for content types that OpenAPI has no serialisation for."""
 
 import json
 

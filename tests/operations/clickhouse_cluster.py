@@ -1,10 +1,10 @@
-"""Runs the DDL of a cluster on the engine, with a real ZooKeeper: a program of its own, as the engine owns its process.
+"""Runs the DDL of a cluster on the engine, with a real ZooKeeper. A separate program: the engine owns its process.
 
     clickhouse_cluster.py LIBCHDB ZOOKEEPER_PORT DIRECTORY < statements (one JSON string a line)
 
-Prints one JSON line a statement: {"rows": ...} or {"error": ...}. The engine is one server of one shard, named
-`eye`; in the cluster `two` it stands for both shards, so that every row is read twice. It has no worker for ON CLUSTER,
-so the caller leaves that out.
+Prints one JSON line for each statement: {"rows": ...} or {"error": ...}. The engine is the only shard of the cluster
+`eye`. In the cluster `two` it stands for both shards, so every row is read twice. The engine has no worker for ON
+CLUSTER, so the caller omits that.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""The running pipeline that the checks are made against; `eye with` says where it is."""
+"""The running pipeline that the checks use; `eye with` says where it is."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def get(url, timeout=10):
 
 
 def metrics():
-    """The labels of each metric that the three services show, by name."""
+    """By name, the labels of each metric that the three services show."""
     found = {}
     for variable in SERVICES.values():
         text = get(address(variable) + "/metrics")
@@ -34,7 +34,7 @@ def metrics():
 
 
 def eventually(what, attempt, patience=240):
-    """Tries until the answer is true; `what` says what never became so."""
+    """Tries until the answer is true. `what` names what was expected, for the failure."""
     deadline = time.monotonic() + patience
     while True:
         answer = attempt()
@@ -45,7 +45,7 @@ def eventually(what, attempt, patience=240):
 
 
 def send(session, name="pageview", data=None):
-    """One event through the gateway; its receipt."""
+    """Sends one event through the gateway. Returns its receipt."""
     event = {
         "session_id": session,
         "category": "page interaction",

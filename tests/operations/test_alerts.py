@@ -31,7 +31,7 @@ class Prometheus:
 
 
 def configuration(directory):
-    """The one that is deployed, but for the addresses and a quicker pace. Nothing is left of the rules but the rules."""
+    """The deployed configuration with this pipeline's addresses and a quicker pace. The rules are unchanged."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / "rules.yml")]
@@ -105,7 +105,7 @@ def test_a_stopped_projector_fires_the_freshness_alert_alone(prometheus):
         assert prometheus.alerts() == {"EyeNotFresh"}
     finally:
         os.kill(projector, signal.SIGCONT)
-    # Prometheus' own account of when it began: as soon as a scrape failed, not at some later time.
+    # Prometheus itself says when the alert began: as soon as a scrape failed, not later.
     [series] = prometheus.query('ALERTS_FOR_STATE{alertname="EyeNotFresh"}')
     began = float(series["value"][1])
     print(f"pending {began - stopped:.1f} s after the stop, firing {time.time() - stopped:.1f} s after it")

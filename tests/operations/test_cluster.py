@@ -1,7 +1,7 @@
 """The DDL of a replicated ClickHouse cluster: parsed and run by the real engine, registered in a real ZooKeeper.
 
-What this can't show: several servers (tests/e2e/shards.rs has plain ones). The embedded engine has no ON CLUSTER worker, no port for other servers and
-no replication thread, so replicated tables are created, but stay read-only.
+This can't show several servers (tests/e2e/shards.rs has plain ones). The embedded engine has no ON CLUSTER worker, no
+port for other servers and no replication thread, so it creates replicated tables, but they stay read-only.
 """
 
 import json
@@ -65,7 +65,7 @@ def answers(port):
 
 
 class Engine:
-    """The engine in a process of its own."""
+    """The engine in its own process."""
 
     def __init__(self, zookeeper, directory):
         program = tools.HERE / "clickhouse_cluster.py"
@@ -91,7 +91,7 @@ def engine(zookeeper, tmp_path_factory):
     try:
         yield engine
     finally:
-        # kill -9: nothing here is to be kept, and a replicated table without a thread is slow to close.
+        # kill -9: nothing here is kept, and a replicated table without a thread is slow to close.
         engine.process.kill()
         engine.process.wait()
 
@@ -101,7 +101,7 @@ def quoted(text):
 
 
 def test_the_engine_understands_every_statement(engine, ddl):
-    """Also what it can't run alone: formatQuery is ClickHouse's own parser."""
+    """This includes statements that it can't run alone: formatQuery is ClickHouse's own parser."""
     for statement in ddl:
         [[text]] = engine.query(f"SELECT formatQuerySingleLine({quoted(statement)})")
         assert ("ON CLUSTER" in text) == text.startswith(("CREATE", "ALTER")), text
@@ -117,21 +117,21 @@ def test_the_tables_of_a_cluster_come_into_being(engine, ddl):
     local = dict(engine.query("SELECT name, engine FROM system.tables WHERE database = 'eye_g1_local'"))
     assert set(local) == SHARDED and all(kind.startswith("Replicated") for kind in local.values()), local
     assert not [name for name, kind in tables.items() if kind in ("MergeTree", "ReplacingMergeTree")]
-    # Each is registered in ZooKeeper, and what is whole on every server has one path for all shards.
+    # Each table is registered in ZooKeeper. A table that is whole on every server has one path for all shards.
     paths = engine.query("SELECT database, table, zookeeper_path FROM system.replicas WHERE startsWith(database, 'eye_g1')")
     replicated = {name for name, kind in tables.items() if kind.startswith("Replicated")}
     assert {name for _, name, _ in paths} == replicated | SHARDED
     for database, _, path in paths:
         whole = "/clickhouse/tables/all/"
         assert path.startswith("/clickhouse/tables/1/" if database.endswith("_local") else whole), path
-    # Read through the views, over the distributed tables.
+    # The views read the distributed tables.
     for view in ["events", "features", "ledger", "rejections", "sequences"]:
         assert engine.query(f"SELECT count() FROM eye.{view}") == [[0]]
     assert engine.query("SELECT generation FROM eye.generation") == [[1]]
 
 
 def create_plain(engine, cluster, database):
-    """The same statements with plain engines below the distributed tables, which can be written here; a thousand rows."""
+    """The same statements, with plain engines below the distributed tables, so that they take rows; a thousand."""
     for statement in rendered("--clickhouse-cluster", cluster, "--clickhouse-database", database):
         statement = statement.replace(f" ON CLUSTER '{cluster}'", "")
         engine.query(re.sub(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^)]*)\)", r"\1(\2)", statement))
@@ -152,7 +152,7 @@ def test_one_insert_reaches_every_target_over_distributed_tables(engine):
     assert engine.query("SELECT sum(position) FROM plain.positions") == [[997 + 998 + 999 + 1000]]
 
 
-# What the services ask that reads one sharded table for rows of another, or of itself.
+# Questions of the services that read a sharded table for rows of another, or of itself.
 STATEMENTS = [
     "query-api/src/events/list.sql",
     "query-api/src/events/fate.sql",
@@ -180,7 +180,7 @@ def test_statements_with_subqueries_run_on_several_shards(engine, file):
     for name, value in PARAMETERS.items():
         engine.query(f"SET param_{name} = '{value}'")
     engine.query("SET distributed_foreground_insert = 1")
-    # As ClickHouse is, and as the services ask it.
+    # First ClickHouse's default, then the setting of the services.
     engine.query("SET distributed_product_mode = 'deny'")
     assert "Double-distributed" in engine.answer(sql)["error"]
     engine.query("SET distributed_product_mode = 'local'")
@@ -188,7 +188,7 @@ def test_statements_with_subqueries_run_on_several_shards(engine, file):
     if file.endswith("list.sql"):
         assert len(rows) == 10
     if file.endswith("recompute.sql"):
-        # The accepted events of partition 1 below 500, each in a session of its own, read twice here.
+        # The accepted events of partition 1 below 500, each in its own session, read twice here.
         assert engine.query("SELECT count() / 2, sum(length(features)) / 4 FROM sequences") == [[125, 125]]
 
 

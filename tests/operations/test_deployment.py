@@ -51,7 +51,7 @@ def test_hadolint_would_find_something(tmp_path):
 
 
 def test_the_image_gets_all_that_the_workspace_names():
-    """Each member of the workspace is let through by .dockerignore: cargo reads all their manifests."""
+    """.dockerignore lets each member of the workspace through, because cargo reads all their manifests."""
     allowed = [line[1:] for line in (tools.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     members = re.search(r"members = \[(.*?)\]", (tools.ROOT / "Cargo.toml").read_text(), re.S)[1]
     for member in re.findall(r'"(.*?)"', members):
@@ -60,7 +60,7 @@ def test_the_image_gets_all_that_the_workspace_names():
 
 
 def test_the_binaries_need_libc_only():
-    """What distroless/cc has, and nothing else."""
+    """The binaries need what distroless/cc has, and nothing else."""
     for program in ["ingest", "projector", "query-api"]:
         needed = re.findall(r"NEEDED.*\[(.*)\]", tools.run("readelf", "-d", binary(program)))
         assert needed and set(needed) <= {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}, program
@@ -118,10 +118,10 @@ def keda_schema(manifest):
 
 
 def close(schema):
-    """No property but the declared ones, as `kubectl apply` warns of."""
+    """Allows the declared properties only; `kubectl apply` warns of others."""
     if isinstance(schema, dict):
         schema = {key: close(value) for key, value in schema.items()}
-        # metadata is declared as an object only: its schema is Kubernetes' own.
+        # The schema declares metadata only as an object, because its schema is Kubernetes' own.
         if "properties" in schema and schema.get("type") == "object":
             schema.setdefault("additionalProperties", False)
     elif isinstance(schema, list):
@@ -162,7 +162,7 @@ def test_autoscalers_scale_what_exists():
 
 
 def settings(program, *verbs):
-    """The environment variables that a program says it reads."""
+    """The environment variables in the help of a program."""
     return set(re.findall(r"\[env:\s+(\w+)", tools.run(binary(program), *verbs, "--help")))
 
 
@@ -179,7 +179,7 @@ def test_every_setting_is_one_that_a_service_reads():
 
 
 def test_every_command_line_is_understood():
-    """Each container's arguments, with a --help that ends them before anything starts."""
+    """Each container's arguments, followed by a --help, so that nothing starts."""
     commands = [compose()["services"][name]["command"] for name in ["migrate", "ingest", "projector", "query-api"]]
     for manifest in manifests("production"):
         if manifest["kind"] in ("Deployment", "Job"):
@@ -202,7 +202,7 @@ def test_compose_has_the_users_that_the_local_stack_runs_with():
 
 
 def test_files_that_services_follow_are_mounted_as_folders():
-    """A mounted file stays the old one for the container when another is renamed into its place."""
+    """Folders are mounted, because a container keeps the old file when another is renamed into its place."""
     for name in ["migrate", "ingest", "projector", "query-api"]:
         service = compose()["services"][name]
         targets = [volume["target"] for volume in service["volumes"]]

@@ -1,6 +1,6 @@
-"""Three brokers as infra/kafka says, with rights: the services have what they need, and nobody has more.
+"""Three brokers, set up by infra/kafka, with rights: the services have what they need, and nobody has more.
 
-Real brokers with SASL, the services as they are, ClickHouse of the running pipeline in a database of its own.
+The brokers are real and use SASL; the services are unchanged; ClickHouse is the running pipeline's, in its own database.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ class Cluster:
         return tools.run(*self.command(*arguments))
 
     def environment(self, user):
-        """How a service of ours reaches the cluster as this user."""
+        """The settings with which a service reaches the cluster as this user."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EYE_")}
         return {
             **kept,
@@ -108,7 +108,7 @@ class Cluster:
             return len(client.list_topics(timeout=5).brokers) == 3
 
     def produce(self, user, value=b"{}"):
-        """The error of one record, or none."""
+        """The error of sending one record, or none."""
         errors = []
         producer = Producer({"bootstrap.servers": self.bootstrap, "message.timeout.ms": 60000, "acks": "all", **sasl(user)})
         producer.produce(TOPIC, key="k", value=value, on_delivery=lambda error, _: errors.append(error))
@@ -201,11 +201,11 @@ def test_the_services_have_what_they_need_and_survive_a_broker(cluster):
         victim = cluster.processes[2]
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        # Two of three have each event: it is acknowledged all the same, if not by the first try.
+        # Two of three brokers have each event, so it is acknowledged, if not at the first try.
         second = [post(ingest, str(uuid.uuid4())) for _ in range(20)]
         for event in first + second:
             eventually(f"{event} is accepted", lambda event=event: fate(query_api, event) == "accepted")
-        # What the cluster holds has its verdict: the query API can ask where the log ends.
+        # The query API can ask where the log ends, and each of its offsets has a verdict.
         audit = eventually("the audit adds up", lambda: adds_up(query_api))
         assert len(audit["partitions"]) == 4
 
@@ -215,7 +215,7 @@ def post(ingest, event_id):
     headers = {"Authorization": "Bearer demo-key", "Content-Type": "application/json"}
 
     def attempt():
-        # A 503 says to send it again, with the same event_id.
+        # A 503 tells the sender to send again, with the same event_id.
         request = urllib.request.Request(ingest.url + "/events", body, headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:

@@ -1,4 +1,4 @@
-"""Alert rules and dashboards, by Prometheus' own tool and against the metrics that a running pipeline shows."""
+"""Checks alert rules and dashboards by Prometheus' own tool and against the metrics of a running pipeline."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def promtool(*arguments):
 
 
 def expressions():
-    """(where it stands, PromQL) of every rule and every panel; Grafana's variables are given a value."""
+    """(place, PromQL) of every rule and every panel, with values for Grafana's variables."""
     for name, rule in ALERTS.items():
         yield name, rule["expr"]
     for name, dashboard in DASHBOARDS.items():
@@ -56,7 +56,7 @@ def test_a_rule_that_never_fires_would_be_found(tmp_path):
 
 
 def test_each_alert_says_what_to_do():
-    """The runbook's heading is where the annotation points."""
+    """The annotation points to a heading of the runbook."""
     headings = {
         heading.lower() for heading in re.findall(r"^#+ (\S+)$", (tools.ROOT / "docs/operations.md").read_text(), re.M)
     }
@@ -74,10 +74,10 @@ def test_every_expression_of_a_dashboard_is_promql(tmp_path):
 
 @pytest.fixture(scope="module")
 def there():
-    """The labels of each metric, once the projector has its partitions: their series come and go with them."""
+    """The labels of each metric, once the projector has its partitions, because series come and go with partitions."""
     eventually("the projector has partitions", lambda: "partition" in metrics().get("eye_projector_lag_milliseconds", ()))
     found = metrics()
-    # This pipeline was given no event types, so none of its services goes by a version of them.
+    # This pipeline has no folder of event types, so no service shows a version of one.
     loaded = [name for name in found if name.endswith("_event_types_loaded")]
     return found | {name.replace("_loaded", "_version"): {"sha256"} for name in loaded}
 
@@ -98,7 +98,7 @@ def base(name):
 
 
 def test_every_metric_is_in_the_documentation(there):
-    """docs/operations.md names each with the question that it answers, and names none that does not exist."""
+    """docs/operations.md names each metric with the question that it answers, and no metric that does not exist."""
     documented = set(re.findall(r"`(eye_(?:ingest|projector|query)_\w+)", (tools.ROOT / "docs/operations.md").read_text()))
     shown = {name for name in there if name.startswith("eye_")}
     assert shown == {base(name) if base(name) in there else name for name in documented}

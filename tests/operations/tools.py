@@ -1,4 +1,4 @@
-"""The programs that the checks run, each of a fixed version, fetched once from its registry into the cache."""
+"""The programs that the checks run. Each has a fixed version, and is fetched once from its registry into the cache."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ ZOOKEEPER = HERE / "zookeeper" / "pom.xml"
 
 
 def run(*command, **options):
-    """The output of a command; what it said is in the failure. Settings of the pipeline are not passed on."""
+    """The output of a command, which a failure shows. The command gets no settings of the pipeline."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("EYE_")}
     options = {"text": True, "env": clean, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
     done = subprocess.run([str(part) for part in command], **options)
@@ -27,7 +27,7 @@ def run(*command, **options):
 
 
 def cached(name, make):
-    """The directory `name` of the cache; `make(directory)` fills it, once, and never half."""
+    """The directory `name` of the cache. `make(directory)` fills it once, completely or not at all."""
     target = CACHE / "operations" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target.with_name(target.name + ".lock"), "w") as lock:
@@ -46,7 +46,7 @@ def hadolint():
 
 
 def prometheus():
-    """Where Debian's `prometheus` and `promtool` are: of the system, or unpacked without installing a daemon."""
+    """The folder of Debian's `prometheus` and `promtool`: the system's, or unpacked without installing a daemon."""
     found = shutil.which("promtool"), shutil.which("prometheus")
     if all(found):
         return pathlib.Path(found[0]).parent
@@ -80,13 +80,13 @@ def compose_check():
 
 
 def keda_schemas():
-    """Where KEDA's own definitions of its resources are."""
+    """The folder with KEDA's own definitions of its resources."""
     module = run("go", "mod", "download", "-json", KEDA, cwd="/", stderr=subprocess.DEVNULL)
     return pathlib.Path(json.loads(module)["Dir"]) / "config" / "crd" / "bases"
 
 
 def zookeeper():
-    """The jars of Apache ZooKeeper, which ClickHouse Keeper speaks the protocol of."""
+    """The jars of Apache ZooKeeper, whose protocol ClickHouse Keeper speaks."""
 
     def make(directory):
         run("mvn", "-q", "-B", "-f", ZOOKEEPER, "dependency:copy-dependencies", f"-DoutputDirectory={directory}")
@@ -112,7 +112,7 @@ def kafka():
 
 
 def kafka_scripts(directory):
-    """Kafka's command-line tools under the names that its distribution gives them; Maven has only the classes."""
+    """Writes Kafka's command-line tools with the names of its distribution; Maven has only the classes."""
     for name, main in {
         "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
         "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
