@@ -1,9 +1,9 @@
-//! From a record to a row: a pure function of the log, the event types, the applications and the settings.
+//! From a record to a row. The row is a pure function of the log, the event types, the applications and the settings.
 //!
-//! - `projection`: one partition's log turned into rows; `window`: the event ids that it remembers
+//! - `projection`: turns a partition's log into rows; `window`: the event ids that it remembers
 //! - `erasures`: the sessions that the log asks to erase; `unknown`: names that the registries do not have
-//! - `row`: what a row says; `native`: rows in ClickHouse's format; `chunk`: a run of rows, ready to be inserted
-//! - `tally`: what was judged, counted for the metrics
+//! - `row`: what a row says; `native`: rows in ClickHouse's format; `chunk`: consecutive rows, ready to be inserted
+//! - `tally`: counts for the metrics
 
 pub(crate) mod projection;
 pub(crate) mod window;

@@ -1,4 +1,4 @@
-//! A run of consecutive offsets of one partition, as rows that are ready to be inserted.
+//! The rows of consecutive offsets of a partition, ready to be inserted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,8 +12,9 @@ use crate::judge::native::{Columns, block_start};
 use crate::judge::row::Row;
 use tables::Verdict;
 
-/// Only a block is inserted all or nothing. ClickHouse takes a block of the format Native as it comes (a test of
-/// `local-stack` shows it); to be sure a chunk stays below what it would cut other formats into: so many rows, 256 MiB.
+/// The most rows of a chunk. ClickHouse inserts a block all or nothing, and takes a Native block as it comes (a test of
+/// `local-stack` shows it). To be safe, a chunk stays below the size at which ClickHouse cuts other formats into
+/// blocks: this many rows, or 256 MiB.
 pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
 
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.
@@ -26,7 +27,7 @@ pub(crate) struct Chunk {
     pub opened: Option<Instant>,
     /// Log time of the oldest record, milliseconds.
     oldest: Option<i64>,
-    /// Traces that brought its records, if anybody is told of them.
+    /// The traces that sent its records; empty unless traces are exported.
     traces: Vec<Box<str>>,
     kept: BTreeMap<u64, u8>,
 }
@@ -70,14 +71,14 @@ impl Chunk {
         self.bytes += self.columns.push(row);
     }
 
-    /// The last row is for these tables at most.
+    /// The last row goes to no other tables than these.
     pub(crate) fn keep_last_for(&mut self, targets: u8) {
         if let Some(last) = self.columns.targets.last_mut() {
             *last &= targets;
         }
     }
 
-    /// What these tables have of the last row's offset stays there, whatever it is, and nothing is added to it.
+    /// For the last row's offset, these tables keep what they have, and get no row.
     pub(crate) fn keep_last_as_it_is(&mut self, targets: u8) {
         self.keep_last_for(!targets);
         self.kept.insert(self.end() - 1, targets);
@@ -90,7 +91,7 @@ impl Chunk {
         }
     }
 
-    /// Closes the chunk: no row is added any more.
+    /// Closes the chunk: it takes no more rows.
     pub(crate) fn close(self) -> ClosedChunk {
         let (targets, verdicts, versions, rest) = self.columns.into_pieces();
         ClosedChunk {
@@ -108,24 +109,25 @@ impl Chunk {
     }
 }
 
-/// A chunk as it is inserted, and kept until the insert has been seen in the tables.
+/// A chunk that is being inserted. It is kept until its rows have been seen in the tables.
 #[derive(Debug)]
 pub(crate) struct ClosedChunk {
     pub start: u64,
     /// Log time of the oldest record, milliseconds.
     pub oldest: i64,
     pub bytes: usize,
-    /// For each offset the tables that get a row of it.
+    /// For each offset, the tables that get a row.
     pub targets: Vec<u8>,
     pub verdicts: Vec<Verdict>,
-    /// Of the schemas that judged.
+    /// The version of the schema that judged each offset.
     pub versions: Vec<u16>,
     /// All other columns.
     rest: Vec<Bytes>,
     traces: Vec<Box<str>>,
-    /// Offsets of which some tables have what they are to have, and which tables: see [`Chunk::keep_last_as_it_is`].
+    /// The offsets for which some tables keep what they have, and those tables: see [`Chunk::keep_last_as_it_is`].
     pub kept: BTreeMap<u64, u8>,
-    /// Whether what had a verdict was judged by what judged it before: then nothing of it is disputed any more.
+    /// Whether each offset that had a verdict was judged by the schema version of that verdict: then no offset is
+    /// disputed.
     pub is_judged_again: bool,
 }
 
@@ -138,7 +140,7 @@ impl ClosedChunk {
         self.targets.len()
     }
 
-    /// The span of its insert, linked with the traces that brought its records.
+    /// The span of the insert, linked with the traces that sent the records.
     pub(crate) fn span(&self, partition: i32) -> Span {
         let Range { start, end } = self.range();
         let span = tracing::info_span!(target: traces::TARGET, "insert", partition, start, end);
@@ -146,7 +148,7 @@ impl ClosedChunk {
         span
     }
 
-    /// One block in the format Native, of rows for these tables: `targets[i]` are those of the `i`-th offset. Cheap.
+    /// A block in the format Native. `targets[i]` says which tables get the row of the `i`-th offset. Copies no rows.
     pub(crate) fn block(&self, targets: &[u8]) -> impl Iterator<Item = Bytes> {
         debug_assert_eq!(targets.len(), self.rows());
         std::iter::once(block_start(targets)).chain(self.rest.iter().cloned())

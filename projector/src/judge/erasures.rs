@@ -1,9 +1,8 @@
 //! The sessions that the log asks to erase.
 //!
-//! A record belongs to an erased session if the log asks for the erasure anywhere, before the record or after
-//! it, in its partition or in another one: so what the tables hold in the end depends on the log alone, not
-//! on who read what when. A record that is judged once its erasure is known is `erased` at once; what
-//! was judged before is put right by [`crate::keep::erase`].
+//! The log may ask for an erasure before or after the session's records, in any partition. The tables thus depend on
+//! the log alone, not on the order in which projectors read it. A record that is judged once its erasure is known is
+//! `erased` at once. [`crate::keep::erase`] changes the rows that were judged before.
 
 use std::collections::HashSet;
 use std::sync::RwLock;
@@ -11,7 +10,7 @@ use std::sync::RwLock;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// SHA256 of a session id as ClickHouse writes it: `SHA256(toString(session_id))`.
+/// SHA256 of a session id's text, as ClickHouse computes it: `SHA256(toString(session_id))`.
 pub(crate) type Hash = [u8; 32];
 
 pub(crate) fn hash(session: Uuid) -> Hash {
@@ -19,7 +18,7 @@ pub(crate) fn hash(session: Uuid) -> Hash {
     Sha256::digest(session.hyphenated().encode_lower(&mut text).as_bytes()).into()
 }
 
-/// What is known of them; shared by all partitions, and only ever growing.
+/// The erased sessions that are known. All partitions share the set, and it only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Erasures(RwLock<HashSet<Hash>>);
 

@@ -1,8 +1,8 @@
-//! Rows column by column, as ClickHouse's format Native has them.
+//! Rows in ClickHouse's columnar format Native.
 //!
-//! Names and types stand in front of each column, so the order of `tables/ddl/landing.sql` does not matter; a test
-//! inserts every kind of row into the real engine and reads it back. Native, because ClickHouse takes 1.5 CPU seconds to
-//! read a million of these rows from RowBinary, value by value, and 0.2 from columns.
+//! Each column begins with its name and type, so the order of `tables/ddl/landing.sql` does not matter. A test inserts
+//! every kind of row into the real ClickHouse and reads it back. ClickHouse takes 1.5 CPU seconds to read a million of
+//! these rows from RowBinary, and 0.2 from Native.
 
 use bytes::Bytes;
 use tables::Verdict;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::judge::row::Row;
 
-/// The columns of a block behind its first one, `targets`: name and type. ClickHouse converts the texts to LowCardinality
-/// and the verdict to its Enum8, which costs the same as sending dictionaries.
+/// Name and type of the columns after the first one, `targets`. ClickHouse converts the strings to LowCardinality and
+/// the verdict to its Enum8, which costs the same as sending dictionaries.
 const COLUMNS: &[[&str; 2]] = &[
     ["verdict", "Int8"],
     ["partition", "UInt16"],
@@ -34,13 +34,13 @@ const COLUMNS: &[[&str; 2]] = &[
     ["traceparent", "String"],
 ];
 
-/// Pieces of fewer bytes are put together: each is written to the socket by itself.
+/// Pieces of fewer bytes are joined, because each piece is a write to the socket.
 const SMALL: usize = 64 * 1024;
 
-/// Rows, column by column: but for the first three as Native has them.
+/// Rows as columns. All but the first three are encoded for Native.
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
-    /// For each row the tables that get it.
+    /// For each row, the tables that get it.
     pub targets: Vec<u8>,
     pub verdicts: Vec<Verdict>,
     pub versions: Vec<u16>,
@@ -66,12 +66,12 @@ pub(crate) struct Columns {
     reasons_total: Vec<u8>,
     raw: Vec<u8>,
     traceparent: Vec<u8>,
-    /// Of all rows.
+    /// The number of reasons in all rows.
     reasons: u64,
 }
 
 impl Columns {
-    /// Appends a row and says how many bytes it takes.
+    /// Appends a row and returns its size in bytes.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> usize {
         self.targets.push(row.verdict.targets());
         self.verdicts.push(row.verdict);
@@ -104,7 +104,7 @@ impl Columns {
         bytes + fixed(&mut self.reasons_end, self.reasons.to_le_bytes())
     }
 
-    /// The block, but for its beginning, which is [`block_start`]. Nothing large is copied.
+    /// The block without its beginning, which is [`block_start`]. Copies no large column.
     pub(crate) fn into_pieces(self) -> (Vec<u8>, Vec<Verdict>, Vec<u16>, Vec<Bytes>) {
         let versions = self.versions.iter().flat_map(|version| version.to_le_bytes()).collect();
         let verdict = self.verdicts.iter().map(|verdict| *verdict as u8).collect();
@@ -149,13 +149,13 @@ impl Columns {
             }
         }
         pieces.push(small);
-        // An empty piece could be taken for the end of a body that is sent in chunks.
+        // An HTTP client could take an empty piece for the end of a chunked body.
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
         (self.targets, self.verdicts, self.versions, pieces)
     }
 }
 
-/// The beginning of a block: how many columns and rows it has, and its first column, `targets`.
+/// The beginning of a block: the number of columns and rows, and the first column, `targets`.
 pub(crate) fn block_start(targets: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(targets.len() + 32);
     length(&mut out, 1 + COLUMNS.len());
@@ -166,7 +166,7 @@ pub(crate) fn block_start(targets: &[u8]) -> Bytes {
     out.into()
 }
 
-/// ClickHouse keeps a UUID as two little-endian halves, the high one first.
+/// ClickHouse stores a UUID as two little-endian halves, the high one first.
 fn id(id: Uuid) -> [u8; 16] {
     id.as_u128().rotate_left(64).to_le_bytes()
 }
@@ -176,13 +176,13 @@ pub(crate) fn read_id(bytes: [u8; 16]) -> u128 {
     u128::from_le_bytes(bytes).rotate_left(64)
 }
 
-/// Appends a value of fixed width and says how many bytes it takes.
+/// Appends a value of fixed width and returns its size in bytes.
 fn fixed<const WIDTH: usize>(out: &mut Vec<u8>, bytes: [u8; WIDTH]) -> usize {
     out.extend_from_slice(&bytes);
     WIDTH
 }
 
-/// Appends a text and says how many bytes it takes.
+/// Appends a string and returns its size in bytes.
 fn string(out: &mut Vec<u8>, bytes: &[u8]) -> usize {
     let before = out.len();
     length(out, bytes.len());

@@ -1,4 +1,4 @@
-//! One partition's log turned into rows: judge each record, know its duplicates, leave no offset out.
+//! Turns a partition's log into rows: judges each record, finds its duplicates, leaves no offset out.
 
 use std::sync::Arc;
 
@@ -14,32 +14,32 @@ use crate::judge::window::Window;
 use tables::Verdict;
 use tables::verdict::{ALL, LEDGER};
 
-/// The last moment that the tables can hold: 2299-12-31, milliseconds.
+/// The latest time that the tables can hold, in milliseconds: 2299-12-31.
 const LAST_TIME: i64 = 10_413_791_999_999;
 
-/// What projecting a partition needs to remember. A pure function of the log before `next`: it is built
-/// from the ledger's rows on assignment, see `resume.rs`.
+/// The state of a partition's projection. It depends only on the log before `next`, and is rebuilt from the ledger's
+/// rows on assignment, see `resume.rs`.
 #[derive(Debug)]
 pub(crate) struct Projection {
     pub partition: i32,
-    /// The offset to be judged next.
+    /// The next offset to judge.
     pub next: u64,
-    /// The largest broker time so far, milliseconds. Log time is this running maximum: broker times
-    /// run backwards where a topic takes the producers' times, or a new leader's clock is behind.
+    /// The log time in milliseconds: the largest broker time so far. Broker times run backwards where a topic takes the
+    /// producers' times, or where the clock of a new leader is behind.
     pub log_time: i64,
     pub window: Window,
     pub erasures: Arc<Erasures>,
-    /// Of records below this offset only verdicts are kept.
+    /// For records below this offset, only verdicts are kept.
     pub kept_from: u64,
     pub tally: Tally,
 }
 
-/// What the tables say of an offset.
+/// The verdict that the tables have for an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Past {
     pub verdict: Verdict,
     pub schema_version: u16,
-    /// The ledger has lost its row: this is what `events` or `rejections` say.
+    /// The ledger has lost its row; `events` or `rejections` supplied this verdict.
     pub is_lost: bool,
 }
 
@@ -49,8 +49,8 @@ impl Projection {
         Self { partition, next, log_time: 0, window, erasures, kept_from: 0, tally: Tally::default() }
     }
 
-    /// Judges a record, which must not lie before those that were judged. Of a duplicate also the offset of
-    /// the first. The record's log time becomes the running maximum.
+    /// Judges a record and returns the offset of its first occurrence if it is a duplicate. Records must come in the
+    /// log's order. The record's log time becomes the running maximum.
     pub(crate) fn judge<'a>(
         &mut self,
         judge: &Judge,
@@ -64,7 +64,7 @@ impl Projection {
 
     /// The offset of the first record with this event id, if this one is not the first.
     fn first(&mut self, judge: &Judge, record: &Record<'_>, judgement: &Judgement<'_>) -> Option<u64> {
-        // A derived id is this record's alone. Most ids are no UUIDv5 and need no comparison.
+        // A derived id belongs to this record alone. Most ids are no UUIDv5 and need no comparison.
         let id = judgement.event_id;
         let derived = id.get_version_num() == 5 && id == judge.derived_id(record.partition, record.offset);
         if derived { None } else { self.window.see(id.as_u128(), record.offset as u64, self.log_time) }
@@ -76,9 +76,9 @@ impl Projection {
         record.log_time_ms = self.log_time;
     }
 
-    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there. Nothing is done if nothing is
-    /// wrong with it but that its application or event type is unknown, and `waits` says that it may be known soon: the
-    /// record is to be read again.
+    /// Judges the record at `self.next` and appends its row to `chunk`, which must end there. Does nothing and returns
+    /// `None` if only the application or event type is unknown and `waits` says that it may soon be known: the caller
+    /// then has to read the record again.
     pub(crate) fn record(
         &mut self,
         judge: &Judge,
@@ -97,8 +97,9 @@ impl Projection {
         Some(self.judged(judge, &record, &judgement, None, chunk))
     }
 
-    /// As [`record`](Self::record), of a record that has a verdict already: judged by what it was judged by. If it would
-    /// get another verdict all the same, its rows are to be left as they are; but an erased session is erased.
+    /// As [`record`](Self::record), for a record that has a verdict already: the schema version of that verdict judges
+    /// it. If the verdict would still differ, the tables keep the rows that they have. A record of an erased session
+    /// becomes `erased` all the same.
     pub(crate) fn record_again(
         &mut self,
         judge: &Judge,

@@ -1,22 +1,22 @@
-//! A verdict as one row of `landing`: what each kind of verdict says of a record.
+//! A row of `landing`: what each verdict keeps of a record.
 
 use schemas::{Judgement, Reason, ReasonCode};
 use tables::Verdict;
 use uuid::Uuid;
 
-/// Of a record that is too large to be judged, this much is kept in `rejections.raw`.
+/// How many bytes of a record that is too large `rejections.raw` keeps.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;
 
-/// Where in the log a row belongs.
+/// A row's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub partition: u16,
     pub offset: u64,
-    /// Milliseconds since 1970; within a partition it never runs backwards.
+    /// Milliseconds since 1970; never runs backwards within a partition.
     pub log_time: i64,
 }
 
-/// A row of `landing`, but for its `targets`, which the verdict says.
+/// A row of `landing` without its `targets`, which follow from the verdict.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
     pub place: Place,
@@ -63,7 +63,8 @@ impl<'a> Row<'a> {
         Row { first_offset: first, ..Row::of(place, Verdict::Duplicate, judgement) }
     }
 
-    /// With another verdict than it would get today: for the ledger, which has no more of a row than this tells.
+    /// The same row with the verdict that the record got before. Only the ledger takes it: this changes all of the
+    /// ledger's columns that depend on the verdict.
     pub(crate) fn judged_before(self, verdict: Verdict, schema_version: u16) -> Self {
         let first_offset = if verdict == Verdict::Duplicate { self.first_offset } else { 0 };
         Row { verdict, schema_version, first_offset, ..self }
@@ -74,8 +75,8 @@ impl<'a> Row<'a> {
         Row::bare(place, Verdict::Absent, Uuid::nil(), place.log_time * 1000)
     }
 
-    /// A record of an erased session: of what it was nothing stays but its event id, whose first record is at
-    /// offset `first`. What [`crate::keep::erase`] makes of a row that was there already must be the same.
+    /// A record of an erased session. Only its event id stays, and `first`, the offset of the first record with that
+    /// id. [`crate::keep::erase`] must change older rows into the same.
     pub(crate) fn erased(place: Place, judgement: &Judgement<'_>, first: u64) -> Self {
         Row {
             first_offset: first,
@@ -88,7 +89,7 @@ impl<'a> Row<'a> {
         Row { raw: session, ..Row::bare(place, Verdict::Erasure, event_id, place.log_time * 1000) }
     }
 
-    /// What every judged record's row says: its session, its times, its schema.
+    /// The columns that every judged record's row has: session, times, schema version.
     fn of(place: Place, verdict: Verdict, judgement: &Judgement<'_>) -> Self {
         Row {
             session_id: judgement.session_id.unwrap_or_default(),
@@ -99,7 +100,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Without session, application, feature, data, times of the sender, reasons.
+    /// A row without session, application, event type, data, the sender's times and reasons.
     fn bare(place: Place, verdict: Verdict, event_id: Uuid, received_at: i64) -> Self {
         Row {
             place,

@@ -1,22 +1,22 @@
-//! What was judged, counted for the metrics.
+//! Counts verdicts and reasons for the metrics.
 
 use std::collections::BTreeMap;
 
 use schemas::{Judge, Judgement, Reason, ReasonCode};
 use tables::Verdict;
 
-/// Counts for the metrics, since they were last taken.
+/// The counts since they were last taken.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     verdicts: [u64; Verdict::ALL.len()],
     reasons: [u64; ReasonCode::ALL.len()],
-    /// By category and name of declared event types; all others are under the empty text.
+    /// By category and name of declared event types. All other types are counted under empty strings.
     types: BTreeMap<String, BTreeMap<String, TypeTally>>,
     /// By registered application.
     apps: BTreeMap<String, [u64; Verdict::ALL.len()]>,
 }
 
-/// Counts of one event type.
+/// The counts of one event type.
 #[derive(Debug, Default)]
 struct TypeTally {
     accepted: u64,
@@ -28,7 +28,7 @@ struct TypeTally {
 impl Tally {
     pub(crate) fn count_sender(&mut self, judge: &Judge, judgement: &Judgement<'_>, is_duplicate: bool) {
         let (category, name) = (&*judgement.category, &*judgement.name);
-        // What no schema judged may still be of a type that is declared: its data was missing, say.
+        // A record that no schema judged may still be of a declared type: its data may be missing.
         let is_declared = judgement.schema_version > 0 || judge.registry().get(category, name).is_some();
         let (category, name) = if is_declared { (category, name) } else { ("", "") };
         let known = self.types.get_mut(category).and_then(|names| names.get_mut(name));

@@ -1,8 +1,8 @@
-//! What keeps a record from being accepted that nothing is wrong with: names that the registries do not have.
+//! Records that would be accepted if the registries knew their application and event type.
 
 use schemas::{Judgement, ReasonCode, Record};
 
-/// What the registries do not name.
+/// A name that the registries do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Unknown<'a> {
     App(&'a [u8]),
@@ -10,7 +10,7 @@ pub(crate) enum Unknown<'a> {
     Type(&'a str, &'a str),
 }
 
-/// What keeps a record from being accepted, if that is nothing but what the registries do not name.
+/// The unknown names of a record, if it is rejected for nothing else.
 pub(crate) fn unknown<'a>(record: &Record<'a>, judgement: &'a Judgement<'_>) -> Option<Vec<Unknown<'a>>> {
     if judgement.is_accepted() || usize::from(judgement.reasons_total) > judgement.reasons.len() {
         return None;

@@ -1,23 +1,24 @@
-//! The event ids of a partition's recent past: which record is a duplicate, and of which.
+//! The event ids that a partition has seen recently: they tell which record is a duplicate, and of which record.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// The window is cut into this many segments; a whole segment is dropped when its newest id is too old.
+/// The window has this many segments. A whole segment is dropped once its newest id is too old.
 const SEGMENTS: i64 = 6;
 
-/// Exact: two records with the same id are told apart from a duplicate only by their log times.
+/// An exact window: a record is a duplicate if and only if a first record with its id lies at most `span` of log time
+/// before it.
 ///
-/// Memory: 24 bytes an id in all segments but the newest, whose hash table takes 29 to 57. That is 24
-/// to 30 MB a million ids: at 100 events a second a day's window takes 230 MB over all partitions.
+/// Memory: 24 bytes an id in the older segments, 29 to 57 in the hash table of the newest: 24 to 30 MB a million ids.
+/// At 100 events a second, the windows of a day take 230 MB over all partitions.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// Milliseconds of log time.
     span: i64,
     newest: HashTable<Seen>,
-    /// Of the newest segment: offset and log time of its first id, which the entries count from.
+    /// Offset and log time of the first id in the newest segment. Its entries count from there.
     base: (u64, i64),
     /// Oldest first.
     older: VecDeque<Segment>,
@@ -34,7 +35,7 @@ struct Seen {
     time: u32,
 }
 
-/// Ordered by the hash of the id; hashes are evenly spread, so a search knows where to look.
+/// Ordered by the hash of the id. Hashes are evenly spread, so a search can guess where an id is.
 #[derive(Debug)]
 struct Segment {
     base: (u64, i64),
@@ -54,8 +55,8 @@ impl Window {
         }
     }
 
-    /// Looks `id` up and, if it is new, remembers it. Offsets and log times must not decrease.
-    /// Returns the offset of the first record with this id whose log time is at most the window's span before.
+    /// Returns the offset of the first record with this id if it lies within the window's span; remembers `id`
+    /// otherwise. Offsets and log times must not decrease.
     pub(crate) fn see(&mut self, id: u128, offset: u64, log_time: i64) -> Option<u64> {
         self.roll(offset, log_time);
         let hash = self.hasher.hash_one(id);
@@ -65,7 +66,7 @@ impl Window {
         }
         for segment in self.older.iter().rev() {
             if let Some(seen) = segment.find(hash, id, &self.hasher) {
-                // Older segments hold older records: if this one is outside, all further ones are.
+                // Older segments hold older records: if this record is outside the window, all further ones are.
                 let inside = segment.base.1 + i64::from(seen.time) >= log_time - self.span;
                 if inside {
                     return Some(segment.base.0 + u64::from(seen.offset));
@@ -79,7 +80,7 @@ impl Window {
         None
     }
 
-    /// Drops segments that lie wholly outside, and seals the newest once it spans its share.
+    /// Drops segments that lie wholly outside the window, and closes the newest segment once it spans its share.
     fn roll(&mut self, offset: u64, log_time: i64) {
         while self.older.front().is_some_and(|segment| segment.newest_time < log_time - self.span) {
             self.older.pop_front();
@@ -88,7 +89,7 @@ impl Window {
             self.base = (offset, log_time);
             return;
         }
-        // An id in the newest segment is always inside the window, because the segment is shorter.
+        // The newest segment is shorter than the window, so all of its ids are inside.
         let share = (self.span / SEGMENTS).min(i64::from(u32::MAX));
         let full = log_time - self.base.1 > share || offset - self.base.0 > u64::from(u32::MAX);
         if !full {
@@ -112,7 +113,7 @@ impl Window {
 
 impl Segment {
     fn find(&self, hash: u64, id: [u64; 2], hasher: &DefaultHashBuilder) -> Option<&Seen> {
-        // Interpolation: start where the hash should be, widen until it is enclosed, then halve.
+        // Interpolation: start where the hash should be, widen until it is enclosed, then bisect.
         let length = self.ids.len();
         let key = |index: usize| hash_of(hasher, self.ids[index].id);
         let guess = ((u128::from(hash) * length as u128) >> 64) as usize;
@@ -180,7 +181,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plainest implementation.
+        /// Compares with the plainest implementation.
         #[test]
         fn is_exact(steps in prop::collection::vec((0u8..12, 0i64..40), 1..200)) {
             let mut window = Window::new(100);
