@@ -1,10 +1,12 @@
-//! What runs behind the loop and keeps the tables right.
+//! The tasks that run behind the loop and keep the tables right.
 //!
-//! - [`audit`]: does it all add up; `heal`: judge a range again and put right what it lacks; `restore`: a lost shard
-//! - [`sequences`]: the sessions' sequences, brought up to date from `events`
-//! - [`usage`]: use by day, brought up to what `sequences` includes; [`epochs`]: which counts hold
-//! - [`erase`]: what the tables hold of erased sessions goes; `retention`: how much of the log the tables keep
-//! - [`parts`]: projections that no merge builds; `disks`: how full they are; `probes`: who answers, and where the log ends
+//! - [`audit`]: checks that the tables add up; `heal`: judges a range again and repairs its rows; `restore`: makes the
+//!   tables of a lost shard again
+//! - [`sequences`]: computes the sessions' sequences from `events`
+//! - [`usage`]: counts the days of use as far as `sequences` are complete; [`epochs`]: which counts are valid
+//! - [`erase`]: removes erased sessions from the tables; `retention`: removes what is older than the tables keep
+//! - [`parts`]: builds projections that no merge builds; `disks`: how full they are; `probes`: which servers answer,
+//!   and where the log ends
 
 use std::collections::BTreeMap;
 
@@ -20,5 +22,5 @@ pub mod parts;
 pub(crate) mod disks;
 pub(crate) mod probes;
 
-/// The next offset of each partition, below which everything is included.
+/// The next offset of each partition: everything below it is included.
 pub type Positions = BTreeMap<u16, u64>;

@@ -18,19 +18,20 @@ use crate::work::Work;
 pub(crate) use faults::{Faults, Totals, totals};
 use faults::{Off, faults};
 
-/// After a round that somebody asked for and that did not get to its end.
+/// How long the audit waits after a round that was asked for and left faults.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So many offsets are compared at once: the memory of a step, and the grain of healing.
+/// Offsets that are compared at once: they set a step's memory and the smallest range that is healed.
 const STEP: u64 = 500_000;
 
-/// What healing can't put right, because it keeps verdicts that nobody would get today: not judged again each round.
+/// Faults that healing can't repair, because it keeps verdicts that differ from today's. Rounds do not judge them
+/// again.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// By partition and first offset of a step: what was left of it.
+    /// By partition and first offset of a step: the faults that healing left.
     steps: BTreeMap<(i32, u64), Faults>,
     /// By partition: how far its totals are off while nothing else is wrong.
     totals: BTreeMap<i32, Off>,
-    /// With these rules; others may heal it.
+    /// The rules by which healing failed; other rules may succeed.
     judge: Option<Arc<schemas::Judge>>,
 }
 
@@ -47,11 +48,11 @@ impl Known {
     }
 }
 
-/// The audit in the background: the cheap totals of all, the exact look at what is recent, and the
-/// exact look at everything where the totals say that something is wrong. Heals what it finds.
+/// The audit in the background. It checks the totals of all partitions, which is cheap, and the recent offsets exactly.
+/// Where the totals are wrong, it checks the whole partition. It heals the faults that it finds.
 pub(crate) async fn watch(work: Arc<Work>) {
     let minutes = work.config.audit_minutes;
-    // 0: never but when a shard has lost its tables.
+    // 0: only when a shard has lost its tables.
     let every = if minutes == 0 { Duration::MAX } else { Duration::from_secs(60 * minutes) };
     let mut known = Known::default();
     let mut is_asked = false;
@@ -62,7 +63,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
         match round(&work, &mut known).await {
             Ok(faults) => {
                 work.metrics.audit_faults.set(faults as i64);
-                // Whoever asked wants all to be healed; what stays as it is has time.
+                // A round that was asked for is repeated until it heals nothing more.
                 is_asked = (asked || is_asked) && faults > 0 && faults as i64 != before;
             }
             Err(error) => {
@@ -73,7 +74,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// How many faults are left. A partition that could not be looked at to its end counts as one.
+/// Returns how many faults are left. A partition whose audit fails counts as one.
 async fn round(work: &Work, known: &mut Known) -> Result<u64> {
     let totals = totals(&work.database).await?;
     known.by(&work.judge.load_full());
@@ -81,7 +82,7 @@ async fn round(work: &Work, known: &mut Known) -> Result<u64> {
     for partition in work.progress.owned() {
         let row = totals.iter().find(|row| i32::from(row.partition) == partition);
         remaining += audit_partition(work, known, partition, row).await.unwrap_or_else(|error| {
-            tracing::error!(partition, %error, "the audit did not get to the end of this partition");
+            tracing::error!(partition, %error, "the audit of this partition failed; the next round tries again");
             1
         });
     }
@@ -94,10 +95,10 @@ async fn audit_partition(
     partition: i32,
     totals: Option<&Totals>,
 ) -> Result<u64> {
-    // Below this everything was inserted and verified; what is above is under way.
+    // Everything below is inserted and verified; rows above it are under way.
     let Some(settled) = work.progress.inserted_to(partition) else { return Ok(0) };
     let log = work.bounds(partition).await?;
-    // A ledger that adds up may lack its beginning: tables that were lost while this projector ran.
+    // A ledger that adds up may lack its beginning, if the tables were lost while this projector ran.
     let is_as_known = |row: &Totals| known.totals.get(&partition) == Some(&row.off());
     let adds_up = |row: &Totals| (row.add_up() || is_as_known(row)) && row.ledger_first <= log.start;
     let suspicious = totals.is_none_or(|row| !adds_up(row));
@@ -109,7 +110,7 @@ async fn audit_partition(
     let left = audited.remaining;
     let healed = audited.found.total().saturating_sub(left.total());
     work.metrics.healed.with_label_values(&["audit"]).inc_by(healed);
-    // Nothing but what was known already is wrong.
+    // All faults were known before.
     let is_known = left.total() > 0 && left.total() == known.below(partition, settled);
     if let Some(totals) = totals.filter(|_| suspicious && healed == 0 && is_known) {
         known.totals.insert(partition, totals.off());
@@ -117,16 +118,16 @@ async fn audit_partition(
     Ok(left.total() + below)
 }
 
-/// What became of a range.
+/// The result of a range's audit.
 #[derive(Debug, Default)]
 pub(crate) struct Audited {
     pub found: Faults,
     pub remaining: Faults,
-    /// Offsets that keep a verdict that they would not get today.
+    /// Offsets that keep a verdict which differs from today's.
     pub kept: usize,
 }
 
-/// Audits a range step by step; heals the faulty steps, in order, if it is given what that takes.
+/// Audits a range step by step, in order. Heals the faulty steps if `healing` is given.
 pub(crate) async fn audit_range(
     database: &Database,
     healing: Option<&Work>,
@@ -138,7 +139,7 @@ pub(crate) async fn audit_range(
     let mut audited = Audited::default();
     let mut from = range.start;
     while from < range.end {
-        // Each round has the same steps.
+        // Steps begin at multiples of `STEP`, so that each round has the same ones.
         let step = from..range.end.min(first_of_step(from) + STEP);
         let place = (partition, first_of_step(from));
         let seen = faults(database, partition, &step).await?;
@@ -168,9 +169,9 @@ async fn heal_step(
     let database = &work.database;
     let place = (partition, first_of_step(step.start));
     known.steps.remove(&place);
-    // Held to heal, and only then: a range takes long to read, and the passes of `sequences` wait.
+    // The turn is taken only to heal: reading a range takes long, and the passes of `sequences` would wait.
     let _turn = work.turn.lock().await;
-    // What expired while it was read may look like a fault. Within the turn nothing does.
+    // Rows that expired during the first look seem to be faults. Nothing expires during the turn.
     let mut now = faults(database, partition, step).await?;
     audited.found.add(now);
     if now.total() > 0 {
@@ -189,7 +190,7 @@ async fn heal_step(
         let healed = heal(work, partition, step.clone()).await?;
         audited.kept += healed.kept;
         tracing::info!(partition, ?step, ?healed, "healed");
-        // Of a session that was erased meanwhile, rows that were judged before may have come back.
+        // Healing may have brought back rows of a session that was erased meanwhile.
         now = erased_again(faults(database, partition, step).await?).await?;
         if now.total() > 0 && healed.kept > 0 {
             known.steps.insert(place, now);

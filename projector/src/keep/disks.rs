@@ -1,4 +1,4 @@
-//! How full ClickHouse's disks are: the metrics of a server that nobody else may be watching.
+//! Measures how full ClickHouse's disks are, for deployments that do not watch their servers otherwise.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::metrics::Metrics;
 
-/// Disks fill slowly.
+/// How long the task waits between two measurements: disks fill slowly.
 const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Row, Deserialize)]
@@ -20,11 +20,11 @@ struct Disk {
     size: u64,
 }
 
-/// Measures for ever.
+/// Measures until it is dropped.
 pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
-    // One that does not answer must not hide the others.
+    // A server that does not answer must not hide the others.
     let servers = config.clients();
-    // Object storage has no end, and says it is 16 EiB.
+    // Object storage reports 16 EiB, so it is left out.
     let sql = format!(
         "SELECT hostName() AS server, name, free_space AS free, total_space AS size FROM {} WHERE NOT is_remote",
         config.of_all_servers("disks")
@@ -36,7 +36,7 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
             within(SMALL, server.query(&sql).with_setting("skip_unavailable_shards", "1").fetch_all::<Disk>())
         });
         let of_each = join_all(of_each).await;
-        // What can't be measured has no series: an old number would say that all is well.
+        // A disk that can't be measured has no series: an old number would say that all is well.
         metrics.disk_free.reset();
         metrics.disk_size.reset();
         for disks in of_each {
@@ -47,7 +47,9 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
                         metrics.disk_size.with_label_values(&[&server, &name]).set(size as i64);
                     }
                 }
-                Err(error) => tracing::debug!(%error, "ClickHouse's disks are unknown"),
+                Err(error) => {
+                    tracing::debug!(%error, "a ClickHouse server did not say how full its disks are")
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Which counts of `usage_days` hold: an epoch names runs, and how much of the log they count.
+//! An epoch names the runs of `usage_days` that are valid, and how much of the log they count.
 //!
-//! Whatever changes rows below the positions withdraws all epochs: a healed range, an erased session.
+//! A task that changes rows below the positions (healing, erasure) withdraws all epochs.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,8 +18,8 @@ pub(crate) struct Epoch {
     pub positions: Vec<u64>,
 }
 
-/// Withdraws every epoch: events below its positions came, changed or went. Call it after they did: the query API also
-/// counts withdrawals, to tell answers of before from answers of now.
+/// Withdraws every epoch, because events below its positions were added, changed or deleted. Call it after the change:
+/// the query API also counts withdrawals, to tell whether an older answer is still right.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -56,7 +56,7 @@ pub(crate) async fn publish(
         .context("usage_epochs")
 }
 
-/// Drops the epochs that no question has begun to read for `kept`, and the runs that none of the others names.
+/// Drops the epochs that no question has begun to read for `kept`, and the runs that no other epoch names.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -99,8 +99,8 @@ pub async fn forget(servers: &Servers, kept: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A number that no run has: microseconds since 1970. Two projectors at the same microsecond would have to
-/// own the same partition.
+/// A number that no run has: microseconds since 1970. Only two projectors that both own a partition could take the same
+/// number in the same microsecond.
 pub(crate) fn new_run() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }

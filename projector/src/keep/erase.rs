@@ -1,9 +1,9 @@
-//! Erases what the tables hold already of the sessions that the log asks to erase.
+//! Erases the rows that the tables already hold of erased sessions.
 //!
-//! What is judged from now on needs no erasing: [`crate::judge::erasures`] is asked first. So this runs when an erasure
-//! becomes known, and once when partitions are taken over, as the one who had them may have died half way.
-//! No statement names a session: the ledger says which places in the log are meant, and is changed last, so
-//! that it keeps saying so until everything else is done. Doing it twice does no harm.
+//! Records that are judged after their erasure is known need no erasing: [`crate::judge::erasures`] is asked first. So
+//! this task runs when an erasure becomes known, and when partitions are taken over, because their last owner may have
+//! died half way. No statement names a session: the ledger says which places in the log are meant. The ledger is
+//! changed last, so that it says so until all other tables are done. Erasing twice does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::judge::erasures::{Erasures, Hash};
 use crate::keep::epochs;
 use crate::work::Work;
 
-/// Between two looks for erasures that other projectors found. After a round that erased, it pauses for at least
-/// three times as long as that took: a mutation touches every part, however few its rows.
+/// How long the task waits between two rounds. After a round that erased, it waits at least three times as long as that
+/// round took: a mutation touches every part, however few its rows.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks whether a mutation is at work.
+/// How long it waits between two looks for unfinished mutations.
 const AT_WORK: Duration = Duration::from_millis(200);
-/// So long it is waited for; then the round begins anew.
+/// How long it waits for unfinished mutations. Then the round begins again.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether what was judged is inserted.
+/// How long it waits between two looks whether all judged rows are inserted.
 const INSERTED: Duration = Duration::from_millis(50);
 
-/// Erases again and again, until it is dropped.
+/// Erases until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
         let took = round(&work).await.unwrap_or_else(|error| {
@@ -40,7 +40,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// Adds the sessions that other projectors found.
+/// Adds the erased sessions that other projectors found.
 pub(crate) async fn refresh(erasures: &Erasures, database: &Database) -> Result<()> {
     #[derive(Row, Deserialize)]
     struct Erasure {
@@ -57,7 +57,7 @@ async fn round(work: &Work) -> Result<Duration> {
     refresh(&work.erasures, &work.database).await?;
     let known = work.erasures.len();
     let assignment = work.progress.assignment();
-    // One without partitions has none of their rows under way: the others erase.
+    // A projector without partitions has no rows under way: the others erase.
     let pending = if work.progress.owned().is_empty() { 0 } else { known - work.progress.erased() };
     work.metrics.erasures_pending.set(pending as i64);
     let mut took = Duration::ZERO;
@@ -67,7 +67,7 @@ async fn round(work: &Work) -> Result<Duration> {
         let rows = apply(&work.database, &work.database.name).await?;
         others_at_work(&work.database).await?;
         {
-            // A sequence that is being computed may still be one of these sessions: not before it is written.
+            // A sequence that is being computed may belong to one of these sessions: it must be written first.
             let _turn = work.turn.lock().await;
             forget(&work.database, &work.database.name).await?;
         }
@@ -81,7 +81,7 @@ async fn round(work: &Work) -> Result<Duration> {
     Ok(took)
 }
 
-/// Waits until everything that may have been judged without the erasures that are known now is in the tables.
+/// Waits until all rows that may have been judged without the known erasures are in the tables.
 async fn inserted(work: &Work) {
     let since = Instant::now();
     let judged = loop {
@@ -102,7 +102,7 @@ async fn inserted(work: &Work) {
     }
 }
 
-/// Generations that are kept and that nobody projects.
+/// Erases from the generations that are kept and that no projector writes.
 async fn others(work: &Work) -> Result<()> {
     let clickhouse = &work.config.clickhouse;
     let unclear = |error: anyhow::Error| Error::Contradiction(format!("the other generations: {error:#}"));
@@ -124,10 +124,10 @@ async fn others(work: &Work) -> Result<()> {
                 tracing::warn!(
                     generation,
                     error,
-                    "an erased session may be left in an old generation: drop it"
+                    "an old generation may still hold an erased session: drop it by `projector generations --drop`"
                 );
             }
-            // It passes, and the round begins anew.
+            // The error may pass: the round begins again.
             Err(error) => return Err(unclear(error)),
             Ok(()) => {}
         }
@@ -135,8 +135,8 @@ async fn others(work: &Work) -> Result<()> {
     Ok(())
 }
 
-/// Erases from the row tables; `erasures` is the database whose table of erasures counts. Returns how many
-/// places in the log it was about.
+/// Erases from the row tables. `erasures` is the database whose table of erasures is read. Returns how many places in
+/// the log it erased.
 pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> {
     let pending = include_str!("erase/pending.sql").replace("{erasures}", erasures);
     let mut erased = 0;
@@ -151,12 +151,12 @@ pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> 
                 database.alter(table, &format!("DELETE WHERE {condition}")).await?;
             }
         }
-        // The days of use count what was there.
+        // The days of use still count the erased rows.
         epochs::withdraw(&database.servers())
             .await
             .map_err(|error| Error::Contradiction(format!("{error:#}")))?;
         if let Some(condition) = at(&places, |_| true) {
-            // As `row::erased` writes it.
+            // The same row as `Row::erased` makes.
             let erase = format!(
                 "UPDATE first_offset = if(verdict = 'duplicate', first_offset, offset), verdict = 'erased', \
                  session_id = toUUID('00000000-0000-0000-0000-000000000000'), timestamp = 0, schema_version = 0 \
@@ -168,8 +168,8 @@ pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> 
     }
 }
 
-/// Waits until no mutation is at work. Another projector's may be the same, and one of ours whose answer was lost goes on
-/// by itself: repeating them would only pile them up.
+/// Waits until no mutation is unfinished. Another projector may run the same one, and one of ours whose answer was lost
+/// goes on in ClickHouse: repeating them would only pile them up.
 async fn others_at_work(database: &Database) -> Result<()> {
     let began = Instant::now();
     while database.mutations().await? > 0 {
@@ -181,27 +181,27 @@ async fn others_at_work(database: &Database) -> Result<()> {
     Ok(())
 }
 
-/// Erases from `sequences`. Only once the events are gone: otherwise they would be made again.
+/// Erases from `sequences`. Call it once the events are gone: otherwise the sequences would be computed again.
 pub(crate) async fn forget(database: &Database, erasures: &str) -> Result<()> {
     loop {
         let sessions = sequences(database, erasures).await?;
         if sessions.is_empty() {
             return Ok(());
         }
-        // Hexadecimal digits, of our own making.
+        // The hashes are hexadecimal digits, so they need no escaping.
         let list = sessions.join("', '");
         let delete = format!("DELETE WHERE hex(SHA256(toString(session_id))) IN ('{list}')");
         database.alter("sequences", &delete).await?;
     }
 }
 
-/// The hashes of erased sessions that still have a sequence; not all, if there are very many.
+/// The hashes of erased sessions that still have a sequence, at most 1,000.
 pub(crate) async fn sequences(database: &Database, erasures: &str) -> Result<Vec<String>> {
     let sql = include_str!("erase/sequences.sql").replace("{erasures}", erasures);
     database.fetch_all(&sql, MUTATION).await
 }
 
-/// The condition for the places whose verdict is wanted; `None` if there is none.
+/// The SQL condition for the places whose verdict is wanted; `None` if there are none.
 fn at(places: &[(u16, u64, i8)], wanted: impl Fn(i8) -> bool) -> Option<String> {
     let mut offsets: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (partition, offset, _) in places.iter().filter(|(.., verdict)| wanted(*verdict)) {

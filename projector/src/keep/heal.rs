@@ -1,8 +1,8 @@
-//! Judges a range of the log again and puts right what the tables lack of it.
+//! Judges a range of the log again and repairs its rows in the tables.
 //!
-//! History stays what it was: an offset that has a verdict is judged by the version that judged it. If that gives another
-//! verdict (the version is gone, an application was registered since), its rows stay as they are. The verdict is the
-//! ledger's; where the ledger has lost it, or has two, it is that of the row in `events` or `rejections`.
+//! Verdicts do not change: the schema version that judged an offset judges it again. If the verdict would differ (that
+//! version is gone, an application was registered since), the offset keeps its rows. Its verdict is that of the ledger.
+//! If the ledger has lost it, or has two, it is that of the row in `events` or `rejections`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -27,11 +27,11 @@ use crate::work::Work;
 use tables::Verdict;
 use tables::verdict::ALL;
 
-/// Heals `range` of a partition, which must lie below everything that is still being inserted, and above nothing that is
-/// faulty: duplicates are known from the ledger's rows before it.
+/// Heals `range` of a partition. All inserts below its end must be finished, and all offsets before it must be free of
+/// faults: duplicates are found by the ledger's rows before the range.
 ///
 /// # Errors
-/// The log or the tables can't be read, or the rows stay missing. Healing again goes on.
+/// The log or the tables can't be read, or rows stay missing. Calling it again continues the work.
 pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Result<Healed> {
     let ChunkConfig { chunk_rows, chunk_bytes, .. } = work.config.chunks;
     let mut reading = Reading::new(work, partition, &range, chunk_rows, chunk_bytes).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Resu
         (reading, chunk) = reading.next(work).await?;
         let found = settle(&work.database, partition, &chunk, Announced::not_needed()).await?;
         refresh_sequences(&work.database, partition, &chunk, found).await?;
-        // Of a range that was settled before, whatever is not there was lost.
+        // The range was settled before, so all of its missing rows were lost.
         healed.missing += found.missing + found.late;
         healed.wrong += found.wrong;
         healed.kept += found.kept;
@@ -51,13 +51,14 @@ pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Resu
             partition,
             ?range,
             kept = healed.kept,
-            "offsets would get another verdict today: they keep theirs"
+            "these offsets would get another verdict today and keep theirs: `projector reproject` judges the log again"
         );
     }
     Ok(healed)
 }
 
-/// `range` as one chunk, for whoever is to insert it: what has a verdict is judged by what judged it before.
+/// Judges `range` again into one chunk, which the caller inserts. An offset that has a verdict is judged by the schema
+/// version of that verdict.
 ///
 /// # Errors
 /// The log or the tables can't be read.
@@ -67,7 +68,7 @@ pub(crate) async fn judge_again(work: &Work, partition: i32, range: Range<u64>) 
     Ok(reading.next(work).await?.1)
 }
 
-/// Of a chunk that was judged again the sessions may be in `sequences` already, with other events.
+/// Computes the sequences of a healed chunk's sessions again: `sequences` may include them with other events.
 pub(crate) async fn refresh_sequences(
     database: &Database,
     partition: i32,
@@ -79,10 +80,12 @@ pub(crate) async fn refresh_sequences(
     }
     let Range { start, end } = chunk.range();
     let refreshed = sequences::refresh_range(&database.servers(), partition as u16, start, end).await;
-    refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
+    refreshed.map_err(|error| {
+        Error::Contradiction(format!("the sequences of healed sessions were not computed: {error:#}"))
+    })
 }
 
-/// Whether `sequences` claim to include a chunk: rows that are put back there reach them by no pass.
+/// Whether `sequences` claim to include a chunk. If so, no later pass would include rows that are put back there.
 pub(crate) async fn is_included(database: &Database, partition: i32, chunk: &ClosedChunk) -> Result<bool> {
     let included = sequences::included(&database.servers()).await;
     let included = included.map_err(|error| Error::Contradiction(format!("{error:#}")))?;
@@ -97,7 +100,7 @@ struct Reading {
     rows: usize,
     bytes: usize,
     projection: Projection,
-    /// The next record's offset, if it lies behind a gap that did not fit into the last chunk.
+    /// The next record's offset, if it follows a gap that did not fit into the last chunk.
     position: Option<u64>,
     /// The verdicts that the tables have.
     past: BTreeMap<u64, Past>,
@@ -105,7 +108,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Its chunks have so many rows and bytes at most.
+    /// `rows` and `bytes` are the most that a chunk may have.
     async fn new(work: &Work, partition: i32, range: &Range<u64>, rows: usize, bytes: usize) -> Result<Self> {
         let kafka = &work.config.kafka;
         Ok(Self {
@@ -121,9 +124,9 @@ impl Reading {
         })
     }
 
-    /// The next chunk, and what follows it.
+    /// Reads the next chunk.
     async fn next(mut self, work: &Work) -> Result<(Self, ClosedChunk)> {
-        // Judging again takes long: what was erased meanwhile must not come back.
+        // Judging again takes long: sessions that were erased meanwhile must not come back.
         erase::refresh(&self.projection.erasures, &work.database).await?;
         let read = move || {
             let mut chunk = self.chunk()?;
@@ -133,7 +136,7 @@ impl Reading {
         tokio::task::spawn_blocking(read).await.map_err(|_| Error::Stopped)?
     }
 
-    /// The next chunk of the range. Blocks.
+    /// Reads the next chunk. Blocks.
     fn chunk(&mut self) -> Result<ClosedChunk> {
         let partition = self.projection.partition;
         let log = log::bounds(&self.consumer, &self.topic, partition)?;
@@ -149,7 +152,7 @@ impl Reading {
         let start = self.projection.next.max(log.start);
         list.add_partition_offset(&self.topic, partition, Offset::Offset(start as i64))?;
         self.consumer.assign(&list)?;
-        // Its own handle: a message borrows from it while the state moves on.
+        // A handle of its own: a message borrows from it while `self` changes.
         let consumer = Arc::clone(&self.consumer);
         let mut last_answer = Instant::now();
         while self.projection.next < self.end && !self.is_full(&chunk) {
@@ -194,7 +197,7 @@ impl Reading {
         chunk.rows() >= self.rows || chunk.bytes() >= self.bytes
     }
 
-    /// The log holds nothing before `to`.
+    /// Records that the log holds nothing before `to`.
     fn gap(&mut self, to: u64, chunk: &mut Chunk) {
         while self.projection.next < to.min(self.end) && !self.is_full(chunk) {
             let past = self.past.get(&self.projection.next);

@@ -1,9 +1,9 @@
-//! Builds the projections of parts that have none: inserts leave them to the first merge
-//! (`tables/ddl/ledger.sql`), and some parts are never merged by themselves.
+//! Builds the projections of parts that have none. Inserts leave projections to the first merge
+//! (`tables/ddl/ledger.sql`), and some parts are never merged.
 //!
-//! Merges join neighbours that have the same projections. A part without any whose neighbours have them waits for ever,
-//! and its neighbours can't be merged over it: without this the parts would become ever more. (So it is in ClickHouse
-//! 26.7. With a version that merges such neighbours, `tests/it/parts.rs` says so, and this can go.)
+//! Merges join neighbours that have the same projections. A part without projections between parts that have them is
+//! never merged, and keeps its neighbours apart: the number of parts would grow without end. (ClickHouse 26.7 does
+//! this. If a later version merges such neighbours, `tests/it/parts.rs` fails, and this file can go.)
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,32 +16,34 @@ use crate::database::{ANSWER, Database};
 use crate::error::Result;
 use crate::work::Work;
 
-/// Merges had so long for a part that is seen twice: on their way, it has its projections within seconds.
+/// How long the task waits between two looks. A part that is seen twice was not merged in that time; merges that are
+/// under way finish within seconds.
 const EVERY: Duration = Duration::from_secs(300);
-/// What an insert leaves out.
+/// The projections that inserts do not build.
 const PROJECTIONS: [(&str, &str); 2] = [
     ("ledger", "MATERIALIZE PROJECTION positions, MATERIALIZE PROJECTION by_event"),
     ("events", "MATERIALIZE PROJECTION by_log, MATERIALIZE PROJECTION listed"),
 ];
 
-/// Looks for such parts again and again, until it is dropped.
+/// Looks for such parts until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let mut bare = PROJECTIONS.map(|_| BTreeSet::new());
     loop {
         tokio::time::sleep(EVERY).await;
-        // Of several projectors one is enough, and partition 0 is one projector's. While nobody has it, parts wait.
+        // One projector is enough: the owner of partition 0. While nobody owns it, parts wait.
         if !work.progress.confirmed().contains_key(&0) {
             continue;
         }
         for ((table, mutation), before) in PROJECTIONS.iter().zip(&mut bare) {
             if let Err(error) = build_old(&work.database, table, mutation, before).await {
-                tracing::warn!(table, %error, "some parts stay without projections for now");
+                tracing::warn!(table, %error, "the projections of some parts were not built; the next look tries again");
             }
         }
     }
 }
 
-/// Builds the projections if some part was bare `before`, too. Its age doesn't tell: an erasure makes every part new.
+/// Builds the projections if a part had none `before`, too. A part's age does not tell: an erasure makes every part
+/// new.
 async fn build_old(
     database: &Database,
     table: &str,
@@ -49,7 +51,7 @@ async fn build_old(
     before: &mut BTreeSet<(usize, String)>,
 ) -> Result<()> {
     let bare = bare_parts(database, table).await?;
-    // A mutation that is at work is ours, whose answer was lost, or an erasure, which must not wait for this.
+    // An unfinished mutation is ours, whose answer was lost, or an erasure, which must not wait for this.
     if !bare.is_disjoint(before) && database.mutations().await? == 0 {
         database.alter(table, mutation).await?;
     }
@@ -57,7 +59,8 @@ async fn build_old(
     Ok(())
 }
 
-/// The parts of a table that have no projections: the number of the server, and what no mutation changes of the name.
+/// The parts of a table that have no projections: the server's index, and the piece of the part's name that no mutation
+/// changes.
 async fn bare_parts(database: &Database, table: &str) -> Result<BTreeSet<(usize, String)>> {
     let sql = format!(
         "SELECT concat(partition_id, '_', min_block_number, '_', max_block_number) FROM {} \
@@ -69,20 +72,20 @@ async fn bare_parts(database: &Database, table: &str) -> Result<BTreeSet<(usize,
     let mut bare = BTreeSet::new();
     for (number, server) in database.each.iter().enumerate() {
         let query = server.query(&sql).param("database", &holder).param("table", table);
-        // A server that does not answer is looked at another time.
+        // A server that does not answer is asked in the next look.
         let parts = query.with_setting("skip_unavailable_shards", "1").fetch_all::<String>();
         bare.extend(within(ANSWER, parts).await?.into_iter().map(|part| (number, part)));
     }
     Ok(bare)
 }
 
-/// Builds the projections of all parts that have none, and says how many parts those were. Large parts that have them
-/// are not rewritten: their files get a second name.
+/// Builds the projections of all parts that have none, and returns the number of those parts. A part that has them is
+/// not rewritten: its files get hard links.
 ///
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn build(clickhouse: &ClickHouseConfig, generation: u32) -> Result<usize> {
-    // Of no topic: its name is in those of inserts only.
+    // Without a topic: only inserts need its name.
     let database = &Database::new(clickhouse, generation, "");
     let mut built = 0;
     for (table, mutation) in PROJECTIONS {

@@ -1,4 +1,4 @@
-//! Asks the brokers where the log ends and ClickHouse whether it is there, for the lag and for `/readyz`.
+//! Asks the brokers where the log ends, and ClickHouse whether it answers: for the lag and for `/readyz`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::work::Work;
 
-/// Between two looks at where the log ends: for the lag, and for markers that no record follows.
+/// How long the task waits between two questions where the log ends. The end gives the lag, and finds markers that no
+/// record follows.
 const LOG_ENDS: Duration = Duration::from_secs(1);
-/// Partitions that may be asked at once: each takes a thread while its leader does not answer.
+/// Partitions that are asked at once: each takes a thread while its leader does not answer.
 const ASKED_AT_ONCE: usize = 200;
-/// Between two looks at whether brokers and ClickHouse still answer.
+/// How long the task waits between two questions whether ClickHouse answers.
 const PROBE: Duration = Duration::from_secs(1);
-/// Asks where the log ends, for ever. Brokers that don't answer hold this up, and nothing else: see [`answers`]. Each
+
+/// Asks where the log ends until it is dropped. Brokers that do not answer delay only this task, not [`answers`]. Each
 /// partition is asked by itself: one without a leader does not answer for many seconds.
 pub(crate) async fn log_ends(work: Arc<Work>) {
     let mut ticks = interval(LOG_ENDS);
@@ -47,7 +49,7 @@ pub(crate) async fn log_ends(work: Arc<Work>) {
     }
 }
 
-/// Forgets what was not said again for a while, and asks ClickHouse whether it is there.
+/// Forgets log ends that are old, and asks ClickHouse whether it answers.
 pub(crate) async fn answers(work: Arc<Work>) {
     let mut ticks = interval(PROBE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -79,7 +81,7 @@ mod tests {
         cluster.create_topic("log", 2, 1).unwrap();
         cluster.partition_leader("log", 0, Some(2)).unwrap();
         cluster.partition_leader("log", 1, Some(1)).unwrap();
-        // As if it were gone without a word.
+        // As if the broker had gone silent.
         cluster.broker_round_trip_time(2, Duration::from_secs(600)).unwrap();
         let brokers = cluster.bootstrap_servers();
         let first = brokers.split(',').next().unwrap();
@@ -92,7 +94,7 @@ mod tests {
         while work.progress.log_end(1).is_none() {
             sleep(LOG_ENDS).await;
         }
-        // For longer than the other one is waited for.
+        // For longer than the silent broker is waited for.
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             sleep(LOG_ENDS).await;

@@ -1,4 +1,4 @@
-//! A shard that has lost its tables (a new disk) gets them again, and the audit fills them from the log.
+//! Makes the tables of a shard that has lost them (a new disk) again. The audit then fills them from the log.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::work::Work;
 
-/// Between two looks whether every shard has its tables.
+/// How long the task waits between two looks whether every shard has its tables.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// Looks after the shards for ever.
+/// Looks after the shards until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let config = &work.config.clickhouse;
     if config.nodes.is_empty() {
@@ -18,28 +18,34 @@ pub(crate) async fn watch(work: Arc<Work>) {
     let servers = work.database.servers();
     let (mut before, mut lost) = (None, BTreeSet::new());
     loop {
-        // One projector is enough, and partition 0 is one projector's.
+        // One projector is enough: the owner of partition 0.
         if work.progress.owned().contains(&0)
             && let Err(error) = restore(&work, &mut lost).await
         {
-            tracing::warn!(error = format!("{error:#}"), "a shard's tables could not be made again");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a shard's tables could not be made again; the next look tries again"
+            );
         }
         match servers.made().await {
             Ok(made) => {
                 if before.as_ref().is_some_and(|before| *before != made) {
-                    tracing::warn!("tables of a shard were made anew: looking for what they lack");
+                    tracing::warn!("a shard's tables were made again: the audit fills them from the log");
                     work.audit.notify_one();
                 }
                 before = Some(made);
             }
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the shards' tables are unknown"),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "could not look whether every shard has its tables; the next look tries again"
+            ),
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Of every generation, as those that are kept can be served again; `lost` when it was looked at before. One that is just
-/// being made or dropped is on some servers only, too.
+/// Restores every generation, because one that is kept can be served again. `lost` are the generations that the last
+/// look found incomplete: one that is just being made or dropped also exists on some servers only.
 async fn restore(work: &Work, lost: &mut BTreeSet<u32>) -> anyhow::Result<()> {
     let config = &work.config.clickhouse;
     let mut now = BTreeSet::new();

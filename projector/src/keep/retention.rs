@@ -1,8 +1,8 @@
-//! Retention: how much of the log the tables keep. The log itself keeps everything, and so does the ledger.
+//! Retention: how much of the log the tables keep. The log itself keeps everything, and the ledger keeps every verdict.
 //!
-//! It goes by log time, in whole days (UTC). Within a partition that never runs backwards, so what expires is
-//! always a beginning of the partition, and one offset says it all: the *horizon*. Verdicts have nothing to
-//! do with it: a record below the horizon is judged as ever, and only its ledger row is inserted.
+//! Rows expire by log time, in whole days (UTC). Log time never runs backwards within a partition, so the expired
+//! records are the beginning of the partition. One offset, the *horizon*, is its end. Retention does not change
+//! verdicts: a record below the horizon is judged like any other, and only its ledger row is inserted.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,26 +13,26 @@ use crate::keep::sequences;
 use crate::work::Work;
 
 const DAY: i64 = 86_400_000;
-/// Between two looks whether something expires.
+/// How long the task waits between two looks for rows that expire.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Everything older than this expires, milliseconds of log time; nothing if retention is off.
+/// The log time in milliseconds before which rows expire; `None` if retention is off.
 fn oldest(days: u32) -> Option<i64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let today = now.as_millis() as i64 / DAY;
     (days > 0).then(|| (today - i64::from(days)) * DAY)
 }
 
-/// Declares the horizon of a partition before it is projected, so that what has expired is not inserted
-/// only to be deleted.
+/// Declares the horizon of a partition before it is projected, so that no expired row is inserted only to be deleted.
 pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     let Some(oldest) = oldest(work.config.retention_days) else { return Ok(()) };
-    // If all is older: not beyond an end that was asked before, as what is appended meanwhile is new.
+    // If all records are older, the horizon must not pass the end that was asked before: records that are appended
+    // meanwhile are new.
     let end = work.bounds(partition).await?.end;
     let kept_from = work.first_at(partition, oldest).await?.min(end);
     let before = work.database.horizon(partition).await?;
     if kept_from > before.kept_from {
-        // Of an empty generation there is nothing to delete.
+        // An empty generation has no rows to delete.
         let empty = work.database.extent(partition).await?.rows == 0;
         let expired_to = if empty { kept_from } else { before.expired_to };
         work.database.set_horizon(partition, Horizon { kept_from, expired_to }).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     Ok(())
 }
 
-/// Moves the horizons of the partitions that this process owns, until it is dropped.
+/// Moves the horizons of the partitions that this projector owns, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
         if let Err(error) = round(&work).await {
@@ -62,7 +62,7 @@ async fn round(work: &Work) -> Result<()> {
 }
 
 async fn expire(work: &Work, partition: i32, mut horizon: Horizon) -> Result<()> {
-    // What is under way was judged by the horizon of before.
+    // Chunks that are under way were judged by the earlier horizon.
     let Some(inserted) = work.progress.inserted_to(partition) else { return Ok(()) };
     if let Some(oldest) = oldest(work.config.retention_days) {
         let kept_from = work.first_at(partition, oldest).await?.min(inserted);
@@ -84,9 +84,11 @@ async fn delete(database: &Database, partition: i32, horizon: Horizon) -> Result
     for table in ["events", "rejections"] {
         database.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
     }
-    // Of sessions that are partly older, what is left.
-    sequences::refresh_range(&database.servers(), partition as u16, expired_to, kept_from)
-        .await
-        .map_err(|error| Error::Contradiction(format!("the sequences of what expired: {error:#}")))?;
+    // Sessions that began before the horizon keep the rest of their sequence.
+    sequences::refresh_range(&database.servers(), partition as u16, expired_to, kept_from).await.map_err(
+        |error| {
+            Error::Contradiction(format!("the sequences of expired sessions were not computed: {error:#}"))
+        },
+    )?;
     database.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await
 }

@@ -1,11 +1,11 @@
-//! Keeps `sequences` up to date: one row a session, recomputed as a whole from `events`.
+//! Keeps `sequences` up to date: one row a session, computed as a whole from `events`.
 //!
-//! What is recomputed are the sessions that the log touched since the position kept in
-//! `sequences_positions`. Nothing is ever patched, so a repeat, a late event, a crash half way or a second
-//! projector at the same work can do no harm: the row with more events wins, and it has seen more.
+//! A pass computes the sessions that the log touched since the position in `sequences_positions`. No row is patched, so
+//! a repeat, a late event, a crash half way or a second projector does no harm: the row with more events wins, and it
+//! was computed from more.
 //!
-//! The work is paced by its own cost: after a pass that took t, a pause of at least three t. A session of a
-//! million events, or a table far behind, so makes the lag grow, and never takes the machine.
+//! After a pass that took t, the task waits at least 3 t. A session of a million events, or a table that is far behind,
+//! thus makes the lag grow and does not take the machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,44 +19,47 @@ use crate::keep::{Positions, epochs};
 use crate::servers::Servers;
 use crate::work::Work;
 
-/// Between two looks. A pass makes two inserts and reads some tables, however few the offsets.
+/// How long the task waits between two passes. A pass makes two inserts and reads some tables, however few the offsets.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Between two looks whether `sequences` holds what it claims.
+/// How long the task waits between two checks that `sequences` hold what they claim.
 const VERIFY: Duration = Duration::from_secs(3600);
-/// After a pass that failed.
+/// How long the task waits after a pass that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// Offsets of a pass: its sessions must fit into a set in memory.
+/// The most offsets of a pass: the set of its sessions must fit into memory.
 const PASS: u64 = 200_000;
-/// Offsets that are always looked up one by one: fewer than reading everything could pay for.
+/// Up to this many offsets, looking them up is always cheaper than reading everything.
 const FEW: u64 = 10_000;
-/// Looks for a number that another writer was faster with: its insert is under way.
+/// How often a writer looks for a number that another writer took first, whose insert is still under way.
 const ATTEMPTS: u32 = 200;
-/// What a pass may use.
+/// The most memory of a pass on a server, in bytes.
 const MEMORY: &str = "2000000000";
 
-/// What a pass did.
+/// The result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refreshed {
-    /// Offsets that are included now and were not before.
+    /// Offsets that this pass included.
     pub offsets: u64,
-    /// Offsets that are still to come.
+    /// Offsets that are still missing.
     pub behind: u64,
 }
 
-/// Brings `sequences` up to what is confirmed of the partitions that this process was given, again and again, until it is
+/// Brings `sequences` up to what is inserted and verified of the partitions that this projector owns, until it is
 /// dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
     loop {
         let confirmed = work.progress.confirmed();
-        // Also to verify: in its turn another deletes events before the sequences of their sessions.
+        // The check needs the turn, too: a task that has it deletes events before the sequences of their sessions.
         let mine = work.turn.lock().await;
-        // One of several projectors is enough, and partition 0 is one projector's.
+        // One projector is enough: the owner of partition 0.
         if confirmed.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
             match verify(&servers).await {
                 Ok(()) => verified = Some(Instant::now()),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "`sequences` were not checked; the next pass tries again"
+                ),
             }
         }
         let began = Instant::now();
@@ -81,10 +84,10 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// One pass: includes the log up to `confirmed`, or a good part of the way there.
+/// One pass: includes the log up to `confirmed`, or a part of the way there.
 ///
 /// # Errors
-/// ClickHouse does not answer, or more than 65,535 features. What was done stays right.
+/// ClickHouse does not answer, or there are more than 65,535 features. The finished work stays right.
 pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result<Refreshed> {
     let made = servers.made().await?;
     let included = included(servers).await?;
@@ -97,13 +100,17 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     if total == 0 {
         return Ok(Refreshed::default());
     }
-    // Far behind, it is cheaper to read all of `events` once, in its order, than many parts of it.
+    // If `sequences` are far behind, reading all of `events` once, in its order, is cheaper than reading many parts of
+    // it.
     let known: u64 =
         servers.first().query_raw(&servers.sql("SELECT count() FROM {all}.ledger")).fetch_one().await?;
     let everything = total > FEW && total * 4 > known;
     let ranges = if everything { behind } else { share(behind, PASS) };
     recompute(servers, &ranges, everything).await?;
-    ensure!(servers.made().await? == made, "tables were made anew meanwhile");
+    ensure!(
+        servers.made().await? == made,
+        "a shard's tables were made again meanwhile; the next pass starts anew"
+    );
     servers
         .first()
         .query_raw(&servers.sql(
@@ -120,26 +127,31 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     Ok(Refreshed { offsets, behind: total - offsets })
 }
 
-/// Looks whether `sequences` holds as many events as it claims, and no more than there are. Rows that were
-/// lost (a power cut, a dropped table) or whose events are gone make it begin anew, from the first offset.
+/// Checks that `sequences` hold as many events as they claim, and no more than there are. If rows were lost (a power
+/// cut, a dropped table) or their events are gone, `sequences` begin again from the first offset.
 ///
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
     let count = async |sql: &str| servers.first().query_raw(&servers.sql(sql)).fetch_one::<u64>().await;
-    // In this order: what arrives meanwhile makes no difference look like a fault.
+    // In this order, so that events which arrive meanwhile do not look like a fault.
     let owed = count(include_str!("sequences/owed.sql")).await?;
     let held = count("SELECT sum(events) FROM {all}.sequences FINAL").await?;
     let events = count("SELECT count() FROM {all}.events").await?;
     if (owed..=events).contains(&held) {
         return Ok(());
     }
-    tracing::warn!(owed, held, events, "sequences do not hold what they claim: building them anew");
+    tracing::warn!(
+        owed,
+        held,
+        events,
+        "`sequences` do not hold the events that they claim: they begin again from the first offset"
+    );
     servers.forget_sequences().await
 }
 
-/// Recomputes the sessions of a range that was healed below the position. Their rows go first: a healed
-/// session may have fewer events than before, and the longer row would win. The days of use are withdrawn.
+/// Computes the sessions of a range below the position again, after healing. Their rows are deleted first: a healed
+/// session may have fewer events than before, and the longer row would win. Withdraws the days of use.
 ///
 /// # Errors
 /// As [`refresh`].
@@ -162,12 +174,12 @@ pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u
     epochs::withdraw(servers).await
 }
 
-/// A statement about the sessions that a stretch of the log touches, which is what `{touched}` stands for.
+/// Fills in `{touched}`: the sessions that a stretch of the log touches.
 pub(crate) fn with_touched(sql: &str) -> String {
     sql.replace("{touched}", include_str!("sequences/touched.sql"))
 }
 
-/// The position up to which `sequences` includes each partition.
+/// The position up to which `sequences` include each partition.
 pub(crate) async fn included(servers: &Servers) -> anyhow::Result<Positions> {
     let rows: Vec<(u16, u64)> = servers
         .first()
@@ -178,7 +190,7 @@ pub(crate) async fn included(servers: &Servers) -> anyhow::Result<Positions> {
     Ok(rows.into_iter().collect())
 }
 
-/// Cuts the ranges so that they have `room` offsets in all, each partition its part.
+/// Cuts the ranges to `room` offsets in all; each partition gets a share by its length.
 fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
     let total: u64 = ranges.iter().map(|(_, start, end)| end - start).sum();
     if total > room {
@@ -190,7 +202,7 @@ fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
     ranges
 }
 
-/// Each server its own sessions.
+/// Each server computes its own sessions.
 async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
     let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
     let sql = servers.sql(&with_touched(include_str!("sequences/recompute.sql")));
@@ -204,7 +216,7 @@ async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bo
                 .param("starts", column(|(_, start, _)| *start))
                 .param("ends", column(|(.., end)| *end))
                 .with_setting("max_memory_usage", MEMORY)
-                // A new row for the same content is not a repeat: it may carry more events.
+                // A row for the same sessions is not a repeat: it may hold more events.
                 .with_setting("insert_deduplicate", "0")
                 .execute()
         };
@@ -221,9 +233,8 @@ async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bo
 
 /// Gives a number to every feature that has none.
 ///
-/// A block of numbers that begins with n is inserted with a deduplication token that names n, by a writer
-/// that has seen all numbers below n: of several writers one wins, the others see its rows and go on. See
-/// `features`.
+/// A block of numbers that begins with n has a deduplication token that names n, and its writer has seen all numbers
+/// below n. Of several writers one wins; the others see its rows and continue. See `features`.
 async fn number_features(servers: &Servers) -> anyhow::Result<()> {
     #[derive(Debug, Row, Serialize, Deserialize)]
     struct Feature {
@@ -260,7 +271,9 @@ async fn number_features(servers: &Servers) -> anyhow::Result<()> {
             .await
             .context("features")?;
     }
-    bail!("a feature's number was announced and is not there: is the window of `features` intact?")
+    bail!(
+        "another writer took the next feature numbers, but they are not in `features`: restore its deduplication window"
+    )
 }
 
 #[cfg(test)]
@@ -271,7 +284,7 @@ mod tests {
     fn a_pass_is_shared_by_need() {
         assert_eq!(share(vec![(0, 5, 15), (1, 0, 30)], 100), [(0, 5, 15), (1, 0, 30)]);
         assert_eq!(share(vec![(0, 0, 100), (1, 0, 300)], 100), [(0, 0, 25), (1, 0, 75)]);
-        // Nobody is left out for ever.
+        // Every partition gets some offset.
         assert_eq!(share(vec![(0, 0, 1), (1, 0, 1_000_000)], 10)[0], (0, 0, 1));
     }
 }

@@ -1,10 +1,10 @@
-//! Keeps `usage_days` up to date: how often each feature was used by day, and by how many sessions.
+//! Keeps `usage_days` up to date: for each day, how often a feature was used, and in how many sessions.
 //!
-//! What is added is the difference that a stretch of the log makes: for the sessions that it touched, what their
-//! events below its end count, less what those below its start counted. Both are read from `events`, so the
-//! same stretch always makes the same difference, and it counts from the moment that an epoch names it.
-//! What changes below the positions (a healed range, an erased session) withdraws all epochs; the next
-//! one counts everything anew, and answers come from `sequences` until then.
+//! A run adds the difference that a stretch of the log makes. For the sessions that the stretch touches, it is the
+//! count of their events below its end, less the count of those below its start. Both are read from `events`, so the
+//! same stretch always makes the same difference. A run counts once an epoch names it. A change below the positions
+//! (healing, erasure) withdraws all epochs. The next epoch counts everything again; until then, answers come from
+//! `sequences`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,42 +18,45 @@ use crate::keep::{Positions, sequences};
 use crate::servers::Servers;
 use crate::work::Work;
 
-/// Between two looks. A look that finds something makes two small inserts.
+/// How long the task waits between two passes. A pass that finds something makes two small inserts.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Between two looks whether the days hold what they claim.
+/// How long the task waits between two checks that the days of use count what is there.
 const VERIFY: Duration = Duration::from_secs(3600);
-/// Offsets whose sessions are looked up one by one; more are counted by reading everything.
+/// Up to this many offsets, their sessions are looked up one by one; beyond it, everything is read.
 const STRETCH: u64 = 1_000_000;
-/// Runs that are folded into one: a question adds them up.
+/// More runs than this are folded into one: a query adds them all up.
 const RUNS: usize = 8;
-/// A run that no epoch names for so long is read by no question any more.
+/// How long a run is kept after no epoch names it: a query may still read it.
 const KEPT: Duration = Duration::from_secs(3600);
-/// What a count may use.
+/// The most memory of a count on a server, in bytes.
 const MEMORY: &str = "2000000000";
 
-/// What a look did.
+/// The result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// The days include all that `sequences` does.
+    /// The days of use included all that `sequences` include.
     Nothing,
-    /// So many offsets more.
+    /// Added this many offsets.
     Stretch(u64),
-    /// All of the log, anew.
+    /// Counted the whole log again.
     Everything,
 }
 
-/// Brings the days up to what `sequences` includes again and again, until it is dropped.
+/// Brings the days of use up to what `sequences` include, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
     loop {
-        // One of several projectors is enough, and partition 0 is one projector's.
+        // One projector is enough: the owner of partition 0.
         if work.progress.confirmed().contains_key(&0) {
             if verified.is_none_or(|at| at.elapsed() > VERIFY) {
                 match verify(&servers).await {
                     Ok(()) => verified = Some(Instant::now()),
                     Err(error) => {
-                        tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "the days of use were not checked; the next pass tries again"
+                        );
                     }
                 }
             }
@@ -69,14 +72,14 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// One look: includes all that `sequences` includes by now.
+/// One pass: includes all that `sequences` include by now.
 ///
 /// # Errors
-/// ClickHouse does not answer. What was done stays right.
+/// ClickHouse does not answer. The finished work stays right.
 pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     let made = servers.made().await?;
     let client = servers.first();
-    // In this order: an epoch that is withdrawn from here on names a count that this one does not.
+    // Withdrawals are counted first: one that comes later then makes this epoch invalid.
     let withdrawn: u64 =
         client.query_raw("SELECT count() FROM usage_epochs WHERE empty(runs)").fetch_one().await?;
     let ends = sequences::included(servers).await?;
@@ -86,7 +89,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
         .flat_map(|epoch| epoch.partitions.iter().copied().zip(epoch.positions.iter().copied()))
         .collect();
     let start = |partition: &u16| known.get(partition).copied().unwrap_or(0);
-    // A position that went back means that the sequences are being built anew.
+    // If a position went back, `sequences` are being computed from the first offset.
     if known.iter().any(|(partition, start)| ends.get(partition).is_none_or(|end| end < start)) {
         return Ok(Counted::Nothing);
     }
@@ -100,7 +103,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     let sql = servers.sql(&sequences::with_touched(include_str!("usage/count.sql")));
     let starts = ends.keys().map(|partition| if everything { 0 } else { start(partition) });
     let starts = starts.collect::<Vec<_>>();
-    // Each server its own sessions.
+    // Each server counts its own sessions.
     let count = |server: &Client| {
         server
             .query_raw(&sql)
@@ -110,14 +113,18 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
             .param("starts", &starts)
             .param("ends", ends.values().copied().collect::<Vec<_>>())
             .with_setting("max_memory_usage", MEMORY)
-            // Well above what the sessions at work take: groups are few, and would be written out a hundred times.
+            // Well above what the current sessions take: groups are few, and ClickHouse would write them to disk a
+            // hundred times.
             .with_setting("max_bytes_before_external_group_by", "1400000000")
             .execute()
     };
     try_join_all(servers.each().iter().map(count)).await.context("usage_days")?;
     let mut runs = if everything { Vec::new() } else { runs };
     runs.push(run);
-    ensure!(servers.made().await? == made, "tables were made anew meanwhile");
+    ensure!(
+        servers.made().await? == made,
+        "a shard's tables were made again meanwhile; the next pass starts anew"
+    );
     publish(servers, run, &runs, &ends, withdrawn).await?;
     if runs.len() > RUNS {
         let folded = new_run();
@@ -135,7 +142,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     Ok(if everything { Counted::Everything } else { Counted::Stretch(offsets) })
 }
 
-/// Looks whether the days count as many events as there are, and withdraws them otherwise.
+/// Checks that the days of use count as many events as there are, and withdraws them otherwise.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -159,7 +166,11 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
         .fetch_one()
         .await?;
     if counted != events {
-        tracing::warn!(counted, events, "the days of use do not count what is there: counting anew");
+        tracing::warn!(
+            counted,
+            events,
+            "the days of use do not count the events that are there: they are counted again"
+        );
         withdraw(servers).await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is wrong with the tables, counted: cheaply by totals, exactly by range.
+//! Counts what is wrong with the tables: cheaply by totals, exactly by range.
 
 use std::ops::Range;
 
@@ -10,19 +10,19 @@ use crate::commit::ledger::Extent;
 use crate::database::Database;
 use crate::error::Result;
 
-/// What is wrong with a range. All zero: it adds up.
+/// The faults of a range. It adds up if all are zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
 pub(crate) struct Faults {
     /// Offsets without a verdict.
     pub gaps: u64,
-    /// Rows beyond the first of an offset, over the tables.
+    /// Rows of an offset beyond its first, in all tables.
     pub doubled: u64,
     pub events_missing: u64,
     pub rejections_missing: u64,
     pub erasures_missing: u64,
-    /// Rows of events, rejections or erasures whose verdict is another one, or that have none.
+    /// Rows of events, rejections or erasures for which the ledger has another verdict or none.
     pub surplus: u64,
-    /// Offsets of erased sessions, of which the ledger still says whose they are.
+    /// Offsets of erased sessions for which the ledger still names the session.
     pub not_erased: u64,
 }
 
@@ -48,7 +48,7 @@ impl Faults {
     }
 }
 
-/// One partition's totals, see `audit/totals.sql`.
+/// The totals of a partition, see `audit/totals.sql`.
 #[derive(Debug, Clone, Default, Row, Deserialize)]
 pub(crate) struct Totals {
     pub partition: u16,
@@ -67,11 +67,11 @@ pub(crate) struct Totals {
     erasures_off: (i64, i64),
 }
 
-/// By how much ledger, events, rejections and erasures are off.
+/// How far ledger, events, rejections and erasures are off: rows, sum of offsets.
 pub(crate) type Off = [(i64, i64); 4];
 
 impl Totals {
-    /// The cheap check: no gap, no overlap, and as many rows as verdicts.
+    /// The cheap check: no gap, no doubled offset, and as many rows as verdicts.
     pub(crate) fn add_up(&self) -> bool {
         let ledger = Extent {
             rows: self.ledger_rows,

@@ -1,5 +1,5 @@
--- Exact, for a range of one partition: how often each offset is in each table, against its verdict.
--- An offset without any row does not show up among them, so gaps are what is left of the range.
+-- The exact check of a range of a partition: how often each offset is in each table, compared with its verdict. An
+-- offset without any row is in no group, so the gaps are the range's offsets less those of the ledger.
 WITH (SELECT max(kept_from) FROM {database}.horizons WHERE partition = {partition:UInt16}) AS kept_from
 SELECT
     toUInt64({to:UInt64} - {from:UInt64} - countIf(ledger > 0)) AS gaps,
@@ -19,7 +19,7 @@ FROM
     FROM
     (
         SELECT offset, 1 AS l, 0 AS e, 0 AS r, 0 AS x, toString(verdict) AS v,
-            -- No hash of any session as long as none is erased.
+            -- While no session is erased, no session is hashed.
             (SELECT count() FROM {database}.erasures) > 0
                 AND SHA256(toString(session_id)) GLOBAL IN (SELECT session FROM {database}.erasures) AS s
         FROM {database}.ledger

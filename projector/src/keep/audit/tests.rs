@@ -1,4 +1,4 @@
-//! The audit in the background, without the ten minutes between its rounds.
+//! Tests the audit in the background, without the ten minutes between its rounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::keep::heal::heal;
 use crate::metrics::Metrics;
 use crate::work::Work;
 
-/// Generous: no time decides a test.
+/// How long a test waits. Generous, so that no test depends on the machine's speed.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Records of the log: none is JSON.
+/// The number of records in the log. None is JSON.
 const END: u64 = 5;
 
-/// A projector's work on a log that is in the tables.
+/// A projector whose log is in the tables.
 async fn projected(stack: &Stack) -> Work {
     let line = ["projector", "run", "--kafka-brokers", &stack.kafka.address()].map(String::from);
     let line = line.into_iter().chain(stack.clickhouse.arguments("writer"));
@@ -54,14 +54,14 @@ async fn the_round_holds_nobody_back_but_to_heal() {
     let work = Arc::new(projected(&stack).await);
     assert_eq!(rejections(&work).await, END);
 
-    // As long as somebody else writes sequences, it reads all the same.
+    // While another task has the turn, the audit still reads.
     let passing = work.turn.lock().await;
     let faults = tokio::time::timeout(PATIENCE, round(&work, &mut Known::default()))
         .await
         .expect("it does not wait for its turn");
     assert_eq!(faults.unwrap(), 0);
 
-    // To heal it waits.
+    // To heal, it waits for the turn.
     work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     let mut healing = tokio::spawn({
         let work = Arc::clone(&work);
@@ -77,13 +77,13 @@ async fn the_round_holds_nobody_back_but_to_heal() {
     stack.stop().await;
 }
 
-/// What healing keeps is a fault that stays: each round says so, and does no work for it.
+/// A verdict that healing keeps remains a fault: each round reports it, and does no work for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_costs_a_round_nothing() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
     let client = work.database.client.clone().with_database(&work.database.name);
-    // As if another version had accepted it, and its event were lost.
+    // As if another version had accepted the record, and its event were lost.
     work.database.alter("ledger", "UPDATE verdict = 'accepted' WHERE offset = 1").await.unwrap();
     work.database.alter("rejections", "DELETE WHERE offset = 1").await.unwrap();
     let sequence = "INSERT INTO sequences (session_id) SELECT session_id FROM ledger WHERE offset = 1";
@@ -93,7 +93,7 @@ async fn what_is_kept_costs_a_round_nothing() {
     assert_eq!(round(&work, &mut known).await.unwrap(), 1);
     assert_eq!(sequences().await, 1, "nothing has changed, and no session is computed anew");
 
-    // From now on it is known: nothing is judged again, which would have to wait.
+    // The fault is known now: it is not judged again, for which the audit would have to wait.
     let passing = work.turn.lock().await;
     for _ in 0..2 {
         let round = tokio::time::timeout(PATIENCE, round(&work, &mut known)).await;

@@ -1,7 +1,7 @@
--- Whether it all adds up: one row a partition, from the projections: a few rows a part are read. Where retention
--- is on, the ledger's rows from the horizon on are read, too: `due` is what the other tables must have.
--- A sum over offsets differs from what it should be if one is missing, or is there twice. `..._off`: by how many rows, and
--- by what sum; rows that add up change neither.
+-- Whether a partition adds up: one row a partition, read from the projections, which have a few rows a part. With
+-- retention, the ledger's rows above the horizon are read, too: `due` is what the other tables must have. A sum of
+-- offsets is wrong if an offset is missing or doubled. `..._off` is how far a table is off: rows, sum of offsets. Rows
+-- that add up change neither.
 WITH
     (SELECT min(kept_from) FROM (SELECT max(horizons.kept_from) AS kept_from FROM {database}.horizons GROUP BY partition))
         AS first_kept

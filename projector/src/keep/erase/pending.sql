@@ -1,4 +1,4 @@
--- Places in the log of which the ledger still says to which session they belong, and the session is erased.
+-- Places in the log for which the ledger still names a session that is erased.
 SELECT partition, offset, toInt8(verdict)
 FROM {database}.ledger
 WHERE verdict IN ('accepted', 'rejected', 'duplicate')

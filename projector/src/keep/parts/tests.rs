@@ -1,4 +1,4 @@
-//! What one look leaves, and the next one does.
+//! Tests that the second look builds what the first one leaves.
 
 use clap::Parser;
 use infra::database::ClickHouseConfig;
@@ -40,7 +40,7 @@ async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_you
     build_old(&database, table, mutation, &mut before).await.unwrap();
     assert_eq!(bare(&database).await, 0);
 
-    // While a mutation can't end, no further one is sent.
+    // While a mutation can't finish, no other one is started.
     insert(&database, 1).await;
     let stuck = format!(
         "ALTER TABLE {}.rejections UPDATE raw = throwIf(1) WHERE 1 SETTINGS mutations_sync = 0",

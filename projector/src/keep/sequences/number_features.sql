@@ -1,4 +1,4 @@
--- The next numbers for features that have none, in one block: all of them or none.
+-- Gives the next numbers to features that have none, in one block: all of them or none.
 INSERT INTO features (id, category, name)
 SELECT toUInt16({numbered:UInt64} + feature.1), feature.2, feature.3
 FROM

@@ -1,4 +1,4 @@
--- How many events `sequences` must hold at least: those below the positions it claims.
+-- How many events `sequences` must hold at least: those below the positions that they claim.
 SELECT count()
 FROM {all}.events
 GLOBAL INNER JOIN

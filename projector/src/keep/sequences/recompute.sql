@@ -1,11 +1,11 @@
--- The sequences of the sessions that the ranges of the log touch, each from all of its events.
--- {ranges} are (partition, first offset, end) as three arrays. With {everything}, of every session: the ranges
--- are then not looked at, as a set of all offsets would not fit into memory.
+-- Computes the sequences of the sessions that the ranges of the log touch, each from all of its events. {ranges} are
+-- three arrays: partition, first offset, end. With {everything}, every session is computed and the ranges are not read,
+-- because a set of all offsets would not fit into memory.
 INSERT INTO sequences (session_id, events, features, times, apps)
 WITH
-    -- TRICKY: one text for the pair, so that `transform` finds it by a hash. The length keeps
-    -- ('a', 'bc') and ('ab', 'c') apart. Names and numbers come from one reading of the table: the rows of
-    -- two readings come in different orders, which would give features each other's numbers.
+    -- TRICKY: one string for the pair, so that `transform` finds it by a hash. The length keeps ('a', 'bc') and ('ab',
+    -- 'c') apart. Names and numbers must come from one reading of the table: two readings order the rows differently,
+    -- which would swap the numbers.
     (
         SELECT (groupArray(concat(toString(length(category)), ':', category, name)), groupArray(id)) FROM {all}.features
     ) AS known
@@ -33,13 +33,13 @@ FROM
 )
 WHERE NOT throwIf(has(features, 0), 'a feature without a number')
 SETTINGS
-    -- In the order of the table, so that a session is finished before the next one begins: memory is
-    -- bounded by the longest session, not by their number. But each part of the table is read and grouped by itself
-    -- before the parts meet, a block at a time: 16 million events in 80 parts take 3.0 GiB with the usual blocks of
-    -- 65,409 rows, 0.7 GiB with these (a granule).
+    -- In the order of the table, so that a session is finished before the next one begins: the longest session bounds
+    -- memory, not the number of sessions. But ClickHouse reads and groups each part of the table by itself, a block at
+    -- a time, before it joins them: 16 million events in 80 parts take 3.0 GiB with the usual blocks of 65,409 rows,
+    -- and 0.7 GiB with blocks of 1,024 (a granule).
     optimize_aggregation_in_order = 1,
     max_block_size = 1024,
-    -- A pass leaves a core to the inserts beside it.
+    -- A pass leaves a core to the inserts.
     max_threads = {threads:UInt8},
-    -- A block of the usual 256 MB is held several times while it grows, is sorted and is written.
+    -- A block of the usual 256 MB would be in memory several times: while it grows, is sorted and is written.
     min_insert_block_size_bytes = 32000000

@@ -1,8 +1,8 @@
--- A run: what the events below {ends} count, less what those below {starts} counted before, for the sessions
--- that the log touched in between; or of every session, with {everything}.
+-- Computes a run: the count of the events below {ends}, less the count of those below {starts}, for the sessions that
+-- the log touched in between. With {everything}, for every session.
 INSERT INTO usage_days (run, app, kind, key, day, previous, events, first, last)
 WITH
-    -- TRICKY: one text for the pair, so that `transform` finds it by a hash; see sequences/recompute.sql.
+    -- TRICKY: one string for the pair, so that `transform` finds it by a hash; see sequences/recompute.sql.
     (
         SELECT (groupArray(text), groupArray(id), groupArray(category_id))
         FROM
@@ -37,8 +37,8 @@ WITH
         )
         GROUP BY session_id
     ),
-    -- For all applications together ('') and for each, what counts now and, negative, what counted before. In most
-    -- sessions there is but one application, and what counts for it counts for all.
+    -- For all applications together ('') and for each one: the count now and, negative, the count before. Most sessions
+    -- have one application, whose count is also that of all.
     counted_for AS
     (
         SELECT
@@ -58,8 +58,8 @@ WITH
             arrayFilter(event -> (alone OR for_app = '' OR event.4 = for_app) AND (sign = 1 OR event.5), events) AS events
         FROM counted_for
     ),
-    -- Kind and key in the high word, time in the low one: once sorted, the element before is the previous
-    -- event of the same kind, if it is one of the same kind.
+    -- Kind and key are the high word, time is the low one. Once sorted, the element before is the previous event of the
+    -- same kind and key, if there is one.
     marked AS
     (
         SELECT
@@ -85,12 +85,12 @@ WITH
             intDiv(time, day_length) + 1 AS day,
             if(toUInt64(bitShiftRight(before, 64)) = kind_and_key,
                 intDiv(toUInt64(bitAnd(before, 18446744073709551615)), day_length) + 1, 0) AS previous,
-            -- One number to group by takes half the time of four. A day takes 18 bits.
+            -- Grouping by one number takes half the time of four. A day takes 18 bits.
             bitShiftLeft(toUInt64(alone), 54) + bitShiftLeft(kind_and_key, 36) + bitShiftLeft(day, 18) + previous AS place
         FROM marked
         ARRAY JOIN marks AS mark, arrayPushFront(arrayPopBack(marks), bitNot(toUInt128(0))) AS before
     ),
-    -- The lowest bit of a time tells whether something was counted then before.
+    -- The lowest bit of a time tells whether the event counted before.
     grouped AS
     (
         SELECT
@@ -114,11 +114,11 @@ SELECT
     fromUnixTimestamp64Micro(toInt64(intDiv(max(grouped.latest) AS last, 2)) - since_1900, 'UTC')
 FROM grouped
 GROUP BY app, kind, key, day, previous
--- Where events change places, the first or the last one may be new though their number is not.
+-- If events change places, the first or last time may be new though the count is the same.
 HAVING counted != 0 OR first % 2 = 1 OR last % 2 = 0
 SETTINGS
-    -- A session is finished before the next one begins. An event becomes three to six rows on the way, and each part of
-    -- the table is grouped by itself before the parts meet, so few sessions at a time.
+    -- A session is finished before the next one begins. An event becomes three to six rows on the way, and ClickHouse
+    -- groups each part of the table by itself before it joins them: so few rows at a time.
     optimize_aggregation_in_order = 1,
     max_block_size = 1024,
     max_threads = 1
