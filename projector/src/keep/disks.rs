@@ -47,9 +47,7 @@ pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
                         metrics.disk_size.with_label_values(&[&server, &name]).set(size as i64);
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "a ClickHouse server did not say how full its disks are")
-                }
+                Err(error) => tracing::debug!(%error, "ClickHouse's disks are unknown"),
             }
         }
     }

@@ -80,9 +80,7 @@ pub(crate) async fn refresh_sequences(
     }
     let Range { start, end } = chunk.range();
     let refreshed = sequences::refresh_range(&database.servers(), partition as u16, start, end).await;
-    refreshed.map_err(|error| {
-        Error::Contradiction(format!("the sequences of healed sessions were not computed: {error:#}"))
-    })
+    refreshed.map_err(|error| Error::Contradiction(format!("the healed sessions' sequences: {error:#}")))
 }
 
 /// Whether `sequences` claim to include a chunk. If so, no later pass would include rows that are put back there.

@@ -36,7 +36,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
         }
         for ((table, mutation), before) in PROJECTIONS.iter().zip(&mut bare) {
             if let Err(error) = build_old(&work.database, table, mutation, before).await {
-                tracing::warn!(table, %error, "the projections of some parts were not built; the next look tries again");
+                tracing::warn!(table, %error, "projections were not built; the next look tries again");
             }
         }
     }

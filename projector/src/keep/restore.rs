@@ -22,10 +22,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
         if work.progress.owned().contains(&0)
             && let Err(error) = restore(&work, &mut lost).await
         {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "a shard's tables could not be made again; the next look tries again"
-            );
+            tracing::warn!(error = format!("{error:#}"), "a shard's tables could not be made again");
         }
         match servers.made().await {
             Ok(made) => {
@@ -35,10 +32,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
                 }
                 before = Some(made);
             }
-            Err(error) => tracing::warn!(
-                error = format!("{error:#}"),
-                "could not look whether every shard has its tables; the next look tries again"
-            ),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the shards' tables are unknown"),
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -85,10 +85,8 @@ async fn delete(database: &Database, partition: i32, horizon: Horizon) -> Result
         database.delete(table, partition, std::slice::from_ref(&(0..kept_from))).await?;
     }
     // Sessions that began before the horizon keep the rest of their sequence.
-    sequences::refresh_range(&database.servers(), partition as u16, expired_to, kept_from).await.map_err(
-        |error| {
-            Error::Contradiction(format!("the sequences of expired sessions were not computed: {error:#}"))
-        },
-    )?;
+    sequences::refresh_range(&database.servers(), partition as u16, expired_to, kept_from)
+        .await
+        .map_err(|error| Error::Contradiction(format!("the sequences of expired sessions: {error:#}")))?;
     database.set_horizon(partition, Horizon { kept_from, expired_to: kept_from }).await
 }

@@ -56,10 +56,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
         if confirmed.contains_key(&0) && verified.is_none_or(|at| at.elapsed() > VERIFY) {
             match verify(&servers).await {
                 Ok(()) => verified = Some(Instant::now()),
-                Err(error) => tracing::warn!(
-                    error = format!("{error:#}"),
-                    "`sequences` were not checked; the next pass tries again"
-                ),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "sequences were not verified"),
             }
         }
         let began = Instant::now();
@@ -107,10 +104,7 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     let everything = total > FEW && total * 4 > known;
     let ranges = if everything { behind } else { share(behind, PASS) };
     recompute(servers, &ranges, everything).await?;
-    ensure!(
-        servers.made().await? == made,
-        "a shard's tables were made again meanwhile; the next pass starts anew"
-    );
+    ensure!(servers.made().await? == made, "tables were made again meanwhile");
     servers
         .first()
         .query_raw(&servers.sql(
@@ -141,12 +135,7 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
     if (owed..=events).contains(&held) {
         return Ok(());
     }
-    tracing::warn!(
-        owed,
-        held,
-        events,
-        "`sequences` do not hold the events that they claim: they begin again from the first offset"
-    );
+    tracing::warn!(owed, held, events, "sequences do not hold what they claim: computing them again");
     servers.forget_sequences().await
 }
 
@@ -271,9 +260,7 @@ async fn number_features(servers: &Servers) -> anyhow::Result<()> {
             .await
             .context("features")?;
     }
-    bail!(
-        "another writer took the next feature numbers, but they are not in `features`: restore its deduplication window"
-    )
+    bail!("feature numbers were taken and are missing: is the deduplication window of `features` intact?")
 }
 
 #[cfg(test)]

@@ -53,10 +53,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
                 match verify(&servers).await {
                     Ok(()) => verified = Some(Instant::now()),
                     Err(error) => {
-                        tracing::warn!(
-                            error = format!("{error:#}"),
-                            "the days of use were not checked; the next pass tries again"
-                        );
+                        tracing::warn!(error = format!("{error:#}"), "the days of use were not verified");
                     }
                 }
             }
@@ -121,10 +118,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     try_join_all(servers.each().iter().map(count)).await.context("usage_days")?;
     let mut runs = if everything { Vec::new() } else { runs };
     runs.push(run);
-    ensure!(
-        servers.made().await? == made,
-        "a shard's tables were made again meanwhile; the next pass starts anew"
-    );
+    ensure!(servers.made().await? == made, "tables were made again meanwhile");
     publish(servers, run, &runs, &ends, withdrawn).await?;
     if runs.len() > RUNS {
         let folded = new_run();
@@ -166,11 +160,7 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
         .fetch_one()
         .await?;
     if counted != events {
-        tracing::warn!(
-            counted,
-            events,
-            "the days of use do not count the events that are there: they are counted again"
-        );
+        tracing::warn!(counted, events, "the days of use do not count what is there: counting again");
         withdraw(servers).await?;
     }
     Ok(())
