@@ -31,7 +31,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Project the serving generation until SIGTERM. Several may run: they share the partitions.
+    /// Project the serving generation until SIGTERM. Several projectors may run: they share the partitions.
     Run(Box<ProjectorConfig>),
     /// Create what is missing: the topic, the tables of the serving generation, the views.
     Migrate(MigrateArgs),
@@ -39,26 +39,27 @@ pub enum Command {
     Audit(Box<AuditArgs>),
     /// Build the next generation from the first offset beside the serving one, then serve it.
     ///
-    /// Can be stopped and started again. Running projectors follow to the new generation.
+    /// It can be stopped and started again. Running projectors switch to the new generation.
     Reproject(Box<ReprojectArgs>),
     /// List the generations, or drop one.
     Generations(GenerationsArgs),
-    /// Ask the log to erase sessions, for ever: no table keeps anything of them.
+    /// Erase sessions for ever, by a request in the log: no table keeps anything of them.
     Erase(EraseArgs),
     /// Compare two generations row for row. Exit code 1 if they differ.
     Compare(CompareArgs),
     /// Judge the log's history by changed schemas and say which verdicts would differ. Writes nothing.
     ///
-    /// First checks the types themselves: examples must be judged as they promise. --offline does only that, and wants a
-    /// valid and an invalid example of each type. Exit code 1 if an event that is valid now would become invalid, 2 if the
-    /// command line or the file of applications is wrong, 3 if a type or an example is faulty, 4 if the log can't be read.
+    /// Checks the types first: each example must get the verdict that it promises. --offline does only that, and
+    /// requires a valid and an invalid example of each type. Exit code 1 if an event that is valid now would become
+    /// invalid, 2 if the command line or the file of applications is wrong, 3 if a type or an example is faulty, 4 if
+    /// the log can't be read.
     CheckSchemas(Box<CheckSchemasArgs>),
-    /// Print a first schema for an event type that is sent and not declared, from its events in the log.
+    /// Print a first schema for an undeclared event type, derived from its events in the log.
     ProposeSchema(ProposeSchemaArgs),
 }
 
 /// # Errors
-/// An address that is taken; the message says how to give another one.
+/// The address is taken; the message says how to give another one.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await

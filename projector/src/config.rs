@@ -1,4 +1,4 @@
-//! What can be set, from the command line or the environment.
+//! The settings: command line and environment.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use schemas::{Judge, Registry, Settings};
 
 use crate::judge::chunk::MAX_BLOCK_ROWS;
 
-/// What a projection needs to know, whoever runs it.
+/// The settings of a projection.
 #[derive(Debug, Clone, Args)]
 pub struct ProjectorConfig {
     #[command(flatten)]
@@ -27,19 +27,19 @@ pub struct ProjectorConfig {
     pub chunks: ChunkConfig,
     #[command(flatten)]
     pub group: GroupConfig,
-    /// Where /healthz, /readyz and /metrics are answered.
+    /// The address of /healthz, /readyz and /metrics.
     #[arg(long, env = "EYE_PROJECTOR_LISTEN", default_value = "127.0.0.1:8082")]
     pub listen: SocketAddr,
-    /// Of records that are older than so many days by the log's time, ClickHouse keeps nothing but the verdict;
-    /// 0 keeps everything.
+    /// For how many days of log time ClickHouse keeps records. It keeps only the verdict of older ones; 0 keeps
+    /// everything.
     #[arg(long, env = "EYE_RETENTION_DAYS", default_value_t = 0, value_name = "DAYS")]
     pub retention_days: u32,
-    /// Minutes between two audits of the partitions that this process owns; 0 for none.
+    /// Minutes between two audits of the partitions that this projector owns; 0 for none.
     #[arg(long, env = "EYE_AUDIT_MINUTES", default_value_t = 10)]
     pub audit_minutes: u64,
 }
 
-/// What verdicts depend on besides the log. All projectors of a generation need the same.
+/// What verdicts depend on besides the log. All projectors of a generation need the same settings.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Verdicts")]
 pub struct JudgeConfig {
@@ -49,14 +49,14 @@ pub struct JudgeConfig {
     /// The file with the registered applications.
     #[arg(long, env = "EYE_APPS", value_name = "FILE")]
     pub apps: Option<PathBuf>,
-    /// How many seconds a record of an application or event type that the files do not name waits for them to: gateways
-    /// and applications may have newer ones.
+    /// How many seconds a record waits if the files do not name its application or event type: gateways and
+    /// applications may have newer files.
     #[arg(long, env = "EYE_REGISTRY_WAIT", default_value_t = 10, value_name = "SECONDS")]
     pub registry_wait: u32,
-    /// How many seconds a timestamp may lie after the time of its receipt.
+    /// How many seconds a timestamp may lie after the record's receipt.
     #[arg(long, env = "EYE_FUTURE_TOLERANCE", default_value_t = 60, value_name = "SECONDS")]
     pub future_tolerance: u32,
-    /// A record of more bytes is rejected as record_too_large; the first 64 KiB of it are kept.
+    /// The most bytes of a record. A larger one is rejected as record_too_large, and its first 64 KiB are kept.
     #[arg(long, env = "EYE_MAX_RECORD_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub max_record_bytes: usize,
     /// For how many hours of log time an event_id is remembered. A million ids take 24 to 57 MB.
@@ -70,13 +70,13 @@ pub struct ChunkConfig {
     /// The most rows that are inserted at once.
     #[arg(long, env = "EYE_CHUNK_ROWS", default_value_t = 100_000, value_name = "ROWS")]
     pub chunk_rows: usize,
-    /// The most bytes that are inserted at once, give or take one record.
+    /// The most bytes that are inserted at once, give or take a record.
     #[arg(long, env = "EYE_CHUNK_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
     pub chunk_bytes: usize,
-    /// How long a record waits for others when its partition was quiet before.
+    /// How long a record of a quiet partition waits for others.
     #[arg(long, env = "EYE_QUICK_MS", default_value_t = 20, value_name = "MS")]
     pub quick_ms: u64,
-    /// Bytes of rows that are held in memory, over all partitions; reading pauses above it.
+    /// The most bytes of rows in memory, over all partitions; reading pauses above it.
     #[arg(long, env = "EYE_CHUNK_MEMORY", default_value_t = 256 << 20, value_name = "BYTES")]
     pub chunk_memory: usize,
 }
@@ -84,7 +84,7 @@ pub struct ChunkConfig {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Consumer group")]
 pub struct GroupConfig {
-    /// The consumer group, to which the generation is appended: eye-projector-g1.
+    /// The consumer group. The generation is appended to it: eye-projector-g1.
     #[arg(long, env = "EYE_PROJECTOR_GROUP", default_value = "eye-projector")]
     pub group: String,
     /// The group's protocol: `consumer` is KIP-848, for brokers from 4.0 on.
@@ -100,7 +100,7 @@ pub enum GroupProtocol {
 
 impl ProjectorConfig {
     /// # Errors
-    /// A setting that can't work, with the sentence that says so.
+    /// A setting that can't work; the message says why.
     pub fn validate(&self) -> anyhow::Result<()> {
         let rows = self.chunks.chunk_rows;
         ensure!(
@@ -127,7 +127,7 @@ impl JudgeConfig {
     /// Reads the event types and applications.
     ///
     /// # Errors
-    /// A file that can't be read or is not what it should be; the message names it.
+    /// A file that can't be read or is not valid; the message names it.
     pub fn load(&self, topic: &str) -> anyhow::Result<Judge> {
         let (registry, apps) = (self.read_event_types()?, self.read_apps()?);
         if self.apps.is_none() {

@@ -1,4 +1,4 @@
-//! The database of one generation as the projector uses it: reads, deletes, horizons. The insert is `commit::insert`'s.
+//! The database of a generation: reads, deletes, horizons. `commit::insert` inserts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,19 +13,19 @@ use tables::cluster;
 use crate::error::{Error, Result};
 use crate::servers::Servers;
 
-/// What is not answered for so long is unclear.
+/// How long a statement may take. After that its outcome is unclear.
 pub(crate) const ANSWER: Duration = Duration::from_secs(120);
-/// Who asks whether ClickHouse is there does not wait for long.
+/// How long the question whether ClickHouse answers may take.
 const PROBE: Duration = Duration::from_secs(2);
-/// Ranges of one delete.
+/// The most ranges of a delete.
 const DELETED_AT_ONCE: usize = 500;
-/// A mutation rewrites parts; what looks for its rows reads whole tables.
+/// How long a mutation may take, which rewrites parts, or a query for its rows, which reads whole tables.
 pub(crate) const MUTATION: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct Database {
     pub client: Client,
-    /// Of each server by itself: connections are kept.
+    /// A client for each server, kept for its connections.
     pub each: Vec<Client>,
     pub config: ClickHouseConfig,
     generation: u32,
@@ -49,18 +49,17 @@ impl Database {
         Self { client, each, config, generation, name, topic: topic.into() }
     }
 
-    /// Whether ClickHouse answers.
     pub(crate) async fn answers(&self) -> Result<()> {
         let asked = self.client.query("SELECT 1").fetch_one::<u8>();
         within(PROBE, async { asked.await.map_err(Error::from) }).await.map(|_| ())
     }
 
-    /// A statement that reads; `{database}` is filled in.
+    /// A query in which `{database}` is filled in.
     pub(crate) fn query(&self, sql: &str) -> Query {
         self.client.query(&sql.replace("{database}", &self.name))
     }
 
-    /// Reads rows of `WIDTH` bytes, RowBinary: ten times faster than as structs.
+    /// Reads rows of `WIDTH` bytes in RowBinary: ten times faster than as structs.
     pub(crate) async fn read<const WIDTH: usize>(
         query: Query,
         mut row: impl FnMut(&[u8; WIDTH]),
@@ -80,8 +79,8 @@ impl Database {
         Ok(())
     }
 
-    /// Leaves one row of each of these offsets in a target. Rows are named by their places in parts: one that was merged
-    /// meanwhile is not there any more, and stays.
+    /// Leaves one row of each of these offsets in a target. It names rows by their places in parts: a row whose part
+    /// was merged meanwhile stays.
     pub(crate) async fn delete_repeated(&self, table: &str, partition: i32, offsets: &[u64]) -> Result<()> {
         for some in offsets.chunks(DELETED_AT_ONCE) {
             let sql = format!(
@@ -102,7 +101,7 @@ impl Database {
         Ok(())
     }
 
-    /// Deletes the rows of these ranges, and of nothing between them, from one target, and waits until they are gone.
+    /// Deletes the rows of these ranges from a target, none between them, and waits until they are gone.
     pub(crate) async fn delete(&self, table: &str, partition: i32, ranges: &[Range<u64>]) -> Result<()> {
         for some in ranges.chunks(DELETED_AT_ONCE) {
             let some =
@@ -118,7 +117,7 @@ impl Database {
         Ok(self.horizons().await?.remove(&partition).unwrap_or_default())
     }
 
-    /// Of every partition that has one.
+    /// The horizons of all partitions that have one.
     pub(crate) async fn horizons(&self) -> Result<BTreeMap<i32, Horizon>> {
         let sql = "SELECT partition, max(h.kept_from), max(h.expired_to) FROM {database}.horizons AS h GROUP BY partition";
         let found: Vec<(u16, u64, u64)> = self.fetch_all(sql, ANSWER).await?;
@@ -138,7 +137,7 @@ impl Database {
         Ok(within(ANSWER, insert.execute()).await?)
     }
 
-    /// Changes what is there already, on every server, and waits until it is done.
+    /// Runs a mutation on every server and waits until it is done.
     pub(crate) async fn alter(&self, table: &str, mutation: &str) -> Result<()> {
         let sql =
             format!("ALTER TABLE {} {mutation}", cluster::mutable(&self.config, self.generation, table));
@@ -150,7 +149,7 @@ impl Database {
         Ok(())
     }
 
-    /// How many mutations are at work.
+    /// How many mutations are unfinished.
     pub(crate) async fn mutations(&self) -> Result<u64> {
         let sql = "SELECT count() FROM system.mutations WHERE database IN {databases:Array(String)} AND NOT is_done";
         let databases = cluster::databases(&self.config, self.generation);
@@ -169,7 +168,6 @@ impl Database {
         Ok(within(limit, self.query(sql).fetch_all()).await?)
     }
 
-    /// For what is computed on each server.
     pub(crate) fn servers(&self) -> Servers {
         Servers::new(&self.config, self.generation)
     }

@@ -1,32 +1,32 @@
-//! What can go wrong between the log and the tables, and what becomes of it.
+//! The errors between the log and the tables, and the fate of each.
 
 use rdkafka::error::KafkaError;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// No variant ends the process: a partition is tried again, with backoff, until it succeeds or is lost.
+/// No error ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A statement with this query id is at work. Fate: wait for it.
+    /// A statement with this query id is running. Fate: the projector waits for it.
     #[error("the same statement is still running")]
     Running,
-    /// Too long ago that the intent was committed. Fate: it is committed again, if the partition is still ours.
-    #[error("too late after the intent")]
+    /// The intent was committed too long ago. Fate: it is committed again, if the partition is still owned.
+    #[error("the intent was committed too long ago")]
     Late,
-    /// ClickHouse answered with an error, or did not answer. Fate: what was inserted is compared with
-    /// what should be, and completed.
+    /// ClickHouse answered with an error, or did not answer. Fate: the inserted rows are compared with those that
+    /// should be there, and completed.
     #[error("clickhouse: {0}")]
     ClickHouse(clickhouse::error::Error),
-    /// Fate: the partition starts anew.
+    /// Fate: the partition starts again.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// The log and the ledger contradict each other. Fate: tried again, but only an operator can help.
+    /// The log and the ledger contradict each other. Fate: tried again, but only an operator can resolve it.
     #[error("{0}")]
     Contradiction(String),
-    /// Fate: judged again by what judged it before, see `heal`.
+    /// Fate: each offset is judged again by the schema version of its verdict, see `heal`.
     #[error("some of these offsets have a verdict already, by other rules")]
     Disputed,
-    /// Inserted again and again, and still not there. Fate: tried again with backoff.
+    /// The rows were inserted several times and are still missing. Fate: tried again with backoff.
     #[error("{missing} rows of {range} are not in the tables after {attempts} inserts")]
     NotHealed { range: String, missing: usize, attempts: u32 },
     /// The runtime is shutting down. Fate: none.

@@ -1,4 +1,4 @@
-//! How the projector is watched: alive, ready, metrics.
+//! The HTTP answers of the projector: health, readiness, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::work::Work;
 
-/// A loop that has not turned for so long is stuck: a commit waits at most a minute for its broker.
+/// How long the loop may stand still before it counts as stuck. A commit waits at most a minute for its broker.
 const STUCK: Duration = Duration::from_secs(120);
 
 type Current = Arc<ArcSwapOption<Work>>;
@@ -29,7 +29,7 @@ pub(crate) fn router(registry: Registry, current: Current) -> Router {
     infra::http::with_request_ids(router)
 }
 
-/// 200 while the loop turns. Brokers or a ClickHouse that are away are no reason to start this process again: it waits for
+/// 200 while the loop turns. Silent brokers or a silent ClickHouse are no reason to restart the projector: it waits for
 /// them, and `/readyz` says so.
 async fn healthy(State(current): State<Current>) -> Response {
     match current.load().as_ref().and_then(|work| work.progress.stuck()) {
@@ -43,7 +43,7 @@ async fn healthy(State(current): State<Current>) -> Response {
     }
 }
 
-/// 200 while brokers and ClickHouse answer, inserts succeed, and all partitions of this process run.
+/// 200 while brokers and ClickHouse answer, inserts succeed, and all owned partitions run.
 async fn ready(State(current): State<Current>) -> Response {
     let waiting = |detail: &str| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail).retry_after(1).into_response()

@@ -1,4 +1,4 @@
-//! The projector: gives every offset of the log exactly one verdict, in ClickHouse, whatever dies.
+//! The projector: gives every offset of the log exactly one verdict in ClickHouse, even when parts of the system die.
 //!
 //! ```text
 //! Kafka --poll--> judge --> row --> chunk --intent--> ClickHouse landing --> ledger, events, rejections
@@ -10,15 +10,15 @@
 //!
 //! - `judge`: from a record to a row. Pure: no Kafka, no ClickHouse, no clock
 //! - `commit`: from a row into the tables, exactly once: the loop, its partitions, intents, inserts, healing a chunk
-//! - [`keep`]: what runs behind the loop and keeps the tables right: audit, sequences, use by day, erasure, retention
+//! - [`keep`]: tasks behind the loop that keep the tables right: audit, sequences, days of use, erasure, retention
 //! - [`verbs`]: the commands, a file each
 //!
 //! What the rooms share:
 //!
-//! - [`serve`](serve()): the service: which generation, the loop's thread, what runs behind it, reloads
-//! - `work`: what the loop and its tasks share; `progress`: how far each partition is, and who answers
-//! - `log`: the topic, read; `database`: a generation's database; [`servers`]: each of its servers by itself
-//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: how it is watched
+//! - [`serve`](serve()): the service: chooses the generation, runs the loop and its tasks, reloads
+//! - `work`: what the loop and its tasks share; `progress`: how far each partition is, and which servers answer
+//! - `log`: reads the topic; `database`: the database of a generation; [`servers`]: each of its servers by itself
+//! - [`config`], [`cli`]: settings and verbs; `metrics`, `http`: metrics and health checks
 
 pub mod serve;
 mod judge;

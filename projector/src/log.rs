@@ -1,4 +1,4 @@
-//! The log as the projector reads it: consumers, what a rebalance does, and a record without copies.
+//! Reads the log: consumers, rebalances, records without copies.
 
 mod history;
 mod rebalance;
@@ -19,27 +19,27 @@ pub(crate) use history::read_all;
 pub(crate) use rebalance::{Change, Rebalances};
 pub(crate) use record::record;
 
-/// A call that needs an answer of the broker.
+/// How long a call waits for a broker.
 pub(crate) const BROKER: Duration = Duration::from_secs(10);
-/// A leader that does not answer so soon may be none any more.
+/// How long a call waits for the leader that librdkafka knows: another broker may lead by now.
 const LEADER: Duration = Duration::from_secs(1);
 
-/// What both kinds of consumer hold an opinion on.
+/// The options of both kinds of consumer.
 const READING: [(&str, &str); 10] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
-    // An offset that the log does not have is for us to decide on, never to be jumped over.
+    // The projector decides about an offset that the log does not have: librdkafka must not skip it.
     ("auto.offset.reset", "error"),
-    // Aborted records have no verdict but `absent`.
+    // Aborted records get the verdict `absent`.
     ("isolation.level", "read_committed"),
-    // The end of a partition tells whether it is behind, and finds markers that no record follows.
+    // The end of a partition shows whether it is behind, and finds markers that no record follows.
     ("enable.partition.eof", "true"),
-    // Answer as soon as there is a byte, look again soon when there is none.
+    // Answer as soon as there is a byte, and look again soon when there is none.
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "100"),
-    // How long a partition whose queue was full rests; the default of a second starves the catching up.
+    // How long a partition rests after its queue was full. The default of a second slows down catching up.
     ("fetch.queue.backoff.ms", "5"),
-    // Records that wait in librdkafka, over all partitions: a bound on memory.
+    // Records that wait in librdkafka, over all partitions: bounds memory.
     ("queued.max.messages.kbytes", "32768"),
     ("queued.min.messages", "20000"),
 ];
@@ -65,14 +65,14 @@ pub(crate) fn group_consumer(
     Ok(consumer)
 }
 
-/// A consumer outside any group: to heal a range, and to ask for the log's bounds.
+/// A consumer without a group, for healing a range and for the log's bounds.
 pub(crate) fn reader(kafka: &KafkaConfig) -> KafkaResult<LogConsumer> {
     let mut options = READING.to_vec();
     options.extend([("group.id", "eye-projector-reader"), ("client.id", "eye-projector-reader")]);
     kafka.client(&options).create_with_context(Rebalances::default())
 }
 
-/// The offsets that the log holds of a partition: from its first to the end of what is committed. Blocks.
+/// The offsets of a partition that the log holds: from its first one to the end of what is committed. Blocks.
 pub(crate) fn bounds<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -83,7 +83,7 @@ pub(crate) fn bounds<C: ConsumerContext>(
     Ok(low.max(0) as u64..high.max(0) as u64)
 }
 
-/// The first offset whose record is not older than `time` (milliseconds); the end of the log if all are. Blocks.
+/// The first offset whose record is not older than `time` (milliseconds); the log's end if all are older. Blocks.
 pub(crate) fn first_at<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -94,7 +94,7 @@ pub(crate) fn first_at<C: ConsumerContext>(
     list.add_partition_offset(topic, partition, Offset::Offset(time))?;
     let found = ask_leader(consumer, topic, |patience| {
         let found = consumer.offsets_for_times(list.clone(), patience)?;
-        // What the leader did not answer must not count as "all are older".
+        // A missing answer must not count as "all are older".
         found.elements().iter().try_for_each(|element| element.error())?;
         Ok(found)
     })?;
@@ -104,10 +104,10 @@ pub(crate) fn first_at<C: ConsumerContext>(
     }
 }
 
-/// Asks whoever leads a partition, and again whoever leads it by now.
+/// Asks the leader of a partition. If that fails, refreshes the metadata and asks again.
 ///
-/// librdkafka goes on believing who the leader was, dead or not, for a topic that nobody subscribed to, and that a
-/// partition is unknown which a broker did not know when it had just started: it has to be told to look again.
+/// For a topic without subscription, librdkafka keeps its last metadata until it is told to refresh it. It may believe
+/// in a dead leader, or that a partition is unknown because a broker that had just started did not know it.
 fn ask_leader<C: ConsumerContext, T>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -119,7 +119,7 @@ fn ask_leader<C: ConsumerContext, T>(
     })
 }
 
-/// How many partitions the topic has. Blocks.
+/// The partitions of the topic. Blocks.
 pub(crate) fn partitions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -136,7 +136,7 @@ pub(crate) fn partitions<C: ConsumerContext>(
     Ok(partitions)
 }
 
-/// [`bounds`] of every partition of the topic; none if there is no such topic. Blocks.
+/// [`bounds`] of every partition of the topic; empty if there is no such topic. Blocks.
 pub(crate) fn all_bounds<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_dead_leader_is_asked_no_more_once_another_leads() {
-        // A mock, because it says at which moment another broker leads.
+        // A mock, because it decides when another broker leads.
         let cluster = MockCluster::new(2).unwrap();
         cluster.create_topic("log", 1, 2).unwrap();
         cluster.partition_leader("log", 0, Some(1)).unwrap();
@@ -162,7 +162,7 @@ mod tests {
         let consumer = reader(&kafka).unwrap();
         assert_eq!(bounds(&consumer, "log", 0).unwrap(), 0..0);
         cluster.broker_down(1).unwrap();
-        // What librdkafka learns while nobody has noticed the death.
+        // librdkafka learns the metadata of before the death.
         consumer.fetch_metadata(Some("log"), BROKER).unwrap();
         cluster.partition_leader("log", 0, Some(2)).unwrap();
         assert_eq!(bounds(&consumer, "log", 0).unwrap(), 0..0);

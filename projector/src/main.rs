@@ -1,4 +1,4 @@
-//! Projects the log into ClickHouse, and the verbs around it.
+//! The program `projector`: the service and its verbs.
 
 use clap::Parser;
 use projector::cli::{self, Cli, Command};
@@ -9,10 +9,10 @@ use projector::verbs::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-// One thread for all that waits for ClickHouse: hyper may take a request for a connection that closes at that moment on
-// another thread, and then never answers (tokio's mpsc keeps a value that is pushed while its receiver is dropped); a
-// partition would stand still until the limit of time. On one thread the two can't meet. Records are judged on the
-// loop's own thread, and what blocks has threads of its own.
+// One thread for all ClickHouse requests. On several threads, hyper may give a request to a connection that closes at
+// that moment, and never answer (tokio's mpsc keeps a value that is pushed while its receiver is dropped): the
+// partition would stand still until its time limit. On one thread this can't happen. The loop judges records on its own
+// thread, and blocking calls have threads of their own.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<std::process::ExitCode> {
     // 1. The command line, logs and traces.

@@ -1,4 +1,4 @@
-//! What is measured, for `/metrics`. Labels take few values: verdicts, reasons, partitions, targets.
+//! The metrics of `/metrics`. Labels have few values: verdicts, reasons, partitions, targets.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -18,54 +18,53 @@ use crate::judge::tally::Tally;
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     pub registry: Registry,
-    /// Records (and gaps) judged, by verdict. More than the log has, after rewinds.
+    /// Judged offsets by verdict. They may be more than the log has, after rewinds.
     pub verdicts: IntCounterVec,
-    /// Faults of rejected records, by reason.
+    /// Reasons of rejected records.
     pub reasons: IntCounterVec,
-    /// Records by event type, verdict and first reason. Category and name are those of a declared type, or empty: what
-    /// a sender makes up is no label.
+    /// Records by event type, verdict and first reason. Category and name of an undeclared type are empty: a sender
+    /// must not be able to make up labels.
     pub types: IntCounterVec,
-    /// Records by registered application and verdict, also of those that write to Kafka themselves.
+    /// Records by registered application and verdict, with those that an application writes to Kafka itself.
     pub apps_verdicts: IntCounterVec,
-    /// Offsets not inserted yet, by partition.
+    /// Offsets that are not inserted yet, by partition.
     pub lag: IntGaugeVec,
-    /// Offset below which everything is inserted, by partition: does not change when a partition is stuck.
+    /// Offset below which everything is inserted, by partition. It stands still when a partition is stuck.
     pub position: IntGaugeVec,
-    /// Age of what was inserted last, in milliseconds, by partition; 0 at the end of the log.
+    /// Age of the last inserted chunk when it was inserted, in milliseconds, by partition; 0 at the end of the log.
     pub lag_ms: IntGaugeVec,
     /// From the broker's time of a chunk's oldest record to the end of its insert.
     pub freshness: Histogram,
     pub chunk_rows: Histogram,
     pub insert_seconds: Histogram,
     pub insert_errors: IntCounter,
-    /// Rows that healing inserted, or replaced.
+    /// Rows that healing inserted or replaced.
     pub healed: IntCounterVec,
     /// Partitions of the topic.
     pub topic_partitions: IntGauge,
-    /// Partitions that are owned, and of them those that are not running.
+    /// Owned partitions, and those of them that do not run yet.
     pub partitions: IntGauge,
     pub partitions_starting: IntGauge,
     /// Bytes of rows in memory.
     pub chunk_bytes: IntGauge,
-    /// Ids in the windows.
+    /// Event ids in the windows.
     pub window_ids: IntGauge,
-    /// When the brokers last answered, in seconds since 1970; when projecting began if they never did. None before that:
-    /// nobody asks them while ClickHouse is waited for.
+    /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. Without a
+    /// series until then: the projector does not ask brokers while it waits for ClickHouse.
     pub brokers_timestamp: IntGaugeVec,
     pub apps: InForce,
     pub event_types: InForce,
-    /// When `sequences` last included all that was in the tables, in seconds since 1970.
+    /// When `sequences` last included all rows of the tables, in seconds since 1970.
     pub sequences_timestamp: IntGauge,
-    /// Erased sessions of which something may be left in the tables.
+    /// Erased sessions that the tables may still hold.
     pub erasures_pending: IntGauge,
     /// Bytes of ClickHouse's disks, by server and disk.
     pub disk_free: IntGaugeVec,
     pub disk_size: IntGaugeVec,
-    /// Faults that the last audit found: 0 if all adds up, -1 before the first.
+    /// Faults that the last audit left; -1 before the first audit.
     pub audit_faults: IntGauge,
 }
 
-/// Makes and registers metrics of the projector.
 struct Named<'a>(&'a Registry);
 
 impl Named<'_> {
@@ -110,7 +109,7 @@ impl Metrics {
         let (partition, disk) = (&["partition"], &["server", "disk"]);
         Ok(Self {
             verdicts: named.counters("verdicts_total", "Offsets judged, by verdict", &["verdict"])?,
-            reasons: named.counters("reasons_total", "Faults of rejected records, by reason", &["reason"])?,
+            reasons: named.counters("reasons_total", "Reasons of rejected records", &["reason"])?,
             types: named.counters(
                 "type_verdicts_total",
                 "Records judged, by declared event type, verdict and first reason",
@@ -133,14 +132,14 @@ impl Metrics {
             )?,
             lag_ms: named.gauges(
                 "lag_milliseconds",
-                "Age of what was inserted last, when it was; 0 at the end of the log",
+                "Age of the last inserted chunk when it was inserted; 0 at the end of the log",
                 partition,
             )?,
-            disk_free: named.gauges("clickhouse_disk_free_bytes", "Room on ClickHouse's disks", disk)?,
+            disk_free: named.gauges("clickhouse_disk_free_bytes", "ClickHouse's free disk space", disk)?,
             disk_size: named.gauges("clickhouse_disk_size_bytes", "Size of ClickHouse's disks", disk)?,
             freshness: named.histogram(
                 "freshness_seconds",
-                "From the append of a chunk's oldest record to its being queryable",
+                "Time from the append of a chunk's oldest record until it can be queried",
                 &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 15.0, 60.0],
             )?,
             chunk_rows: named.histogram(
@@ -156,10 +155,10 @@ impl Metrics {
             insert_errors: named.counter("insert_errors_total", "Inserts whose outcome was unclear")?,
             healed: named.counters(
                 "healed_rows_total",
-                "Rows that were missing or wrong and were put right",
+                "Rows that healing found missing or wrong, by kind",
                 &["kind"],
             )?,
-            topic_partitions: named.gauge("topic_partitions", "Partitions that the topic has")?,
+            topic_partitions: named.gauge("topic_partitions", "Partitions of the topic")?,
             partitions: named.gauge("partitions", "Partitions that this process owns")?,
             partitions_starting: named
                 .gauge("partitions_starting", "Owned partitions that are not running yet")?,
@@ -177,15 +176,15 @@ impl Metrics {
                 "When the sessions' sequences last included everything, in seconds since 1970",
             )?,
             erasures_pending: named
-                .gauge("erasures_pending", "Erased sessions of which something may be left in the tables")?,
+                .gauge("erasures_pending", "Erased sessions that the tables may still hold")?,
             audit_faults: named
-                .gauge("audit_faults", "Faults found by the last audit; -1 before the first")?,
+                .gauge("audit_faults", "Faults that the last audit left; -1 before the first")?,
             registry: registry.clone(),
         }
         .begun())
     }
 
-    /// Series exist from the start, so that a first increase is seen.
+    /// Creates the series, so that a first increase is seen.
     fn begun(self) -> Self {
         for verdict in Verdict::ALL {
             self.verdicts.with_label_values(&[verdict.as_str()]);
@@ -201,7 +200,7 @@ impl Metrics {
         self
     }
 
-    /// Adds what was judged since the last time.
+    /// Adds the counts since the last call.
     pub(crate) fn count(&self, tally: &mut Tally) {
         for (verdict, count) in tally.verdicts() {
             self.verdicts.with_label_values(&[verdict.as_str()]).inc_by(count);
@@ -218,7 +217,7 @@ impl Metrics {
         *tally = Tally::default();
     }
 
-    /// The series of the event types that exist from the start.
+    /// Creates the series of the event types.
     pub(crate) fn declare(&self, registry: &schemas::Registry) {
         let series = |category, name, verdict: Verdict, reason| {
             self.types.with_label_values(&[category, name, verdict.as_str(), reason]);
@@ -230,8 +229,8 @@ impl Metrics {
         series("", "", Verdict::Rejected, ReasonCode::UnknownEventType.as_str());
     }
 
-    /// The series of the registered applications: there from the start, so that silence is seen, and gone with their
-    /// application, so that nobody misses it.
+    /// Creates the series of the registered applications, so that silence is seen, and removes those of other
+    /// applications, so that no alert misses them.
     pub(crate) fn declare_apps(&self, apps: &Apps) {
         for family in self.apps_verdicts.collect() {
             for series in family.get_metric() {
@@ -248,7 +247,6 @@ impl Metrics {
     }
 
     pub(crate) fn begin_projecting(&self) {
-        // Only if they have not answered yet.
         if self.brokers_timestamp.with_label_values::<&str>(&[]).get() == 0 {
             self.brokers_answered();
         }
@@ -258,7 +256,6 @@ impl Metrics {
         self.brokers_timestamp.with_label_values::<&str>(&[]).set(now());
     }
 
-    /// `sequences` includes everything as of now.
     pub(crate) fn sequences_are_complete(&self) {
         self.sequences_timestamp.set(now());
     }

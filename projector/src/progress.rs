@@ -1,4 +1,4 @@
-//! How far each partition is, who answers, and what `/readyz` and the metrics say of it.
+//! How far each partition is and which servers answer, for `/readyz` and the metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::judge::chunk::ClosedChunk;
 use crate::metrics::Metrics;
 
-/// Brokers or a ClickHouse that have not answered for so long are not there. `/readyz` says so within ten seconds: a
+/// After how long a silent broker or ClickHouse counts as away. `/readyz` must say so within ten seconds, and a
 /// question takes a moment, too.
 const SILENT: Duration = Duration::from_secs(7);
 
@@ -23,18 +23,18 @@ pub(crate) struct Progress {
 struct State {
     alive: Option<Instant>,
     owned: Vec<i32>,
-    /// By partition, and when it was said.
+    /// By partition: the log's end, and when the brokers said it.
     log_ends: BTreeMap<i32, (u64, Instant)>,
     /// When they last answered.
     brokers: Option<Instant>,
     clickhouse: Option<Instant>,
-    /// By partition, while its chunk does not get into the tables: what it waits for.
+    /// By partition whose chunk can't be inserted: what it waits for.
     insert_fails: BTreeMap<i32, &'static str>,
     inserted_to: BTreeMap<i32, u64>,
     judged_to: BTreeMap<i32, u64>,
     /// Counts changes of `owned`.
     assignment: u64,
-    /// So many erased sessions are in no table, as far as the partitions of that assignment are concerned.
+    /// How many erased sessions are in no table, and the `assignment` for which this holds.
     erased: (usize, u64),
 }
 
@@ -47,7 +47,7 @@ impl Progress {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// The partitions that the loop has been given.
+    /// The partitions that this projector owns.
     pub(crate) fn owned(&self) -> Vec<i32> {
         self.state().owned.clone()
     }
@@ -81,12 +81,12 @@ impl Progress {
         }
     }
 
-    /// Where the log ended a moment ago; `None` if the brokers did not say.
+    /// The log's last known end; `None` if the brokers did not say.
     pub(crate) fn log_end(&self, partition: i32) -> Option<u64> {
         self.state().log_ends.get(&partition).map(|(end, _)| *end)
     }
 
-    /// What can't be asked has no last value: a lag of before would say that all is well.
+    /// Removes log ends that are old: an old lag would say that all is well.
     pub(crate) fn forget_old_log_ends(&self) {
         let mut progress = self.state();
         let old = |(_, said): &(u64, Instant)| said.elapsed() > SILENT;
@@ -125,11 +125,11 @@ impl Progress {
         self.state().insert_fails.insert(partition, waits_for);
     }
 
-    /// What keeps this process from projecting now, if anything does.
+    /// What this projector waits for, if anything.
     pub(crate) fn waits_for(&self) -> Option<&'static str> {
         let progress = self.state();
         let is_silent = |answered: Option<Instant>| answered.is_none_or(|at| at.elapsed() > SILENT);
-        // One partition without a leader is no reason: the others go on.
+        // One partition without a leader does not count: the others go on.
         let unknown = |partition: &i32| !progress.log_ends.contains_key(partition);
         let none_is_known = !progress.owned.is_empty() && progress.owned.iter().all(unknown);
         if progress.alive.is_none() || is_silent(progress.brokers) || none_is_known {
@@ -148,7 +148,7 @@ impl Progress {
         progress.alive.map(|alive| alive.elapsed())
     }
 
-    /// Everything of a partition below this has been inserted and verified.
+    /// The offset of a partition below which everything is inserted and verified.
     pub(crate) fn inserted_to(&self, partition: i32) -> Option<u64> {
         self.state().inserted_to.get(&partition).copied()
     }
@@ -158,7 +158,7 @@ impl Progress {
         self.metrics.position.with_label_values(&[&partition.to_string()]).set(offset as i64);
     }
 
-    /// A chunk is in the tables.
+    /// Records that a chunk is in the tables.
     pub(crate) fn inserted(&self, partition: i32, chunk: &ClosedChunk, healed: Healed) {
         let now = unix_now();
         let age = (now.as_millis() as i64 - chunk.oldest).max(0);
@@ -176,7 +176,7 @@ impl Progress {
         self.set_inserted_to(partition, chunk.range().end);
     }
 
-    /// Of each partition that is ours: everything below is in the tables.
+    /// For each owned partition, the offset below which everything is in the tables.
     pub(crate) fn confirmed(&self) -> BTreeMap<u16, u64> {
         let inserted = self.state().inserted_to.clone();
         inserted
@@ -185,14 +185,14 @@ impl Progress {
             .collect()
     }
 
-    /// The loop has turned at `now`; every partition that runs is judged this far.
+    /// Records that the loop turned at `now`, and how far each running partition is judged.
     pub(crate) fn alive(&self, now: Instant, judged_to: BTreeMap<i32, u64>) {
         let mut progress = self.state();
         progress.alive = Some(now);
         progress.judged_to = judged_to;
     }
 
-    /// How far each partition is judged, if the loop has turned since.
+    /// How far each partition is judged; `None` if the loop has not turned since.
     pub(crate) fn judged(&self, since: Instant) -> Option<BTreeMap<i32, u64>> {
         let progress = self.state();
         progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
@@ -203,7 +203,8 @@ impl Progress {
         self.state().assignment
     }
 
-    /// So many erased sessions are in no table. Partitions that came since may have been left half erased.
+    /// How many erased sessions are in no table. Zero after a rebalance: the last owner of a partition may have erased
+    /// only half of its rows.
     pub(crate) fn erased(&self) -> usize {
         let progress = self.state();
         let (sessions, assignment) = progress.erased;

@@ -1,8 +1,8 @@
-//! The ClickHouse servers of a generation: one, or each shard by itself.
+//! The ClickHouse servers of a generation: one, or one a shard.
 //!
-//! What is computed from rows that share a server (a session's) is computed on each server from its own tables, by
-//! statements that name tables without a database. What belongs to no shard (the dictionary of features, positions,
-//! epochs, horizons) has its rows on the first server. `{all}.table` in a statement is the table with the rows of all.
+//! Each server computes what concerns one session, from its own tables, by statements that name tables without a
+//! database. Tables that belong to no shard (the dictionary of features, positions, epochs, horizons) have their rows
+//! on the first server. `{all}.table` in a statement is the table with the rows of all servers.
 
 use anyhow::Context;
 use clickhouse::Client;
@@ -11,8 +11,8 @@ use tables::cluster;
 
 #[derive(Clone)]
 pub struct Servers {
-    /// Bound to the databases with their own tables. Their statements go behind the inserts: they have time. (ClickHouse
-    /// does nothing about it without the right to set priorities.)
+    /// Clients of the databases with the servers' own tables. Their statements have a lower priority than inserts.
+    /// (ClickHouse ignores this without the right to set priorities.)
     each: Vec<Client>,
     config: ClickHouseConfig,
     generation: u32,
@@ -29,17 +29,18 @@ impl Servers {
         &self.each
     }
 
-    /// The one with what belongs to no shard.
+    /// The server with the tables that belong to no shard.
     pub(crate) fn first(&self) -> &Client {
         self.each.first().expect("there is a server")
     }
 
-    /// Forgets all sequences, and how far they included the log.
+    /// Empties `sequences` and their positions.
     pub(crate) async fn forget_sequences(&self) -> anyhow::Result<()> {
         tables::forget_sequences(&self.config, self.generation).await
     }
 
-    /// When the shards' tables were made. What is computed between two equal answers was computed from whole tables.
+    /// When the shards' tables were made. A result that is computed between two equal answers was computed from whole
+    /// tables.
     ///
     /// # Errors
     /// A shard lacks tables, or does not answer.
@@ -50,15 +51,15 @@ impl Servers {
         let made = tables::made(&self.config, self.generation).await?;
         made.into_iter()
             .collect::<Option<_>>()
-            .context("a shard has lost tables, which come back in a moment")
+            .context("a shard has lost tables: a projector makes them again")
     }
 
-    /// A statement whose `{all}` is filled in.
+    /// Fills in `{all}`.
     pub(crate) fn sql(&self, text: &str) -> String {
         text.replace("{all}", &self.config.generation(self.generation))
     }
 
-    /// What a table is called in DELETE and TRUNCATE.
+    /// The name of a table in DELETE and TRUNCATE.
     pub(crate) fn mutable(&self, table: &str) -> String {
         cluster::mutable(&self.config, self.generation, table)
     }

@@ -23,11 +23,11 @@ pub(crate) struct Work {
     pub judge: ArcSwap<Judge>,
     pub erasures: Arc<Erasures>,
     pub metrics: Metrics,
-    /// Of those who write `sequences`.
+    /// Held by the task that writes `sequences`, or that changes rows below their positions.
     pub turn: Arc<Mutex<()>>,
     /// Asks for an audit now.
     pub audit: Notify,
-    /// One partition at a time looks where to go on.
+    /// One partition at a time finds out its position.
     pub resuming: Semaphore,
     reader: Arc<log::LogConsumer>,
     pub progress: Progress,
@@ -57,7 +57,7 @@ impl Work {
         })
     }
 
-    /// The offsets that the log holds of a partition.
+    /// The offsets of a partition that the log holds.
     pub(crate) async fn bounds(&self, partition: i32) -> Result<Range<u64>> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::bounds(&reader, &topic, partition));
@@ -71,7 +71,6 @@ impl Work {
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
-    /// Asks the brokers how many partitions the topic has.
     pub(crate) async fn count_partitions(&self) -> Result<()> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::partitions(&reader, &topic));
@@ -81,13 +80,13 @@ impl Work {
         Ok(())
     }
 
-    /// Whether no session that is known to be erased is in a table.
+    /// Whether no known erased session is in a table.
     pub(crate) fn is_erased(&self) -> bool {
         self.progress.erased() == self.erasures.len()
     }
 }
 
-/// 100 ms, doubled with each attempt, to 10 s: no partition is given up.
+/// 100 ms, doubled with each attempt up to 10 s. A partition is never given up.
 pub(crate) fn backoff(attempts: u32) -> Duration {
     Duration::from_millis(100 << attempts.saturating_sub(1).min(7)).min(Duration::from_secs(10))
 }

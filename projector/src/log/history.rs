@@ -1,4 +1,4 @@
-//! The whole log, read once.
+//! Reads the whole log once.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,11 +14,11 @@ use schemas::Record;
 
 use super::{BROKER, all_bounds, reader, record};
 
-/// Hands every record from the first offset of each partition to where it ends now to `each`, in order within a
-/// partition, until it breaks off; shows how far it is. Blocks.
+/// Calls `each` with every record up to the current end of each partition, in order within a partition, until it
+/// breaks. Shows a progress bar. Blocks.
 ///
 /// # Errors
-/// Kafka out of reach, a topic that does not exist.
+/// Kafka is out of reach, or the topic does not exist.
 pub(crate) fn read_all(
     kafka: &KafkaConfig,
     mut each: impl FnMut(Record<'_>) -> ControlFlow<()>,
@@ -52,7 +52,7 @@ pub(crate) fn read_all(
             Some(Ok(message)) => {
                 let found = record(&message);
                 let (partition, offset) = (found.partition, found.offset as u64);
-                // What came after the end is not read any more.
+                // Records beyond the end are not read.
                 let Some(end) = open.get(&partition).copied() else { continue };
                 if offset < end && each(found).is_break() {
                     break;

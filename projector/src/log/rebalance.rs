@@ -1,4 +1,4 @@
-//! What rebalances do to the partitions that this process owns.
+//! Records how rebalances change the partitions of this projector.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-/// The same error is logged again only after so long.
+/// How long an error is not logged again.
 const REPEATED: Duration = Duration::from_secs(10);
 
-/// Collects what rebalances did. librdkafka calls back within `poll` on the polling thread, which takes
-/// the list before it does anything else: no offset is committed for a partition that was taken away.
+/// Collects the changes of rebalances. librdkafka calls back within `poll` on the polling thread. That thread takes the
+/// changes before it does anything else, so no offset is committed for a partition that was revoked.
 #[derive(Debug, Default)]
 pub(crate) struct Rebalances {
     changes: Mutex<Vec<Change>>,
@@ -37,7 +37,7 @@ impl Rebalances {
 }
 
 impl ClientContext for Rebalances {
-    /// The one place where librdkafka's errors are logged; it repeats them for as long as they last.
+    /// Logs librdkafka's errors, which no other place does. librdkafka repeats them while they last.
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
@@ -52,7 +52,7 @@ impl ClientContext for Rebalances {
 }
 
 impl ConsumerContext for Rebalances {
-    /// Both protocols of ours are cooperative, so partitions come and go one by one.
+    /// Both group protocols are cooperative, so partitions come and go one by one.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -62,7 +62,7 @@ impl ConsumerContext for Rebalances {
         let result = match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.record(partitions, Change::Assigned);
-                // Paused until it is known where to go on: the place given here is never read from.
+                // Paused until the projector knows its position: this offset is never read.
                 partitions
                     .set_all_offsets(Offset::Beginning)
                     .and_then(|()| consumer.incremental_assign(partitions))
@@ -74,7 +74,7 @@ impl ConsumerContext for Rebalances {
             }
         };
         if let Err(error) = result {
-            tracing::error!(%error, "rebalance");
+            tracing::error!(%error, "a rebalance failed");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A message of librdkafka as a record, without copies.
+//! Turns a message of librdkafka into a record without copies.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::sync::Once;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use schemas::{Headers, Record};
 
-/// A message as the judge wants it, borrowed from librdkafka's buffer.
+/// The record borrows from librdkafka's buffer.
 pub(crate) fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
     Record {
         partition: message.partition(),
@@ -23,8 +23,8 @@ fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
     let Some(headers) = message.headers() else { return Headers::default() };
     (0..headers.count())
         .filter_map(|index| {
-            // rdkafka 0.39 panics on a header name that is not UTF-8, which anyone may write to the log.
-            // No name of ours is affected, so such a header is skipped.
+            // TRICKY: rdkafka 0.39 panics on a header name that is not UTF-8, which any producer may write. No header
+            // that the judge reads has such a name, so it is skipped.
             let header = catch_unwind(AssertUnwindSafe(|| quietly(|| headers.try_get(index)))).ok()??;
             Some((header.key, header.value))
         })
