@@ -1,4 +1,4 @@
-//! The verbs of the program, but for `run`: a file each, with its arguments and what it prints.
+//! The verbs of the program except `run`: a file each, with its arguments and its output.
 
 pub mod migrate;
 pub mod audit;

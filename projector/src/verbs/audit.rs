@@ -1,4 +1,4 @@
-//! Checks the tables against the log, and heals them if asked.
+//! Checks the tables against the log, and heals them on request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,15 +24,18 @@ use crate::work::Work;
 pub struct AuditArgs {
     #[command(flatten)]
     pub config: ProjectorConfig,
-    /// Judge faulty ranges of the log again and put right what the tables lack.
+    /// Judge faulty ranges of the log again and repair their rows.
     #[arg(long)]
     pub heal: bool,
-    /// The generation to audit; the serving one if not given.
+    /// The generation to audit; by default the serving one.
     #[arg(long, value_name = "N")]
     pub generation: Option<u32>,
 }
 
-/// Prints a table; exit code 1 if faults remain.
+/// Prints a table. The exit code is 1 if faults remain.
+///
+/// # Errors
+/// Kafka or ClickHouse is out of reach.
 ///
 /// # Errors
 /// Kafka or ClickHouse out of reach.
@@ -96,7 +99,7 @@ async fn audit(
             let nothing = &mut Known::default();
             audited.push(audit_range(database, healing, nothing, at.partition, range, &progress).await?);
         }
-        // An erasure that was brought back concerns what was looked at before it, too.
+        // A restored erasure also concerns the offsets before it.
         if erasures() == known {
             break;
         }
@@ -105,13 +108,13 @@ async fn audit(
     Ok(partitions.into_iter().zip(audited).collect())
 }
 
-/// What the audit found, as a table.
+/// The audit's result as a table.
 struct Report {
     topic: String,
     generation: u32,
     lines: Vec<(Position, Audited)>,
     totals: Vec<Totals>,
-    /// Erased sessions that still have one.
+    /// Erased sessions that still have a sequence.
     sequences: usize,
     is_healed: bool,
 }
@@ -123,7 +126,7 @@ impl Report {
         self.totals.iter().map(|row| row.partition).filter(move |partition| !in_log(*partition))
     }
 
-    /// How many faults there still are.
+    /// How many faults remain.
     fn remaining(&self) -> u64 {
         let faults: u64 = self.lines.iter().map(|(_, audited)| audited.remaining.total()).sum();
         faults + (self.sequences + self.strangers().count()) as u64
@@ -200,28 +203,28 @@ fn describe(Audited { found, remaining, .. }: &Audited, is_healed: bool) -> Stri
     text
 }
 
-/// How far a partition is.
+/// A partition, and how far it is.
 struct Position {
     partition: i32,
     log: Range<u64>,
-    /// Everything below has been inserted and verified.
+    /// Everything below is inserted and verified.
     settled: u64,
 }
 
 impl Position {
-    /// Offsets that are settled, as far as the log still has them.
+    /// Settled offsets that the log still has.
     fn offsets(&self) -> u64 {
         self.settled.saturating_sub(self.log.start)
     }
 }
 
-/// `ledger_ends` stand in for commits that have expired.
+/// How far each partition is. `ledger_ends` replace expired commits.
 fn positions(
     kafka: &KafkaConfig,
     group: &str,
     ledger_ends: &BTreeMap<i32, u64>,
 ) -> anyhow::Result<Vec<Position>> {
-    // Never subscribed, so it is no member: it only asks.
+    // It does not subscribe, so it does not become a member.
     let consumer: BaseConsumer =
         kafka.client(&[("group.id", group), ("isolation.level", "read_committed")]).create()?;
     let numbers = log::partitions(&consumer, &kafka.topic)

@@ -1,4 +1,4 @@
-//! A dry run of changed schemas: which events of the log would get another verdict.
+//! A dry run of changed schemas: finds the events of the log that would get another verdict.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,36 +18,35 @@ use crate::log;
 
 #[derive(Debug, Args)]
 pub struct CheckSchemasArgs {
-    /// A folder with the changed and the new event types, in the form of --event-types. A schema takes the
-    /// place of the one with the same type and version.
+    /// A folder with the changed and the new event types, in the form of --event-types. A schema replaces the one with
+    /// the same type and version.
     #[arg(value_name = "DIR")]
     pub changes: PathBuf,
     #[command(flatten)]
     pub kafka: KafkaConfig,
     #[command(flatten)]
     pub judge: JudgeConfig,
-    /// Judge only every N-th offset: quicker, and the counts are then of the sample.
+    /// Judge only every N-th offset. It is quicker, and the counts are those of the sample.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
-    /// Only check the types themselves and their examples: needs no Kafka and no applications.
+    /// Only check the types and their examples: needs no Kafka and no applications.
     #[arg(long)]
     pub offline: bool,
-    /// Show so many events of each group.
+    /// How many events of each group are shown.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub samples: usize,
 }
 
-/// Exit codes: of events that are valid now and would become invalid; of settings that can't work, as of a command line
-/// that is not understood; of types that are not what they should be; of a log that can't be read.
+/// Exit codes: events would become invalid; a setting or the command line is wrong; a type is faulty; the log can't be
+/// read.
 const STRICTER: u8 = 1;
 const USAGE: u8 = 2;
 const FAULTY: u8 = 3;
 const NO_LOG: u8 = 4;
 
-/// Checks the changed event types and their examples (with --offline each must have some: otherwise the log is the proof), then judges the log by the event types in force and by the changed
-/// ones, and says what differs. Reads Kafka only. Duplicates are left out: they never become events.
-///
-/// What is found is in the exit code.
+/// Checks the changed event types and their examples. With --offline each type must have some; otherwise the log is the
+/// proof: it is judged by the event types in force and by the changed ones, and the differences are printed. Duplicates
+/// are left out, as they never become events. Reads only Kafka.
 pub fn run(args: &CheckSchemasArgs) -> ExitCode {
     if !args.offline && args.judge.apps.is_none() {
         eprintln!(
@@ -78,7 +77,7 @@ pub fn run(args: &CheckSchemasArgs) -> ExitCode {
         return FAULTY.into();
     }
     if args.offline {
-        println!("every example is judged as it promises");
+        println!("every example gets the verdict that it promises");
         return ExitCode::SUCCESS;
     }
     let now = match args.judge.load(&args.kafka.topic) {
@@ -100,7 +99,7 @@ pub fn run(args: &CheckSchemasArgs) -> ExitCode {
     if report.invalid() == 0 { ExitCode::SUCCESS } else { STRICTER.into() }
 }
 
-/// What the schemas alone tell, newest version against newest version.
+/// Prints how the schemas differ, newest version against newest version.
 fn say_changes(now: &Registry, then: &Registry) {
     for new in then.newest() {
         let title = format!("{} / {}", new.category, new.name);

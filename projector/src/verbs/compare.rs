@@ -19,10 +19,10 @@ pub struct CompareArgs {
     pub other: u32,
 }
 
-/// Compares two generations, table by table and partition by partition, as far as both have come.
+/// Compares two generations, table by table and partition by partition, as far as both are projected.
 ///
 /// # Errors
-/// ClickHouse out of reach, a generation that does not exist.
+/// ClickHouse is out of reach, or a generation does not exist.
 pub async fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let clickhouse = &args.clickhouse;
     known(clickhouse, args.one).await?;
@@ -40,7 +40,7 @@ pub async fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         let columns = columns(&one, table).await?;
         for (&partition, &end) in &ends_of_one {
             let to = end.min(ends_of_other.get(&partition).copied().unwrap_or(0));
-            // Retention may have come further in one of them.
+            // One generation may have expired more rows.
             let (horizon, of_other) =
                 (one.horizon(partition.into()).await?, other.horizon(partition.into()).await?);
             let kept_from = horizon.kept_from.max(of_other.kept_from);
@@ -103,7 +103,7 @@ pub async fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// All columns of a table, NULLs kept apart from zeros.
+/// All columns of a table, written so that NULL and zero differ.
 async fn columns(database: &Database, table: &str) -> anyhow::Result<String> {
     let columns: Vec<String> = database
             .client

@@ -1,4 +1,4 @@
-//! Asks the log to erase sessions.
+//! Writes requests to erase sessions to the log.
 
 use std::time::{Duration, Instant};
 
@@ -15,29 +15,29 @@ use uuid::Uuid;
 use crate::database::Database;
 use crate::judge::erasures::hash;
 
-/// How long the brokers may take.
+/// How long the brokers may take to acknowledge a request.
 const BROKERS: Duration = Duration::from_secs(30);
-/// The shortest pause between two looks whether all is gone.
+/// How long the verb waits at least between two looks whether all rows are gone.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct EraseArgs {
-    /// The sessions.
+    /// The sessions to erase.
     #[arg(required = true, value_name = "SESSION_ID")]
     pub sessions: Vec<Uuid>,
     #[command(flatten)]
     pub kafka: KafkaConfig,
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
-    /// Wait until nothing of them is left in ClickHouse. A projector has to run.
+    /// Wait until ClickHouse holds no row of them. A projector has to run.
     #[arg(long)]
     pub wait: bool,
 }
 
-/// Writes a request to the log for each session, and says where.
+/// Writes a request for each session to the log, and prints its offset.
 ///
 /// # Errors
-/// Brokers that do not acknowledge; with `--wait` also a ClickHouse out of reach.
+/// The brokers do not acknowledge; with `--wait` also if ClickHouse is out of reach.
 pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
     ensure!(
         !args.sessions.contains(&Uuid::nil()),
@@ -48,7 +48,7 @@ pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
     let mut places = Vec::new();
     for session in &args.sessions {
         let key = session.hyphenated().to_string();
-        // For people who read the log; what counts are key and header.
+        // The value is for people who read the log: projectors read the key and the header.
         let value = json!({"session_id": key}).to_string();
         let erase = Header { key: header::ERASE, value: Some(header::ERASE_SESSION) };
         let record = FutureRecord::to(&args.kafka.topic)
@@ -68,7 +68,7 @@ pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
     }
     if args.wait {
         wait(args, &places).await?;
-        println!("nothing of {} sessions is left in ClickHouse", args.sessions.len());
+        println!("sessions erased from ClickHouse: {}", args.sessions.len());
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn wait(args: &EraseArgs, places: &[(u16, u64)]) -> anyhow::Result<()> {
     }
 }
 
-/// As ClickHouse's `hex` writes it.
+/// Writes bytes as ClickHouse's `hex` does.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Lists the generations, serves one of them, drops one of them.
+//! Lists the generations, serves one, drops one.
 
 use anyhow::{bail, ensure};
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::keep::audit::totals;
 pub struct GenerationsArgs {
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
-    /// Drop this generation; the serving one is refused.
+    /// Drop this generation; the serving one can't be dropped.
     #[arg(long, value_name = "N")]
     pub drop: Option<u32>,
     /// Serve this generation instead: the way back after a re-projection.
@@ -19,10 +19,10 @@ pub struct GenerationsArgs {
     pub serve: Option<u32>,
 }
 
-/// Lists the generations; drops or serves one if asked.
+/// Lists the generations; drops or serves one on request.
 ///
 /// # Errors
-/// ClickHouse out of reach, a generation that does not exist or serves.
+/// ClickHouse is out of reach, or the generation does not exist or serves.
 pub async fn run(args: &GenerationsArgs) -> anyhow::Result<()> {
     let clickhouse = &args.clickhouse;
     if let Some(generation) = args.serve {
@@ -45,7 +45,7 @@ pub async fn run(args: &GenerationsArgs) -> anyhow::Result<()> {
                 totals.iter().map(|row| row.accepted).sum::<u64>(),
                 totals.iter().map(|row| row.rejected).sum::<u64>(),
             ),
-            // As one whose building ended before it had its tables.
+            // A generation whose building stopped early may lack its tables.
             Err(error) => println!("{generation:>10} can't be read: {error}{serves}"),
         }
     }

@@ -12,15 +12,15 @@ pub struct MigrateArgs {
     pub topic: TopicConfig,
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
-    /// Only print the statements that make a first generation, for reading or for applying by hand.
+    /// Only print the statements that make the first generation, to read them or to apply them by hand.
     #[arg(long)]
     pub render: bool,
 }
 
-/// Creates the topic, the tables and the views; safe to run again.
+/// Creates the topic, the tables and the views. It is safe to run again.
 ///
 /// # Errors
-/// Brokers or ClickHouse out of reach, a statement that fails.
+/// Brokers or ClickHouse are out of reach, or a statement fails.
 pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     if args.render {
         print!("{}", tables::render(&args.clickhouse, 1)?);

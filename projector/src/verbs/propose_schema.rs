@@ -1,4 +1,4 @@
-//! A first schema for an event type that is sent and not declared, from its events in the log.
+//! Proposes a first schema for an undeclared event type, from its events in the log.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,27 +15,27 @@ use crate::log;
 
 #[derive(Debug, Args)]
 pub struct ProposeSchemaArgs {
-    /// The events' category, as it is sent.
+    /// The category of the events, as senders write it.
     pub category: String,
-    /// The events' name, as it is sent.
+    /// The name of the events, as senders write it.
     pub name: String,
     #[command(flatten)]
     pub kafka: KafkaConfig,
     /// A folder with more event types, beside the built-in ones; may be given several times.
     #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
     pub event_types: Vec<PathBuf>,
-    /// Look at no more than the first N events of the type.
+    /// Read at most the first N events of the type.
     #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub samples: u64,
 }
 
-/// So many undeclared types are named where the one that was asked for is not there.
+/// How many undeclared types are listed if the log has no event of the given one.
 const NAMED: usize = 20;
 
-/// Prints the schema file. Reads Kafka only.
+/// Prints the schema file. Reads only Kafka.
 ///
 /// # Errors
-/// A type that is declared, or of which the log has no event; Kafka out of reach.
+/// The type is declared, the log has no event of it, or Kafka is out of reach.
 pub fn run(args: &ProposeSchemaArgs) -> anyhow::Result<()> {
     let (category, name) = (args.category.as_str(), args.name.as_str());
     let registry = Registry::load(&args.event_types).context("event types")?;
@@ -46,7 +46,7 @@ pub fn run(args: &ProposeSchemaArgs) -> anyhow::Result<()> {
             declared.version
         );
     }
-    // Who sent an event does not matter here.
+    // The sender does not matter here.
     let judge = Judge::new(Arc::new(registry), Arc::new(Apps::default()), Settings::default());
     let mut proposal = Proposal::default();
     let mut samples: u64 = 0;
@@ -80,13 +80,13 @@ pub fn run(args: &ProposeSchemaArgs) -> anyhow::Result<()> {
     );
     println!("{}", serde_json::to_string_pretty(&proposal.schema(category, name))?);
     eprintln!(
-        "Proposed from {samples} events. Save it as `<name>.schema.json` in a folder of event types, read it, say what \
+        "Proposed from {samples} events. Save it as `<name>.schema.json` in a folder of event types, read it, add what \
          it can't know, and try it: `projector check-schemas FOLDER`"
     );
     Ok(())
 }
 
-/// Whether its data can teach something: of no declared type, readable, no key twice.
+/// Whether the data can be a sample: of an undeclared type, readable, without repeated keys.
 fn is_sample(judgement: &Judgement<'_>) -> bool {
     let has = |code| judgement.reasons.iter().any(|reason| reason.code == code);
     has(ReasonCode::UnknownEventType) && !has(ReasonCode::DataInvalid) && !judgement.data.is_empty()

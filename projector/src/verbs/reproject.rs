@@ -27,22 +27,22 @@ pub struct ReprojectArgs {
     pub drop_old: bool,
 }
 
-/// Where the log ended is asked again and again; when reaching it took no longer than this, the new
-/// generation has caught up.
+/// How quickly a generation must reach the log's last known end to count as caught up. Otherwise the end is asked
+/// again.
 const CAUGHT_UP: Duration = Duration::from_secs(3);
-/// Running projectors look for another generation every two seconds and then join its group. This
-/// process stays until they have, so that the new generation does not fall behind.
+/// How long this process stays after the new generation serves. Running projectors look for it every two seconds and
+/// then join its group: until then, this process keeps it up to date.
 const HAND_OVER: Duration = Duration::from_secs(8);
 
-/// Builds the next generation from offset 0 and serves it once it has caught up. A generation that an
-/// earlier call left unfinished is gone on with.
+/// Builds the next generation from offset 0 and serves it once it has caught up. Continues a generation that an earlier
+/// call left unfinished.
 ///
 /// # Errors
-/// Kafka or ClickHouse out of reach at the start, tables of another version, views that can't be replaced.
+/// Kafka or ClickHouse is out of reach at the start, the tables are of another version, or the views can't be replaced.
 pub async fn run(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let config = &args.config;
     config.validate()?;
-    // Before anything is made.
+    // The files are checked before anything is made.
     config.judge.load(&config.kafka.topic)?;
     let old = tables::serving(&config.clickhouse)
         .await?
@@ -50,11 +50,13 @@ pub async fn run(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> an
     let newest = tables::list(&config.clickhouse).await?.last().copied().unwrap_or(old);
     let next = if newest > old { newest } else { newest + 1 };
     tables::migrate(&config.clickhouse, next).await?;
-    println!("generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to go on.");
+    println!(
+        "generation {old} serves; building generation {next}. Stop with Ctrl-C, start again to continue."
+    );
     if next == newest {
         println!(
-            "Generation {next} was begun before and is gone on with: what is judged already stays as it was judged \
-             then. To judge all of it anew, stop, drop it (`projector generations --drop {next}`) and start again."
+            "Generation {next} was begun before and is continued: its verdicts stay. To judge the whole log again, stop, \
+             drop it (`projector generations --drop {next}`) and start again."
         );
     }
 
@@ -80,7 +82,7 @@ pub async fn run(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> an
     };
     project(config, next, &metrics, &current, end).await?;
     match built {
-        None => println!("stopped; start again to go on"),
+        None => println!("stopped; start again to continue"),
         Some(served) => {
             served?;
             if args.drop_old {
@@ -93,7 +95,7 @@ pub async fn run(args: &ReprojectArgs, shutdown: impl Future<Output = ()>) -> an
     Ok(())
 }
 
-/// Waits until the new generation has caught up with the log, and shows how far it is.
+/// Waits until the new generation has caught up with the log. Shows a progress bar.
 async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyhow::Result<()> {
     let progress = ProgressBar::new(0);
     progress.set_style(ProgressStyle::with_template(
@@ -118,7 +120,7 @@ async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyho
             progress.set_position(done.values().sum());
             let reached =
                 ends.iter().all(|(partition, end)| done.get(partition).copied().unwrap_or(0) >= *end);
-            // What was judged before its session's erasure was read must not be shown.
+            // Rows that were judged before the erasure of their session must not be served.
             if reached && work.is_some_and(|work| work.is_erased()) {
                 break;
             }

@@ -1,4 +1,4 @@
--- A fingerprint of one table of one partition in a range of offsets: equal rows, in any order, give equal sums.
+-- A fingerprint of a table's rows in a range of a partition: equal rows in any order give equal sums.
 SELECT count() AS rows, sum(cityHash64({columns})) AS hash
 FROM {database}.{table}
 WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}

@@ -1,4 +1,4 @@
--- Rows of these sessions, in all tables.
+-- Rows of these sessions in all tables.
 SELECT sum(rows)
 FROM
 (
