@@ -1,13 +1,13 @@
-//! When a partition's ledger adds up.
+//! When the ledger of a partition adds up.
 
-/// Whether `rows` rows with offsets from `first` to `last`, which add up to `sum` modulo 2^64, are each offset of that range
-/// once: as many rows as offsets, and the sum of an arithmetic series. One that is missing or is there twice changes one of
-/// the two, unless two faults cancel each other out exactly; the audit's exact look at a range finds those.
+/// Whether `rows` rows, whose offsets add up to `sum` modulo 2^64, are each offset from `first` to `last` once: as many
+/// rows as offsets, and the sum of an arithmetic series. A missing or doubled offset changes one of the two, unless two
+/// faults cancel out exactly; the audit's exact check of a range finds those.
 pub fn is_contiguous(rows: u64, first: u64, last: u64, sum: u64) -> bool {
     rows > 0 && first <= last && off(rows, first, last, sum) == (0, 0)
 }
 
-/// By how many rows the ledger is off, and by what sum, modulo 2^64. Further rows that add up change neither.
+/// How far the ledger is off: rows, sum of offsets modulo 2^64. Further rows that add up change neither.
 pub fn off(rows: u64, first: u64, last: u64, sum: u64) -> (i64, i64) {
     let (first, last) = (u128::from(first), u128::from(last));
     let offsets = (last + 1).saturating_sub(first);

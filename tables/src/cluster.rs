@@ -1,13 +1,13 @@
-//! The same DDL for several ClickHouse servers: every file is written for one, and rewritten here.
+//! The DDL for several ClickHouse servers. Each file is written for one server and rewritten here.
 //!
-//! The rows of a table lie in the database `eye_gN_local` of each server; a Distributed table of the same name in `eye_gN`,
-//! on each server, is all of them. Who reads or writes `eye_gN.ledger` notices nothing. What keeps nothing itself (`landing`,
-//! views) is in `eye_gN` on each server. There are two forms:
-//! - *Shards*: each server is asked by itself, by its URL, and has plain tables. What [`KEYS`] does not name belongs to
-//!   no shard (the dictionary of features, positions): its rows are on the first server, or on each those of its own.
-//!   A server that is lost is filled from the log.
-//! - *Replicated*: `ON CLUSTER` and Replicated*MergeTree, by ClickHouse Keeper; one URL for all. What [`KEYS`] does not
-//!   name is whole on every server, in `eye_gN`.
+//! A table's rows are in the database `eye_gN_local` of each server. A Distributed table of the same name in `eye_gN`,
+//! on each server, shows the rows of all servers, so readers and writers use `eye_gN.ledger` as on one server. Tables
+//! without rows (`landing`, views) are in `eye_gN` on each server. There are two forms:
+//! - *Shards*: each server is addressed by its own URL and has plain tables. A table that [`KEYS`] does not name
+//!   belongs to no shard (the dictionary of features, positions): its rows are on the first server, or each server has
+//!   its own. A lost server is filled from the log.
+//! - *Replicated*: `ON CLUSTER` and Replicated*MergeTree, by ClickHouse Keeper; one URL for all servers. A table that
+//!   [`KEYS`] does not name is whole on every server, in `eye_gN`.
 
 use anyhow::{Context, bail};
 use infra::database::ClickHouseConfig;
@@ -16,41 +16,40 @@ use crate::ddl;
 
 const BY_SESSION: &str = "cityHash64(session_id)";
 
-/// The tables whose rows are spread over the shards, and by what: the rows of a session share a server.
+/// The tables whose rows are spread over the shards, and the key: the rows of a session share a server.
 const KEYS: [(&str, &str); 5] = [
     ("ledger", BY_SESSION),
     ("events", BY_SESSION),
     ("rejections", BY_SESSION),
     ("sequences", BY_SESSION),
-    // Of a session that is nowhere in it.
+    // Its rows name no session.
     ("erasures", "cityHash64(partition, offset)"),
 ];
 
-/// How long ClickHouse Keeper remembers the tokens of inserts, in seconds: ten years, so that it is the
-/// number of tokens alone which counts, as on one server.
+/// How many seconds ClickHouse Keeper remembers the tokens of inserts: ten years, so that only the number of tokens
+/// limits it, as on one server.
 const TOKENS_SECONDS: u32 = 315_360_000;
 
-/// The database with the tables that a server has for itself; on one server it is the generation's.
+/// The database with a server's own tables; on one server it is the generation's.
 pub fn own(config: &ClickHouseConfig, generation: u32) -> String {
     let database = config.generation(generation);
     if config.nodes.is_empty() { database } else { local(&database) }
 }
 
-/// What a table must be called in `ALTER TABLE`, `DELETE` and `TRUNCATE`, which a distributed table does not take:
-/// `eye_g1.ledger`, of each shard `eye_g1_local.ledger`, or `eye_g1_local.ledger ON CLUSTER 'name'`.
+/// A table's name in `ALTER TABLE`, `DELETE` and `TRUNCATE`, which a Distributed table does not take: `eye_g1.ledger`,
+/// on each shard `eye_g1_local.ledger`, or `eye_g1_local.ledger ON CLUSTER 'name'`.
 pub fn mutable(config: &ClickHouseConfig, generation: u32, table: &str) -> String {
     let database = holder(config, &config.generation(generation), table);
     format!("{database}.{table}{}", config.on_cluster())
 }
 
-/// The databases of a generation.
 pub fn databases(config: &ClickHouseConfig, generation: u32) -> Vec<String> {
     let database = config.generation(generation);
     let local = config.cluster.is_some().then(|| local(&database));
     std::iter::once(database).chain(local).collect()
 }
 
-/// `system.mutations` of all servers, which the reader may not ask for otherwise.
+/// A table of all servers' `system.mutations`, which the reader may not query otherwise.
 pub(crate) fn mutations(config: &ClickHouseConfig, generation: u32) -> Option<String> {
     let cluster = config.cluster.as_ref()?;
     Some(format!(
@@ -61,7 +60,7 @@ pub(crate) fn mutations(config: &ClickHouseConfig, generation: u32) -> Option<St
     ))
 }
 
-/// The database that has the rows of a table.
+/// The database that holds a table's rows.
 pub fn holder(config: &ClickHouseConfig, database: &str, table: &str) -> String {
     let is_apart = config.cluster.is_some() && (!config.nodes.is_empty() || key(table).is_some());
     if is_apart { local(database) } else { database.to_owned() }
@@ -75,10 +74,10 @@ fn key(table: &str) -> Option<&'static str> {
     KEYS.into_iter().find(|(name, _)| *name == table).map(|(_, key)| key)
 }
 
-/// A statement of the DDL, names filled in, as the statements that do it here, on each server.
+/// Turns a statement of the DDL, names filled in, into the statements to run on each server.
 ///
 /// # Errors
-/// A statement of a kind that is not known here: it needs a decision, not a guess.
+/// A statement of an unknown kind: it needs a decision, not a guess.
 pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Result<Vec<String>> {
     let Some(cluster) = &config.cluster else { return Ok(vec![statement]) };
     let (comment, sql) = split_comment(&statement);
@@ -91,7 +90,7 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
         if let Some(rest) = sql.strip_prefix(create) {
             let (name, body) = split_name(rest);
             let mut statements = vec![format!("{comment}{create}{name}{on_cluster}{body}")];
-            // A view of tables that a shard has for itself.
+            // A view of tables that each shard has for itself.
             if let Some((database, view)) = name.split_once('.')
                 && !config.nodes.is_empty()
                 && ddl::of(view).is_some_and(|made| made.contains(create))
@@ -107,7 +106,7 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
         let made = ddl::of(table).with_context(|| format!("no file creates the table {table}"))?;
         let holder = if keeps_nothing(made) { database.to_owned() } else { holder(config, database, table) };
         let alter = |database: &str| format!("{comment}ALTER TABLE {database}.{table}{on_cluster}{change}");
-        // The distributed table has columns, and nothing else that could change.
+        // A Distributed table has only columns that could change.
         let columns = change.trim_start().starts_with("MODIFY COLUMN");
         return Ok(match holder == database || !columns {
             true => vec![alter(&holder)],
@@ -115,7 +114,7 @@ pub(crate) fn spread(config: &ClickHouseConfig, statement: String) -> anyhow::Re
         });
     }
     let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS ") else {
-        bail!("no form for a cluster is known of: {}", sql.lines().next().unwrap_or_default());
+        bail!("no cluster form is known for this statement: {}", sql.lines().next().unwrap_or_default());
     };
     let (name, body) = split_name(rest);
     let (database, table) = split_table(name)?;
@@ -143,7 +142,8 @@ fn keeps_nothing(create: &str) -> bool {
     create.split_once("ENGINE = ").is_some_and(|(_, engine)| engine.trim() == "Null")
 }
 
-/// `... ENGINE = MergeTree ...` as `ReplicatedMergeTree('path', 'replica') ...`, its window of tokens kept in Keeper.
+/// Turns `... ENGINE = MergeTree ...` into `ReplicatedMergeTree('path', 'replica') ...`, with its token window in
+/// Keeper.
 fn replicated(body: &str, database: &str, table: &str) -> anyhow::Result<String> {
     let (columns, engine) = body.split_once("ENGINE = ").context("a table without an engine")?;
     let (path, replica) =

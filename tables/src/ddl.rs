@@ -1,11 +1,11 @@
 //! The statements that make the tables, in the order in which they are run.
 //!
-//! A file makes a table, and the materialized view that fills it. `{database}` stands for the generation's name, `{views}`
-//! for that of the views. A table's file says what the table is today. Once a version is released, a change is a numbered
-//! file in `ddl/changes/` *and* an edit of the table's file: new databases are made by the files, older ones are changed. A
-//! test holds both equal.
+//! A file makes a table as it is today, and the materialized view that fills it. `{database}` stands for the
+//! generation's name, `{views}` for that of the views. After a release, a change is a numbered file in `ddl/changes/`
+//! *and* an edit of the table's file: the files make new databases, the changes turn older ones into the same. A test
+//! holds both equal.
 
-/// The version of tables without any change. Databases from before the first release have versions below.
+/// The version of tables without any change. Databases of before the first release have lower versions.
 pub const BASE: u32 = 100;
 
 /// (name, statement)
@@ -20,7 +20,7 @@ macro_rules! files {
     };
 }
 
-/// The tables and what fills them: a view after what it reads and writes.
+/// The tables and the views that fill them. A view follows the tables that it reads and writes.
 pub const TABLES: [File; 12] = files!("ddl":
     "landing", "ledger", "events", "rejections", "erasures",
     "features", "sequences", "sequences_positions",
@@ -28,20 +28,21 @@ pub const TABLES: [File; 12] = files!("ddl":
     "horizons",
 );
 
-/// How tables of an earlier version become those of today, oldest first: (version, name, statement), from [`BASE`] + 1 on.
+/// The changes that turn tables of an earlier version into today's, oldest first, from [`BASE`] + 1 on.
 pub const CHANGES: [(u32, &str, &str); 0] = [];
 
-/// What readers see of a generation, with the rights of who made them: an analyst needs none on a generation.
+/// The views that readers see of a generation. They run with the rights of their maker: an analyst needs none on a
+/// generation.
 pub const VIEWS: [File; 8] = files!("views":
     "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
 );
 
-/// The statements of a file, an empty line between them.
+/// The statements of a file: empty lines separate them.
 pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(";\n\n")
 }
 
-/// The statement that makes a table of a generation.
+/// The statement that makes a table.
 pub fn of(table: &str) -> Option<&'static str> {
     TABLES.iter().find(|(name, _)| *name == table).and_then(|(_, sql)| statements(sql).next())
 }

@@ -1,4 +1,4 @@
-//! Which generations there are, which of them serves, and whether this program fits it.
+//! Which generations exist, which one serves, and whether this program fits it.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use crate::cluster;
 use crate::ddl::{BASE, CHANGES};
 use crate::make::{applied_version, has_table};
 
-/// The generation that the views show, if there is one yet.
+/// The generation that the views show, if any.
 ///
 /// # Errors
-/// ClickHouse out of reach, or no answer of it within ten seconds: it may hang with its connections open.
+/// ClickHouse is out of reach, or does not answer within ten seconds: it may hang with its connections open.
 pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
     for url in config.urls() {
         let client = config.client_of(url);
@@ -27,7 +27,7 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
                 .map(Some)
         };
         let found = within(SMALL, asked).await.with_context(|| format!("ClickHouse at {url}"))?;
-        // A shard whose disk is new has no views yet.
+        // A shard with a new disk has no views yet.
         if found.is_some() {
             return Ok(found);
         }
@@ -35,7 +35,7 @@ pub async fn serving(config: &ClickHouseConfig) -> anyhow::Result<Option<u32>> {
     Ok(None)
 }
 
-/// All generations that exist, oldest first.
+/// All generations, oldest first.
 ///
 /// # Errors
 /// ClickHouse out of reach.
@@ -55,10 +55,10 @@ pub async fn list(config: &ClickHouseConfig) -> anyhow::Result<Vec<u32>> {
     Ok(numbers.into_iter().collect())
 }
 
-/// Refuses a generation whose tables are not those that this program was built for.
+/// Refuses a generation whose tables are of another version than this program's.
 ///
 /// # Errors
-/// [`OtherVersion`] for missing, older or newer tables; anything else is ClickHouse's, and may pass.
+/// [`OtherVersion`] for missing, older or newer tables. Any other error is ClickHouse's, and may pass.
 pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     let (database, own) = (config.generation(generation), cluster::own(config, generation));
     let mut versions = BTreeSet::new();
@@ -73,7 +73,7 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
         versions.insert(within(SMALL, asked).await.with_context(|| format!("ClickHouse at {url}"))?);
     }
     let wanted = latest_version();
-    // A shard that has lost its tables gets them again from a projector.
+    // A projector makes the tables of a shard that has lost them.
     if versions.len() > 1 {
         versions.remove(&0);
     }
@@ -85,17 +85,17 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
         _ if found < wanted => {
             format!("{database} is at version {found}, {wanted} is needed: run `projector migrate`")
         }
-        _ => format!("{database} is at version {found}, this program knows {wanted}: upgrade it"),
+        _ => format!("{database} is at version {found}, this program knows {wanted}: upgrade the program"),
     };
     Err(OtherVersion(what).into())
 }
 
-/// Why a program does not work with the tables that it found, and what to run.
+/// Why this program does not fit the tables, and what to run.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OtherVersion(String);
 
-/// The version of the tables that this program was built for.
+/// The version of this program's tables.
 pub fn latest_version() -> u32 {
     CHANGES.last().map_or(BASE, |(version, ..)| *version)
 }

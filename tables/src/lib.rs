@@ -1,20 +1,20 @@
-//! What ClickHouse holds: the tables and views, how they come into being, and what their numbers mean.
+//! What ClickHouse holds: the tables and views, how they are made, and what their numbers mean.
 //!
-//! A *generation* N is a whole projection of the log in a database of its own, `eye_gN`. Analysts and the query API read
-//! the views of `eye`, which point at the serving generation. Re-projection builds the next one beside it and then
+//! A *generation* N is a projection of the whole log in a database of its own, `eye_gN`. Analysts and the query API
+//! read the views of `eye`, which show the serving generation. Re-projection builds the next one beside it and then
 //! [`serve`]s it.
 //!
-//! # Layout
-//! - `ddl/`: a file for each table, with the view that fills it, as it is today; `views/`: what readers see
-//! - `ddl/changes/`: how tables of an earlier release become those of today
+//! - `ddl/`: a file for each table as it is today, with the view that fills it; `views/`: what readers see
+//! - `ddl/changes/`: turn the tables of an earlier release into those of today
 //! - [`ddl`]: the files in the order in which they are run
-//! - [`migrate`](mod@migrate): a generation comes into being, is changed, serves; `make`: its tables on one server
-//! - [`generations`]: which there are, which one serves, and whether this program fits it
-//! - [`restore`](mod@restore): tables that a shard has lost are made again
-//! - [`cluster`]: the same statements for a cluster, and what a table is called there
+//! - [`migrate`](mod@migrate): makes a generation, changes it, serves it; `make`: makes its tables on one server
+//! - [`generations`]: which generations exist, which one serves, and whether this program fits it
+//! - [`restore`](mod@restore): makes the tables that a shard has lost
+//! - [`cluster`]: the same statements for a cluster, and the names of its tables
 //! - [`verdict`]: the verdicts' numbers, and which tables get a row; [`account`]: when a ledger adds up
 //!
-//! **Invariant:** knows `infra` and no other crate of ours. It alone knows both the verdicts and ClickHouse.
+//! **Invariant:** this crate depends on `infra` and on no other crate of ours. It alone knows both the verdicts and
+//! ClickHouse.
 
 pub mod account;
 pub mod cluster;

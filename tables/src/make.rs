@@ -7,7 +7,7 @@ use infra::database::ClickHouseConfig;
 use crate::cluster;
 use crate::ddl::{BASE, Change, VIEWS, statements};
 
-/// Makes the tables of a generation on one server, as they are today.
+/// Makes today's tables of a generation on one server.
 pub(crate) async fn make(
     config: &ClickHouseConfig,
     client: &Client,
@@ -25,13 +25,13 @@ pub(crate) async fn make(
     Ok(())
 }
 
-/// (version, name) of the tables themselves and of each change that they include.
+/// (version, name) of the tables and of each change that they include.
 pub(crate) fn versions<'a>(changes: &[Change<'a>]) -> Vec<(u32, &'a str)> {
     let changed = changes.iter().map(|(version, name, _)| (*version, *name));
     std::iter::once((BASE, "tables")).chain(changed).collect()
 }
 
-/// Notes all versions at once, so that none of them is noted without the others.
+/// Records all versions in one insert, so that they are recorded all or none.
 pub(crate) fn noted(own: &str, versions: &[(u32, &str)]) -> String {
     let rows: Vec<String> = versions.iter().map(|(version, name)| format!("({version}, '{name}')")).collect();
     format!("INSERT INTO {own}.migrations (version, name) VALUES {}", rows.join(", "))
@@ -49,7 +49,7 @@ pub(crate) async fn execute(
 }
 
 pub(crate) async fn run(client: &Client, statement: &str) -> clickhouse::error::Result<()> {
-    // A doubled question mark is the crate's way to write one.
+    // The crate `clickhouse` takes a doubled question mark for one.
     client.query(&statement.replace('?', "??")).execute().await
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn applied_version(client: &Client, database: &str) -> clickhou
     client.query(&format!("SELECT max(version) FROM {database}.migrations")).fetch_one().await
 }
 
-/// What must be there before the files: the databases and the table of what was applied, on each server.
+/// The databases and the table of applied versions, which must exist on each server before the files run.
 pub(crate) fn foundation(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<Vec<String>> {
     let mut statements = Vec::new();
     for database in cluster::databases(config, generation) {
@@ -98,14 +98,14 @@ pub(crate) fn foundation(config: &ClickHouseConfig, generation: u32) -> anyhow::
     );
     match config.nodes.is_empty() {
         true => statements.extend(cluster::spread(config, create)?),
-        // What a shard has is its own affair.
+        // Each shard has its own versions.
         false => statements.push(create),
     }
     statements.extend(cluster::mutations(config, generation));
     Ok(statements)
 }
 
-/// (name, statement) of what readers see of a generation, names filled in.
+/// (name, statement) of the views of a generation, names filled in.
 pub(crate) fn views(config: &ClickHouseConfig, generation: u32) -> Vec<(&'static str, String)> {
     let views = &config.database;
     let database = config.generation(generation);
@@ -113,7 +113,7 @@ pub(crate) fn views(config: &ClickHouseConfig, generation: u32) -> Vec<(&'static
     for (name, sql) in VIEWS {
         statements.push((name, sql.replace("{database}", &database).replace("{views}", views)));
     }
-    // Last: who asks which generation serves gets the new one only once every view shows it.
+    // Last, so that a reader learns of a new generation only once every view shows it.
     statements.push((
         "generation",
         format!(

@@ -1,4 +1,4 @@
-//! How a generation comes into being, is changed and serves.
+//! Makes a generation, changes it, serves it.
 
 use anyhow::{Context, ensure};
 use infra::database::ClickHouseConfig;
@@ -9,16 +9,16 @@ use crate::generations::before_the_first_release;
 use crate::make::{applied_version, execute, foundation, make, noted, run, serve_on, versions, views};
 use crate::restore::restore;
 
-/// Creates generation `generation` if it is missing, and changes it if an earlier version of this program made it, on each
-/// server. Safe to run again, also after it died half way: every statement is idempotent.
+/// Makes a generation on each server if it is missing, and changes it if an earlier version of this program made it. It
+/// is safe to run again, also after it died half way: every statement is idempotent.
 ///
 /// # Errors
-/// ClickHouse out of reach, a statement that fails (its file is named), tables that can't become ours.
+/// ClickHouse is out of reach, a statement fails (the error names its file), or the tables can't become today's.
 pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     migrate_by(config, generation, &TABLES, &CHANGES).await
 }
 
-/// As [`migrate`], by other statements: how a release changes the tables of the one before.
+/// As [`migrate`], with other statements: tests how a release changes the tables of the one before.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -39,7 +39,7 @@ pub async fn migrate_by(
         let applied = match applied_version(&client, &own).await? {
             0 => {
                 make(config, &client, generation, tables).await?;
-                // Nothing is left to change.
+                // New tables need no change.
                 run(&client, &noted(&own, &versions(changes))).await?;
                 newest
             }
@@ -60,7 +60,7 @@ pub async fn migrate_by(
 /// Points the views of `eye` at a generation. Each view is replaced atomically, on one server after the other.
 ///
 /// # Errors
-/// ClickHouse out of reach, or a view that does not fit the generation.
+/// ClickHouse is out of reach, or a view does not fit the generation.
 pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     for client in config.clients() {
         serve_on(config, &client, generation).await?;
@@ -70,11 +70,11 @@ pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result
     Ok(())
 }
 
-/// All that [`migrate`] and [`serve`] would run on a ClickHouse without any of it, of shards on each; for people to read
-/// or to apply by hand.
+/// The statements that [`migrate`] and [`serve`] run on an empty ClickHouse, on each shard, for people to read or to
+/// apply by hand.
 ///
 /// # Errors
-/// A statement that has no form on a cluster.
+/// A statement has no form on a cluster.
 pub fn render(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<String> {
     let database = config.generation(generation);
     let tables = TABLES.iter().flat_map(|(_, sql)| statements(sql));

@@ -1,8 +1,8 @@
-//! A shard that has lost its tables (a new disk) gets them again.
+//! Makes the tables of a shard that has lost them (a new disk).
 //!
-//! What is computed from rows goes everywhere: the dictionary by whose numbers `sequences` and days of use speak may be
-//! gone with the first server. Last the version is noted. Until then the server counts as lost, so that a restoration that
-//! failed half way begins anew, and nobody computes anything ([`made`]).
+//! Everything that is computed from rows is emptied on all servers: the dictionary whose numbers `sequences` and the
+//! days of use hold may be lost with the first server. The version is recorded last. Until then the server counts as
+//! lost ([`made`]): a restoration that failed half way begins again, and nothing is computed.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::ddl::{CHANGES, TABLES, statements};
 use crate::generations::serving;
 use crate::make::{foundation, has_table, make, noted, run, serve_on, versions};
 
-/// Between two looks whether sequences are still being computed, and how many.
+/// How long [`no_insert`] waits between two looks for inserts into `sequences`, and how often it looks.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOKS: u32 = 240;
-/// What takes longer than all of it together is tried again.
+/// How long a restoration may take. After that it begins again.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// When the tables of a generation were made, milliseconds, of each server; `None` of one that lacks some of them.
+/// When each server's tables of a generation were made, in milliseconds; `None` for a server that lacks some.
 ///
 /// # Errors
 /// A server out of reach.
@@ -49,12 +49,12 @@ pub async fn made(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<
     Ok(servers)
 }
 
-/// Whether some servers have their tables and others have not: what none has was somebody's wish.
+/// Whether some servers have their tables and others do not. Tables that no server has were dropped on purpose.
 pub fn is_lost(made: &[Option<i64>]) -> bool {
     made.iter().any(Option::is_some) && made.iter().any(Option::is_none)
 }
 
-/// So many tables and materialized views a server has of a generation.
+/// How many tables and materialized views of a generation a server has.
 fn complete(config: &ClickHouseConfig) -> u64 {
     let database = config.generation(1);
     let all = TABLES.iter().flat_map(|(_, sql)| statements(sql));
@@ -62,11 +62,11 @@ fn complete(config: &ClickHouseConfig) -> u64 {
     made.map(|made| made.map_or(0, |made| made.len() as u64)).sum()
 }
 
-/// Makes the tables and views of a generation again on each shard that lacks some, if another one has them. What all have
-/// lost, or one server alone, was somebody's wish.
+/// Makes the tables and views of a generation again on each shard that lacks some, if another shard has them. Tables
+/// that all shards or a single server have lost were dropped on purpose.
 ///
 /// # Errors
-/// As [`crate::migrate`]. Trying again begins anew.
+/// As [`crate::migrate`]. Calling it again begins again.
 pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
     if config.nodes.is_empty() {
         return Ok(());
@@ -102,13 +102,13 @@ pub async fn restore(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
     within(LONGEST, restored).await
 }
 
-/// Empties `sequences`, so that they are computed anew from the log's beginning.
+/// Empties `sequences`, so that they are computed again from the first offset.
 ///
 /// # Errors
-/// ClickHouse out of reach, or sequences are computed for too long.
+/// ClickHouse is out of reach, or inserts into `sequences` take too long.
 pub async fn forget_sequences(config: &ClickHouseConfig, generation: u32) -> anyhow::Result<()> {
-    // Positions first: a claim without rows would be a fault. By a mutation, as the query API counts those: an answer of
-    // now must not count as unchanged once the positions are the same again.
+    // Positions are deleted first: a claim without rows would be a fault. A mutation deletes them, because the query
+    // API counts mutations: an older answer must not count as unchanged once the positions are the same again.
     let positions = cluster::mutable(config, generation, "sequences_positions");
     let delete = format!("ALTER TABLE {positions} DELETE WHERE 1 SETTINGS mutations_sync = 1");
     run(&config.client(), &delete).await.context("sequences_positions")?;
@@ -120,7 +120,7 @@ pub async fn forget_sequences(config: &ClickHouseConfig, generation: u32) -> any
     Ok(())
 }
 
-/// Waits for rows of `sequences` that are on their way, made of what is forgotten.
+/// Waits for inserts into `sequences` that were computed from older rows.
 async fn no_insert(client: &Client) -> anyhow::Result<()> {
     let sql = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query ILIKE '%INSERT INTO sequences %'";
     for _ in 0..LOOKS {
@@ -129,5 +129,5 @@ async fn no_insert(client: &Client) -> anyhow::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    anyhow::bail!("sequences are still being computed")
+    anyhow::bail!("sequences are still being computed: try again")
 }

@@ -1,4 +1,4 @@
-//! What became of an offset, and which tables get a row of it.
+//! The verdict of an offset, and which tables get a row of it.
 
 /// The numbers are those of the `Enum8` in `ddl/ledger.sql` and `ddl/landing.sql`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,9 +9,9 @@ pub enum Verdict {
     Duplicate = 3,
     /// The log holds no record at this offset: a transaction marker, an aborted record.
     Absent = 4,
-    /// Of a session that is erased.
+    /// The record's session is erased.
     Erased = 5,
-    /// Asks to erase a session.
+    /// The record asks to erase a session.
     Erasure = 6,
 }
 
@@ -22,7 +22,7 @@ pub const REJECTIONS: u8 = 4;
 pub const ERASURES: u8 = 8;
 pub const ALL: u8 = LEDGER | EVENTS | REJECTIONS | ERASURES;
 
-/// The tables that have a row an offset, with their bits.
+/// The tables with a row an offset, and their bits.
 pub const TARGETS: [(u8, &str); 4] =
     [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
@@ -30,12 +30,12 @@ impl Verdict {
     pub const ALL: [Self; 6] =
         [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
 
-    /// The one with this number.
+    /// The verdict with this number.
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| *verdict as u8 == number)
     }
 
-    /// As ClickHouse names it.
+    /// The verdict's name in ClickHouse.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
