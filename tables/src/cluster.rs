@@ -266,7 +266,7 @@ mod tests {
         "CREATE TABLE IF NOT EXISTS eye_g1.features (n UInt64) ENGINE = ReplacingMergeTree(n) ORDER BY n";
 
     #[test]
-    fn what_belongs_to_no_shard_is_whole_on_every_server_or_on_the_first() {
+    fn a_table_of_no_shard_is_whole_on_every_server_or_on_the_first() {
         check(
             &replicated_on_c(),
             FEATURES,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_nothing_is_on_every_server() {
+    fn a_table_without_rows_is_on_every_server() {
         for (create, rest) in [
             ("CREATE TABLE IF NOT EXISTS eye_g1.landing", " (n UInt64, session_id UUID)\nENGINE = Null\n"),
             ("CREATE MATERIALIZED VIEW IF NOT EXISTS eye_g1.v", " TO eye_g1.t AS\nSELECT 1"),

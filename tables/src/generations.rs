@@ -85,7 +85,7 @@ pub async fn check_version(config: &ClickHouseConfig, generation: u32) -> anyhow
         _ if found < wanted => {
             format!("{database} is at version {found}, {wanted} is needed: run `projector migrate`")
         }
-        _ => format!("{database} is at version {found}, this program knows {wanted}: upgrade the program"),
+        _ => format!("{database} is at version {found}, this program knows {wanted}: upgrade it"),
     };
     Err(OtherVersion(what).into())
 }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_is_forgotten() {
+    fn ids_outside_the_window_are_forgotten() {
         let mut window = Window::new(24 * HOUR);
         for hour in 0..1000 {
             for n in 0..100u64 {

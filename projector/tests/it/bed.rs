@@ -1,4 +1,4 @@
-//! What the tests share: a stack, a topic and database a test, records, a projector in the process.
+//! What the tests share: a stack, a topic and a database for each test, records, a projector in the test's process.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Generous: no time decides a test.
+/// How long a test waits. Generous, so that no test depends on the machine's speed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Waits until `check` gives something; panics with what `what` says otherwise.
+/// Waits until `check` returns a value. Panics with `what` otherwise.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut check: impl FnMut() -> F,
@@ -34,7 +34,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     panic!("never happened: {what}");
 }
 
-/// The stack that all tests share, with so many ClickHouse servers as `EYE_TEST_SHARDS` says; it goes with the process.
+/// The stack that all tests share. `EYE_TEST_SHARDS` says how many ClickHouse servers it has. It ends with the process.
 pub(crate) fn shared() -> Arc<Stack> {
     static STACK: OnceLock<Arc<Stack>> = OnceLock::new();
     STACK
@@ -42,7 +42,7 @@ pub(crate) fn shared() -> Arc<Stack> {
             std::thread::spawn(|| {
                 let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
                 let mut options = StackOptions::default();
-                // A member that does not answer is out after two seconds, so that tests need not wait long.
+                // The broker removes a silent member after two seconds, so that tests wait less.
                 options.kafka.properties = [
                     ("group.consumer.min.session.timeout.ms", "1000"),
                     ("group.consumer.session.timeout.ms", "2000"),
@@ -61,7 +61,7 @@ pub(crate) fn shared() -> Arc<Stack> {
         .clone()
 }
 
-/// A topic and a database of one test.
+/// The topic and the database of a test.
 pub(crate) struct Bed {
     pub stack: Arc<Stack>,
     pub config: ProjectorConfig,
@@ -70,7 +70,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// On the shared stack, one partition, tables of generation 1 served.
+    /// A bed on the shared stack, with one partition and tables of generation 1 that serve.
     pub(crate) async fn new(arguments: &[&str]) -> Self {
         Self::on(tokio::task::spawn_blocking(shared).await.unwrap(), arguments).await
     }
@@ -109,12 +109,12 @@ impl Bed {
         Self { stack, config, producer, _apps: apps }
     }
 
-    /// The client of generation 1.
+    /// A client of generation 1.
     pub(crate) fn tables(&self) -> Client {
         self.config.clickhouse.client().with_database(self.config.clickhouse.generation(1))
     }
 
-    /// The program itself, with this bed's settings.
+    /// The program `projector`, with this bed's settings.
     pub(crate) fn program(&self, arguments: &[&str]) -> std::process::Command {
         let config = &self.config;
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_projector"));
@@ -136,7 +136,7 @@ impl Bed {
         command
     }
 
-    /// Runs a verb to its end: whether it succeeded, and what it printed.
+    /// Runs a verb to its end. Returns whether it succeeded, and what it printed.
     pub(crate) async fn verb(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = tokio::process::Command::from(self.program(arguments));
         let output =
@@ -146,7 +146,7 @@ impl Bed {
         (output.status.success(), said)
     }
 
-    /// A projector in this process.
+    /// Starts a projector in this process.
     pub(crate) async fn projector(&self) -> Running {
         self.projector_with(self.config.clone()).await
     }
@@ -178,15 +178,15 @@ impl Bed {
         delivery.offset as u64
     }
 
-    /// `count` valid events with ids of their own.
+    /// Writes `count` valid events with different ids.
     pub(crate) async fn send_events(&self, count: usize) {
         let values: Vec<String> = (0..count).map(|_| event(uuid::Uuid::new_v4())).collect();
         let sends = values.iter().map(|value| self.send(value.as_bytes()));
         futures::future::join_all(sends).await;
     }
 
-    /// Waits until the ledger has a verdict for every offset below `end`, and returns them in order, one
-    /// text an offset: the verdict, and for a rejection its reasons.
+    /// Waits until the ledger has a verdict for every offset below `end`. Returns for each offset the verdict and, for
+    /// a rejection, its reasons.
     pub(crate) async fn verdicts(&self, end: u64) -> Vec<String> {
         let tables = self.tables();
         eventually(&format!("a verdict for each of {end} offsets"), || async {
@@ -220,7 +220,7 @@ impl Bed {
         .await;
     }
 
-    /// What the group has committed of partition 0.
+    /// The group's commit of partition 0.
     pub(crate) async fn committed(&self) -> Option<(i64, String)> {
         use rdkafka::consumer::{BaseConsumer, Consumer};
         let config = self.config.clone();
@@ -237,7 +237,7 @@ impl Bed {
         .unwrap()
     }
 
-    /// Rows of each of the three tables, and how many offsets they have.
+    /// The rows of each of the three tables, and how many different offsets they have.
     pub(crate) async fn counts(&self) -> [(u64, u64); 3] {
         let mut counts = [(0, 0); 3];
         for (count, table) in counts.iter_mut().zip(["ledger", "events", "rejections"]) {
@@ -253,7 +253,7 @@ impl Bed {
             .await;
     }
 
-    /// On the tables that each server has for itself.
+    /// Runs a statement on every server, on its own tables.
     pub(crate) async fn execute(&self, sql: &str) {
         let own = tables::cluster::own(&self.config.clickhouse, 1);
         for server in self.config.clickhouse.clients() {
@@ -278,7 +278,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The orderly end.
+    /// Stops the projector in order.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! An erased session is nowhere, and stays nowhere.
+//! An erased session is in no table, and stays erased.
 
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
@@ -27,7 +27,7 @@ impl Bed {
         self.send_keyed(session, "{}", headers).await
     }
 
-    /// Every table of every generation of this bed, and the statements that changed them, as text.
+    /// All rows of every table of every generation of this bed, and the mutations that changed them, as text.
     async fn everything(&self) -> String {
         let mut all = String::new();
         for client in self.config.clickhouse.clients() {
@@ -57,8 +57,8 @@ impl Bed {
         .await;
     }
 
-    /// The same history in every test: of two sessions accepted, rejected and repeated events, and what can't be
-    /// read but by its key. Returns both sessions and the id of the first event of the first.
+    /// Writes the same history in every test: accepted, rejected and repeated events of two sessions, and records whose
+    /// session only the key tells. Returns both sessions and the id of the first one's first event.
     async fn two_sessions(&self) -> (Uuid, Uuid, Uuid) {
         let (gone, kept, first) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
         for session in [gone, kept] {
@@ -75,11 +75,11 @@ impl Bed {
     }
 }
 
-/// 32 offsets of `two_sessions`.
+/// The offsets that `two_sessions` writes.
 const HISTORY: u64 = 32;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erased_session_is_nowhere_also_after_a_reprojection_and_the_audit_is_clean() {
+async fn an_erased_session_is_in_no_table_even_after_a_reprojection() {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;
     let (gone, kept, first) = bed.two_sessions().await;
     let running = bed.projector().await;
@@ -97,7 +97,8 @@ async fn an_erased_session_is_nowhere_also_after_a_reprojection_and_the_audit_is
     bed.is_gone(gone).await;
     assert!(bed.everything().await.contains(&kept.to_string()));
 
-    // What comes later is not kept either; and its first event is still known, whatever session repeats it.
+    // Later events of the session are erased, too. The id of its first event is still known, whichever session repeats
+    // it.
     bed.send_keyed(gone, &event(gone, Uuid::new_v4()), demo()).await;
     bed.send_keyed(kept, &event(kept, first), demo()).await;
     let verdicts = bed.verdicts(HISTORY + 3).await;
@@ -143,8 +144,8 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
         .await;
     running.stop().await;
 
-    // Everything as it was when the request had come and nothing was erased yet; half of it; everything as
-    // it was before the request.
+    // All tables are set back to the moment when the request had come and nothing was erased; then half of them; then
+    // all of them to before the request.
     let erasures = "erasures";
     let before = [&tables[..], &[erasures]].concat();
     for back in [&tables[..], &["ledger", "sequences"], &["events", "rejections"], &before] {
@@ -161,7 +162,7 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
         let (clean, said) = bed.verb(&["audit"]).await;
         assert!(!clean, "{said}");
         if back.len() == 4 {
-            // The background audit has no part in this.
+            // The background audit is not needed for this.
             let running = bed.projector().await;
             for table in tables {
                 eventually(table, || async {
@@ -186,7 +187,7 @@ async fn a_session_that_came_back_is_erased_at_start_and_by_healing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_request_erases_nothing() {
+async fn a_record_that_is_no_request_erases_nothing() {
     let bed = Bed::new(&[]).await;
     let session = Uuid::new_v4();
     let running = bed.projector().await;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::bed::{Bed, event, eventually};
 
-/// Forty records: accepted, rejected, duplicates; projected and settled.
+/// A bed with forty records, accepted, rejected and duplicate, that are projected and settled.
 async fn projected() -> Bed {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;
     let id = uuid::Uuid::new_v4();
@@ -25,7 +25,7 @@ async fn projected() -> Bed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_audit_finds_what_is_lost_or_doubled_and_heals_it() {
+async fn the_audit_finds_and_heals_lost_and_doubled_rows() {
     let bed = projected().await;
     let (clean, said) = bed.verb(&["audit"]).await;
     assert!(clean && said.contains("40 offsets, each has one verdict"), "{said}");
@@ -37,7 +37,7 @@ async fn the_audit_finds_what_is_lost_or_doubled_and_heals_it() {
     bed.execute("INSERT INTO ledger SELECT * FROM ledger WHERE offset = 25").await;
     let (clean, said) = bed.verb(&["audit"]).await;
     assert!(!clean);
-    // Of offsets 12 to 17 one is rejected and four are accepted: their rows are surplus without a verdict.
+    // One of the offsets 12 to 17 is rejected and four are accepted: their rows are surplus without a verdict.
     let found = "6 without verdict, 2 doubled, 3 events and 1 rejections missing";
     assert!(said.contains(found), "{said}");
 
@@ -52,10 +52,11 @@ fn write_version(types: &Path, version: u16, more: &str) {
     std::fs::write(types.join(format!("v{version}.schema.json")), schema).unwrap();
 }
 
-/// What all of these tests begin with: ten events and ten rejected records by turns.
+/// The tables of [`judged_before`]: ten events and ten rejected records in turn.
 const JUDGED: [(u64, u64); 3] = [(20, 20), (10, 10), (10, 10)];
 
-/// [`JUDGED`] by version 1 of a type; then comes version 2, by which none would be accepted.
+/// A bed with the tables [`JUDGED`], by version 1 of a type. Version 2, which is there now, would accept none of the
+/// events.
 async fn judged_before() -> (TempDir, Bed) {
     let types = tempfile::tempdir().unwrap();
     write_version(types.path(), 1, "");
@@ -74,15 +75,15 @@ async fn judged_before() -> (TempDir, Bed) {
     (types, bed)
 }
 
-/// Verdict and version of each offset, by the ledger.
+/// The ledger's verdict and version of each offset.
 async fn ledger(bed: &Bed) -> Vec<(u64, String, u16)> {
     let sql = "SELECT offset, toString(verdict), schema_version FROM ledger ORDER BY offset";
     bed.tables().query(sql).fetch_all().await.unwrap()
 }
 
-/// Schemas and applications change; what was judged keeps its verdict, whatever has to be healed.
+/// Schemas and applications change. An offset that was judged keeps its verdict, whatever is healed.
 #[tokio::test(flavor = "multi_thread")]
-async fn healing_keeps_to_the_rules_that_judged() {
+async fn healing_judges_by_the_rules_that_judged_before() {
     let (types, bed) = judged_before().await;
     let judged = JUDGED;
     let heal = ["audit", "--heal", "--event-types", types.path().to_str().unwrap()];
@@ -101,7 +102,7 @@ async fn healing_keeps_to_the_rules_that_judged() {
         .unwrap();
     assert_eq!(versions, [(1, 10)]);
 
-    // The same by a projector that finds an open intent.
+    // A projector that finds an open intent does the same.
     bed.execute("ALTER TABLE events DELETE WHERE offset IN (10, 12)").await;
     bed.execute("ALTER TABLE ledger DELETE WHERE offset >= 18").await;
     bed.execute("ALTER TABLE events DELETE WHERE offset >= 18").await;
@@ -110,11 +111,11 @@ async fn healing_keeps_to_the_rules_that_judged() {
     let running = bed.projector().await;
     bed.settled(20).await;
     running.stop().await;
-    // What has no verdict any more is judged as of today: 18 is rejected.
+    // An offset that has lost its verdict is judged by today's rules: 18 is rejected.
     let judged = [(20, 20), (9, 9), (11, 11)];
     assert_eq!(bed.counts().await, judged);
 
-    // The version that judged is gone: the audit says what it does not do.
+    // The version that judged is gone: the audit reports what it does not heal.
     std::fs::remove_file(types.path().join("v1.schema.json")).unwrap();
     bed.execute("ALTER TABLE events DELETE WHERE offset = 4").await;
     let (clean, said) = bed.verb(&heal).await;
@@ -122,7 +123,7 @@ async fn healing_keeps_to_the_rules_that_judged() {
     assert!(said.contains("0 without verdict, 0 doubled, 1 events and 0 rejections missing"), "{said}");
     assert_eq!(bed.counts().await, [(20, 20), (8, 8), (11, 11)]);
 
-    // What is kept is there once, and the ledger says what the others hold.
+    // A kept offset has one row in each table, and the ledger agrees with the others.
     let before = ledger(&bed).await;
     for table in ["ledger", "events"] {
         bed.execute(&format!("INSERT INTO {table} SELECT * FROM {table} WHERE offset IN (6, 8)")).await;
@@ -136,10 +137,10 @@ async fn healing_keeps_to_the_rules_that_judged() {
     assert_eq!(ledger(&bed).await, before);
 }
 
-/// Two rows for one offset that differ: what the rows of the other tables agree with stays; where there are none, the
-/// newest schema judges. Either way it comes to an end.
+/// An offset has two rows that differ. The one that agrees with the rows of other tables stays. Without such rows, the
+/// newest schema judges. Either way one row is left.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_verdicts_one_is_left() {
+async fn one_of_two_verdicts_is_left() {
     let (types, bed) = judged_before().await;
     let before = ledger(&bed).await;
     let double = async || {
@@ -159,14 +160,14 @@ async fn of_two_verdicts_one_is_left() {
     assert!(clean, "{said}");
     assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before.clone()));
 
-    // The same by a projector that verifies a partition.
+    // A projector that verifies a partition does the same.
     double().await;
     crate::zombies::commit(&bed, 0, "1:20").await;
     let running = bed.projector().await;
     bed.settled(20).await;
     assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before));
 
-    // And nothing to go by.
+    // Without a row in any other table.
     bed.execute("ALTER TABLE events DELETE WHERE offset = 8").await;
     bed.execute("INSERT INTO ledger SELECT * REPLACE (2 AS schema_version) FROM ledger WHERE offset = 8")
         .await;
@@ -179,7 +180,7 @@ async fn of_two_verdicts_one_is_left() {
     assert_eq!(ledger(&bed).await[8], (8, "rejected".into(), 2));
 }
 
-/// The ledger is lost, and nothing else: the events and rejections say what it said.
+/// Only the ledger is lost: events and rejections restore it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_ledger_comes_back_as_it_was() {
     let (types, bed) = judged_before().await;
@@ -195,7 +196,7 @@ async fn a_lost_ledger_comes_back_as_it_was() {
     running.stop().await;
     assert_eq!((bed.counts().await, ledger(&bed).await), (JUDGED, before.clone()));
 
-    // Not even what judged them is there.
+    // Without the version that judged them.
     std::fs::remove_file(types.path().join("v1.schema.json")).unwrap();
     bed.execute("TRUNCATE TABLE ledger").await;
     let running = bed.projector().await;
@@ -209,7 +210,7 @@ async fn a_lost_ledger_is_judged_again_from_its_gap() {
     let bed = projected().await;
     bed.execute("ALTER TABLE ledger DELETE WHERE offset >= 15").await;
     bed.execute("ALTER TABLE events DELETE WHERE offset = 22").await;
-    // The commit stays as it is while the rows come back.
+    // The commit stays while the rows come back.
     let running = bed.projector().await;
     bed.has([(40, 40), (21, 21), (10, 10)]).await;
     running.stop().await;
@@ -223,7 +224,7 @@ async fn a_lost_ledger_is_judged_again_from_its_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_commit_goes_on_after_the_ledger() {
+async fn after_an_expired_commit_reading_starts_behind_the_ledger() {
     let bed = projected().await;
     bed.send_events(3).await;
     let mut config = bed.config.clone();
@@ -237,7 +238,7 @@ async fn an_expired_commit_goes_on_after_the_ledger() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_log_under_the_same_name_is_refused() {
     let bed = projected().await;
-    // As if the topic had been made anew: the ledger knows offsets that the log does not have.
+    // As if the topic had been made again: the ledger has offsets that the log does not have.
     bed.execute(
         "INSERT INTO ledger SELECT partition, offset + 100 AS offset, verdict, event_id, session_id, timestamp, \
          received_at, log_time, schema_version, first_offset FROM ledger",
@@ -260,7 +261,7 @@ async fn a_second_generation_is_equal_row_for_row_and_then_serves() {
     let running = bed.projector().await;
     let (built, said) = bed.verb(&["reproject"]).await;
     assert!(built && said.contains("generation 2 serves now"), "{said}");
-    // The running projector has followed: it writes to the new generation.
+    // The running projector has switched: it writes to the new generation.
     let end = bed.send(event(uuid::Uuid::new_v4()).as_bytes()).await + 1;
     let second = bed.config.clickhouse.client().with_database(bed.config.clickhouse.generation(2));
     eventually("the new generation goes on", || async {

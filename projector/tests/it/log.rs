@@ -1,4 +1,4 @@
-//! Whatever stands in the log gets its verdict.
+//! Every record of the log gets its verdict.
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -58,7 +58,7 @@ async fn every_record_gets_one_verdict_whatever_its_bytes() {
         .await
         .unwrap();
     assert_eq!(raw, ["7B", "", "FFFE00"], "the bytes are kept as they came");
-    // By event type each record counts once; what no type declares has no name in the metrics.
+    // Each record counts once by event type. An undeclared type has no name in the metrics.
     let expected = [
         ("", "", "rejected", "empty_record", 2),
         ("", "", "rejected", "invalid_json", 3),
@@ -183,22 +183,22 @@ async fn markers_and_aborted_records_are_absent() {
     .await
     .unwrap();
     let running = bed.projector().await;
-    // The last marker has no record after it.
+    // No record follows the last marker.
     let expected = ["accepted", "absent", "absent", "absent", "absent", "accepted", "absent"];
     assert_eq!(bed.verdicts(7).await, expected);
     running.stop().await;
     bed.settled(7).await;
 
-    // And again after a restart, also behind a marker at the end.
+    // The same after a restart, also after a marker at the end.
     bed.send(event(Uuid::new_v4()).as_bytes()).await;
     let running = bed.projector().await;
     assert_eq!(bed.verdicts(8).await[7], "accepted");
     running.stop().await;
 }
 
-/// Records that nobody has read yet are gone from the log: what follows them is read, and later records, too.
+/// The log has lost records that no projector has read: the records after them are read, and later ones, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_goes_on_behind_an_offset_that_the_log_has_lost() {
+async fn reading_continues_after_offsets_that_the_log_has_lost() {
     let bed = Bed::new(&[]).await;
     bed.send_events(5).await;
     let port = local_stack::Port::claim(0, "", "").unwrap().number();
@@ -206,7 +206,7 @@ async fn reading_goes_on_behind_an_offset_that_the_log_has_lost() {
     let mut projector = bed.program(&["run", "--listen", &listen]).spawn().unwrap();
     bed.verdicts(5).await;
     let pid = Pid::from_child(&projector);
-    // Asleep, it has an offset to ask for next that is gone when it asks.
+    // The log loses the projector's next offset while the projector sleeps.
     kill_process(pid, Signal::STOP).unwrap();
     bed.send_events(30).await;
     let admin: AdminClient<DefaultClientContext> = bed.config.kafka.client(&[]).create().unwrap();
@@ -221,7 +221,7 @@ async fn reading_goes_on_behind_an_offset_that_the_log_has_lost() {
     tokio::task::spawn_blocking(move || projector.wait()).await.unwrap().unwrap();
 }
 
-/// A gateway lets in a new application's events as soon as it has read the file; the projector reads it later.
+/// A gateway accepts a new application's events as soon as it has read the file; the projector reads the file later.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_has_just_been_registered_is_waited_for() {
     let bed = Bed::new(&["--registry-wait", "60"]).await;
@@ -234,7 +234,7 @@ async fn an_application_that_has_just_been_registered_is_waited_for() {
     std::fs::write(file, "[[app]]\nname = \"demo\"\n[[app]]\nname = \"later\"\n").unwrap();
     assert_eq!(bed.verdicts(2).await, ["accepted"; 2]);
     let file = bed.config.judge.apps.clone().unwrap();
-    // Nobody is registered by a file that is just being written.
+    // A file that is just being written registers no application.
     std::fs::write(&file, "").unwrap();
     eventually("the empty file is refused", async || {
         let metrics = reqwest::get(format!("{}/metrics", running.url)).await.ok()?.text().await.ok()?;
@@ -266,7 +266,7 @@ async fn a_new_event_type_is_waited_for() {
     let new = event(Uuid::new_v4()).replace("page interaction", "a").replace("pageview", "b");
     bed.send(event(Uuid::new_v4()).as_bytes()).await;
     bed.send(new.as_bytes()).await;
-    // Judged until there: so the other one waits.
+    // The record before is judged, so the other one waits.
     bed.verdicts(1).await;
     let schema = r#"{"x-category":"a","x-name":"b","x-version":1,"type":"object"}"#;
     std::fs::write(types.path().join("b.schema.json"), schema).unwrap();
@@ -285,7 +285,7 @@ async fn an_event_type_that_nobody_declares_is_rejected_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_name_that_is_no_text_harms_nothing() {
+async fn a_header_name_that_is_not_utf_8_harms_nothing() {
     let bed = Bed::new(&[]).await;
     let kafka = bed.config.kafka.clone();
     let value = event(Uuid::new_v4());
@@ -329,7 +329,7 @@ async fn the_classic_protocol_works_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_is_proposed_from_the_log_that_takes_what_was_sent() {
+async fn a_proposed_schema_accepts_the_events_of_the_log() {
     let bed = Bed::new(&[]).await;
     let unknown = |price: &str| {
         let event = event(Uuid::new_v4()).replace("pageview", "price seen");
@@ -355,7 +355,7 @@ async fn a_schema_is_proposed_from_the_log_that_takes_what_was_sent() {
         assert!(!bed.verb(&["propose-schema", category, name]).await.0);
     }
 
-    // All of them but the one that repeats a key would be events.
+    // All records but the one that repeats a key would be events.
     let types = tempfile::tempdir().unwrap();
     std::fs::write(types.path().join("price seen.schema.json"), schema.to_string()).unwrap();
     let (succeeded, said) = bed.verb(&["check-schemas", types.path().to_str().unwrap()]).await;

@@ -1,7 +1,7 @@
-//! The projector on the real broker and the real engine.
+//! Tests the projector with a real broker and a real ClickHouse.
 //!
-//! One stack serves all tests; each has a topic and a database of its own. Tests that kill or stop parts
-//! of the stack start their own.
+//! All tests share one stack; each has a topic and a database of its own. A test that kills or stops parts of the stack
+//! starts its own.
 
 mod bed;
 mod raw;

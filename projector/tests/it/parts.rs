@@ -1,4 +1,4 @@
-//! Parts without projections.
+//! Tests that parts without projections get them.
 
 use clickhouse::Client;
 use projector::keep::parts;
@@ -10,14 +10,14 @@ async fn insert(tables: &Client, offset: u64) {
     tables.query(sql).param("offset", offset).execute().await.unwrap();
 }
 
-/// Rows of each part of `events`, and whether it has its two projections.
+/// The rows of each part of `events`, and whether it has its two projections.
 async fn parts(tables: &Client) -> Vec<(u64, bool)> {
     let sql = "SELECT rows, length(projections) = 2 FROM system.parts \
                WHERE active AND database = currentDatabase() AND table = 'events' ORDER BY min_block_number";
     tables.query(sql).fetch_all().await.unwrap()
 }
 
-/// All of a table's parts become one, as far as the engine can.
+/// Merges all parts of `events`, as far as ClickHouse can.
 async fn merge(tables: &Client) {
     tables.query("OPTIMIZE TABLE events FINAL").execute().await.unwrap();
 }
@@ -48,7 +48,7 @@ async fn a_part_that_no_merge_reaches_gets_its_projections_and_is_merged_again()
     assert_eq!(found, [0, 1]);
 }
 
-/// Erasure changes verdicts, by which a projection counts, and may be at the same parts at the same time.
+/// An erasure may change verdicts, by which a projection counts, while the projection is built.
 #[tokio::test(flavor = "multi_thread")]
 async fn projections_that_are_built_while_rows_change_agree_with_the_rows() {
     let bed = Bed::new(&[]).await;

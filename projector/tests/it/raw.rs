@@ -1,4 +1,4 @@
-//! A record that no client library writes: a header whose name is not UTF-8. Spoken to the broker directly.
+//! Writes a record that no client library writes, with a header name that is not UTF-8, to the broker directly.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ pub(crate) fn produce(broker: &str, topic: &str, value: &[u8], headers: &[(&[u8]
         bytes(&mut record, name);
         bytes(&mut record, value);
     }
-    // From the attributes on: what the checksum covers.
+    // The checksum covers everything from the attributes on.
     let mut covered = Vec::new();
     covered.extend(0i16.to_be_bytes());
     covered.extend(0i32.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What is older than the retention is in no table but the ledger, and nobody misses it.
+//! Records older than the retention are in no table but the ledger, and the audit does not miss them.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::bed::{Bed, event, eventually};
 
 impl Bed {
-    /// The topic takes the records' own times from now on, so that a test can be older than today.
+    /// Lets the topic take the records' own times, so that records can be older than today.
     async fn take_times_of_producers(&self) {
         let admin: AdminClient<DefaultClientContext> = self.config.kafka.client(&[]).create().unwrap();
         let change = AlterConfig::new(ResourceSpecifier::Topic(&self.config.kafka.topic))
@@ -35,7 +35,7 @@ impl Bed {
         self.producer.send(record, Duration::from_secs(30)).await.unwrap();
     }
 
-    /// Each session with the length of its sequence, the longest first.
+    /// Each session and the length of its sequence, the longest first.
     async fn sequences(&self) -> Vec<(String, u64)> {
         self.tables()
             .query("SELECT toString(session_id), events FROM sequences FINAL ORDER BY events DESC")
@@ -46,7 +46,7 @@ impl Bed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_expires_is_gone_but_for_its_verdict_and_is_not_missed() {
+async fn an_expired_record_keeps_only_its_verdict() {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;
     bed.take_times_of_producers().await;
     let [old, both, new] = [(); 3].map(|()| Uuid::new_v4());
@@ -80,7 +80,7 @@ async fn what_expires_is_gone_but_for_its_verdict_and_is_not_missed() {
     let (clean, said) = bed.verb(&["audit", "--heal"]).await;
     assert!(clean && said.contains("32 offsets, each has one verdict"), "{said}");
 
-    // Another generation leaves it out as well, and with another retention brings it back.
+    // Another generation leaves them out, too. One with another retention brings them back.
     let (built, said) = bed.verb(&["reproject", "--retention-days", "30"]).await;
     assert!(built && said.contains("generation 2 serves now"), "{said}");
     running.stop().await;
@@ -92,7 +92,7 @@ async fn what_expires_is_gone_but_for_its_verdict_and_is_not_missed() {
     assert_eq!(whole.query("SELECT count() FROM events").fetch_one::<u64>().await.unwrap(), 24);
     assert!(bed.verb(&["compare", "2", "3"]).await.0);
 
-    // A row that came back from before the horizon is found, and goes again.
+    // The audit finds a row below the horizon, and healing deletes it.
     bed.execute("INSERT INTO events (partition, offset) VALUES (0, 3)").await;
     assert!(!bed.verb(&["audit", "--generation", "1"]).await.0);
     assert!(bed.verb(&["audit", "--generation", "1", "--heal"]).await.0);

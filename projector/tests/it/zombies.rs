@@ -1,4 +1,4 @@
-//! What dies, sleeps, comes back, and must not write twice or lose anything.
+//! A process that dies, sleeps or comes back writes nothing twice and loses nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn one(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartiti
     list
 }
 
-/// A commit by hand, to an empty group.
+/// Commits an offset to an empty group.
 pub(crate) async fn commit(bed: &Bed, offset: i64, metadata: &str) {
     let (config, metadata) = (bed.config.clone(), metadata.to_owned());
     tokio::task::spawn_blocking(move || {
@@ -32,15 +32,15 @@ pub(crate) async fn commit(bed: &Bed, offset: i64, metadata: &str) {
     .unwrap();
 }
 
-/// A metric of a projector process.
+/// Reads a metric of a projector.
 async fn metric(url: &str, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_past_its_session_with_an_open_chunk() {
-    // Chunks stay open for long, so that the process is stopped with one in its memory.
+async fn a_projector_stopped_past_its_session_writes_nothing_twice() {
+    // Chunks stay open for long, so that the projector is stopped with one in its memory.
     let bed = Bed::new(&["--quick-ms", "3000"]).await;
     bed.send_events(10).await;
     let log = tempfile::NamedTempFile::new().unwrap();
@@ -77,7 +77,7 @@ async fn stopped_past_its_session_with_an_open_chunk() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// Why the loop forgets a revoked partition before it commits anything: the broker would not mind.
+/// The broker accepts such a commit. So the loop must forget a revoked partition before it commits anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_lets_a_member_commit_what_it_does_not_own() {
     let bed = Bed::new(&[]).await;
@@ -99,7 +99,7 @@ async fn the_broker_lets_a_member_commit_what_it_does_not_own() {
         }
         let bystander = if owns(&one_member) { &other } else { &one_member };
         let end = std::time::Instant::now() + Duration::from_secs(60);
-        // It has to have joined; then nothing stops it.
+        // The bystander has to have joined; then its commit succeeds.
         loop {
             bystander.poll(Duration::from_millis(50));
             let list = one(&config.kafka.topic, 0, 0, "not mine");
@@ -122,7 +122,7 @@ async fn a_rebalance_takes_partitions_with_open_chunks() {
     let first = bed.projector().await;
     let mut others = Vec::new();
     let mut sent = 0;
-    // Members come and go while chunks are open; with one partition each change may take it.
+    // Members come and go while chunks are open. There is one partition, so each change may take it.
     for round in 0..6 {
         bed.send_events(20).await;
         sent += 20;
@@ -142,13 +142,14 @@ async fn a_rebalance_takes_partitions_with_open_chunks() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// The tables and the documentation show all of an insert's name, and ClickHouse refuses a second statement under an id.
+/// Analysts can read an insert's whole name in the tables and the documentation, and ClickHouse refuses a second
+/// statement with the same id.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_analyst_cannot_hold_up_an_insert_by_its_id() {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;
     let id = format!("{}:{}:0:0-10", bed.config.clickhouse.generation(1), bed.config.kafka.topic);
     let analyst = clickhouse::Client::default().with_url(&bed.config.clickhouse.url).with_user("analyst");
-    // A minute, in blocks of two seconds.
+    // Takes a minute, in blocks of two seconds.
     let slow = analyst.query("SELECT max(sleepEachRow(0.00003)) FROM numbers(20000000)");
     let slow = tokio::spawn(slow.with_setting("query_id", &id).fetch_one::<u8>());
     let is_held = async || {
@@ -165,7 +166,7 @@ async fn an_analyst_cannot_hold_up_an_insert_by_its_id() {
     assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)]);
 }
 
-/// All rows of the chunk [0, 10) again, under its own id, as a process that slept would send them.
+/// Inserts all rows of the chunk [0, 10) again, under its own id, as a process would that slept.
 async fn late_insert(bed: &Bed) {
     let id = format!("{}:{}:0:0-10", bed.config.clickhouse.generation(1), bed.config.kafka.topic);
     bed.tables()
@@ -214,8 +215,8 @@ async fn a_token_without_its_rows() {
     let running = bed.projector().await;
     bed.settled(10).await;
     running.stop().await;
-    // What a kill between the deduplication log and the rename of the part leaves: the intent is open, the
-    // token is known to the tables, the rows are not there. In one table, and then in all.
+    // A kill between the write of the deduplication log and the rename of the part leaves an open intent and a known
+    // token without rows: first in one table, then in all.
     for lost in [&["ledger"][..], &["events"], &["ledger", "events"]] {
         commit(&bed, 0, "1:10").await;
         for table in lost {
@@ -250,7 +251,7 @@ async fn clickhouse_and_the_broker_are_killed() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// librdkafka waits for ever for the answer to a commit: without a bound of ours it would be a SIGKILL that ends it.
+/// librdkafka waits for ever for the answer to a commit: without a limit of ours, only SIGKILL would end the projector.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_hangs_does_not_keep_a_projector_from_stopping() {
     let stack = Stack::start(StackOptions::default()).await.unwrap();
@@ -258,7 +259,7 @@ async fn a_broker_that_hangs_does_not_keep_a_projector_from_stopping() {
     let running = bed.projector().await;
     bed.send_events(20).await;
     bed.verdicts(20).await;
-    // Soon enough: the commit that closes the chunk waits for a second without records.
+    // The pause comes in time: the commit that closes the chunk waits for a second without records.
     bed.stack.kafka.process.pause();
     tokio::time::timeout(Duration::from_secs(60), running.stop()).await.expect("it stops");
     bed.stack.kafka.process.resume();
@@ -270,9 +271,9 @@ async fn a_broker_that_hangs_does_not_keep_a_projector_from_stopping() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// What can't be asked has no last value: neither a lag of before nor readiness.
+/// A silent server leaves no old value: neither a lag nor readiness.
 #[tokio::test(flavor = "multi_thread")]
-async fn brokers_and_clickhouse_that_are_silent_are_told() {
+async fn readyz_reports_silent_brokers_and_a_silent_clickhouse() {
     let stack = Stack::start(StackOptions::default()).await.unwrap();
     let bed = Bed::on(Arc::new(stack), &[]).await;
     let running = bed.projector().await;
@@ -295,7 +296,7 @@ async fn brokers_and_clickhouse_that_are_silent_are_told() {
     ready("waiting for the brokers").await;
     eventually("no lag", silent).await;
     let health = reqwest::get(format!("{}/healthz", running.url)).await.unwrap();
-    assert!(health.status().is_success(), "a broker that is away is no reason to start this process again");
+    assert!(health.status().is_success(), "a silent broker is no reason to restart the projector");
     bed.stack.kafka.process.resume();
     ready("\"status\":\"ok\"").await;
     eventually("a lag", told).await;
@@ -306,7 +307,7 @@ async fn brokers_and_clickhouse_that_are_silent_are_told() {
     ready("\"status\":\"ok\"").await;
     running.stop().await;
 
-    // Brokers that were never reached.
+    // These brokers were never reached.
     let mut config = bed.config.clone();
     config.kafka.brokers = "127.0.0.1:1".into();
     let running = bed.projector_with(config).await;
@@ -320,7 +321,7 @@ async fn brokers_and_clickhouse_that_are_silent_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_memory_no_room_and_still_no_stall() {
+async fn the_smallest_limits_do_not_stall_a_partition() {
     let bed = Bed::new(&["--chunk-memory", "1", "--chunk-rows", "7", "--chunk-bytes", "2000"]).await;
     bed.send_events(100).await;
     let running = bed.projector().await;
@@ -341,9 +342,10 @@ async fn an_intent_whose_insert_never_came() {
     assert_eq!(bed.counts().await, [(30, 30), (30, 30), (0, 0)]);
 }
 
-/// Each third of the first connections to ClickHouse is cut: once the serving generation is known, before its version is.
+/// Every third of the first connections to ClickHouse is cut: after the serving generation is known, before its version
+/// is.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_do_not_end_a_projector_that_starts() {
+async fn cut_connections_do_not_end_a_starting_projector() {
     let bed = Bed::new(&[]).await;
     let offset = bed.send(b"not an event").await;
     let clickhouse = bed.stack.clickhouse.address();
@@ -354,7 +356,7 @@ async fn connections_that_are_cut_do_not_end_a_projector_that_starts() {
         for number in 0.. {
             let (mut ours, _) = listener.accept().await.unwrap();
             if number % 3 == 2 && number < 9 {
-                // Only once there is a request, or hyper sends it again by itself.
+                // The cut waits for a request: without one, hyper would send it again.
                 let _ = ours.readable().await;
                 continue;
             }

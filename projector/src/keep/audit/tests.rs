@@ -49,7 +49,7 @@ async fn rejections(work: &Work) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_round_holds_nobody_back_but_to_heal() {
+async fn a_round_takes_the_turn_only_to_heal() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = Arc::new(projected(&stack).await);
     assert_eq!(rejections(&work).await, END);
@@ -79,7 +79,7 @@ async fn the_round_holds_nobody_back_but_to_heal() {
 
 /// A verdict that healing keeps remains a fault: each round reports it, and does no work for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_costs_a_round_nothing() {
+async fn a_kept_verdict_costs_a_round_no_work() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
     let client = work.database.client.clone().with_database(&work.database.name);
@@ -110,7 +110,7 @@ async fn what_is_kept_costs_a_round_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_fails_holds_up_no_other() {
+async fn a_partition_that_fails_does_not_stop_the_others() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
     // The log has no such partition.

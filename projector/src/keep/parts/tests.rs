@@ -22,7 +22,7 @@ async fn bare(database: &Database) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_parts_that_two_looks_find_are_built_and_no_mutation_makes_them_young() {
+async fn only_parts_that_two_looks_find_are_built() {
     let engine = ClickHouseAlone::start(StackOptions::default()).await.expect("the engine starts");
     let line = ["it".into()].into_iter().chain(engine.arguments("writer"));
     let clickhouse = Line::parse_from(line).clickhouse;
