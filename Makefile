@@ -20,7 +20,7 @@ run: prerequisites $(CONSOLE)/dist/index.html ## start the whole pipeline with d
 	cargo build --release -p ingest -p projector -p query-api -p local-stack -p e2e --bins
 	exec target/release/eye run --demo $(DEMO) --data "$(DATA)" --clickhouse-shards $(SHARDS) $(if $(EVENT_TYPES),--event-types "$(EVENT_TYPES)")
 
-test: prerequisites $(CONSOLE)/dist/index.html ## every test, on the real Kafka and the real ClickHouse engine
+test: prerequisites $(CONSOLE)/dist/index.html ## run every test on the real Kafka and the real ClickHouse engine
 	tests/tools/debian chromium chromium
 	cargo build --workspace --bins
 	cargo test --workspace --exclude the-eye-client
@@ -41,19 +41,19 @@ tests/console/node_modules/ready: tests/console/package-lock.json
 	cd tests/console && npm ci --no-audit --no-fund --loglevel error
 	touch $@
 
-chaos: prerequisites $(CONSOLE)/dist/index.html ## the long form of the tests of faults: FAULTS=200
+chaos: prerequisites $(CONSOLE)/dist/index.html ## run the long form of the fault tests: FAULTS=200
 	cargo build --workspace --bins
 	EYE_CHAOS_FAULTS=$(FAULTS) cargo test -p e2e --test e2e -- chaos --nocapture
 	EYE_CHAOS_FAULTS=$$(($(FAULTS) / 4)) EYE_CHAOS_SHARDS=2 cargo test -p e2e --test e2e -- chaos --nocapture
 	EYE_KILLS=50 cargo test -p local-stack -- kill --nocapture
 
-lint: prerequisites $(CONSOLE)/dist/index.html ## formats, clippy, licences and sources of dependencies
+lint: prerequisites $(CONSOLE)/dist/index.html ## check formats, clippy, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	tests/tools/cargo-deny check bans licenses sources
 
 # New inputs go to target/; `cargo-fuzz cmin` into corpus/ keeps the best of them.
-fuzz: ## hostile bytes against the gateway's slicing and the judge: CASES=10000000 each
+fuzz: ## fuzz the gateway's slicing and the judge with hostile bytes: CASES=10000000 each
 	mkdir -p target/fuzz/slice target/fuzz/judge
 	cd ingest/fuzz && for target in slice judge; do \
 	  ../../tests/tools/cargo-fuzz run --sanitizer none $$target ../../target/fuzz/$$target corpus/$$target \
@@ -70,18 +70,18 @@ prerequisites:
 $(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
 	cd $(CONSOLE) && npm ci --no-audit --no-fund && npm run build
 
-bench-ingest: prerequisites ## the gateway against its limits, and with the broker stopped (needs wrk)
+bench-ingest: prerequisites ## measure the gateway against its limits, and with the broker stopped (needs wrk)
 	tests/tools/debian wrk wrk
 	cargo build --release -p ingest -p benches --bins
 	target/release/bench-ingest
 
-bench-projector: prerequisites ## a full log, and freshness at two rates; EVENTS=1000000
+bench-projector: prerequisites ## measure the projector on a full log, and freshness at two rates: EVENTS=1000000
 	cargo build --release -p projector -p local-stack -p benches --bins
 	@# In memory if 4 GB are free: the time that a disk takes to make a file depends on what was deleted before.
 	@if [ -z "$${TMPDIR:-}" ] && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'END { print $$4 + 0 }')" -gt 4000000 ]; then export TMPDIR=/dev/shm; fi; \
 	  echo "data in $${TMPDIR:-/tmp} (TMPDIR)"; exec target/release/bench-projector
 
-bench-query: prerequisites ## every question on EVENTS=10000000 events, and the peers' SQL on the same
+bench-query: prerequisites ## measure every question, and the peers' SQL, on the same events: EVENTS=10000000
 	cargo build --release -p local-stack -p benches --bins
 	EVENTS=$(EVENTS) target/release/bench-query
 
