@@ -30,8 +30,7 @@ pub struct ProjectorConfig {
     /// The address of /healthz, /readyz and /metrics.
     #[arg(long, env = "EYE_PROJECTOR_LISTEN", default_value = "127.0.0.1:8082")]
     pub listen: SocketAddr,
-    /// For how many days of log time ClickHouse keeps records. It keeps only the verdict of older ones; 0 keeps
-    /// everything.
+    /// How many days of log time ClickHouse keeps records. Older ones keep only their verdict. 0 keeps everything.
     #[arg(long, env = "EYE_RETENTION_DAYS", default_value_t = 0, value_name = "DAYS")]
     pub retention_days: u32,
     /// Minutes between two audits of the partitions that this projector owns; 0 for none.

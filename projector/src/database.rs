@@ -117,7 +117,6 @@ impl Database {
         Ok(self.horizons().await?.remove(&partition).unwrap_or_default())
     }
 
-    /// The horizons of all partitions that have one.
     pub(crate) async fn horizons(&self) -> Result<BTreeMap<i32, Horizon>> {
         let sql = "SELECT partition, max(h.kept_from), max(h.expired_to) FROM {database}.horizons AS h GROUP BY partition";
         let found: Vec<(u16, u64, u64)> = self.fetch_all(sql, ANSWER).await?;
@@ -149,7 +148,6 @@ impl Database {
         Ok(())
     }
 
-    /// How many mutations are unfinished.
     pub(crate) async fn mutations(&self) -> Result<u64> {
         let sql = "SELECT count() FROM system.mutations WHERE database IN {databases:Array(String)} AND NOT is_done";
         let databases = cluster::databases(&self.config, self.generation);

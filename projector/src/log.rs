@@ -119,7 +119,7 @@ fn ask_leader<C: ConsumerContext, T>(
     })
 }
 
-/// The partitions of the topic. Blocks.
+/// Blocks.
 pub(crate) fn partitions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,

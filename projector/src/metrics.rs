@@ -20,14 +20,12 @@ pub(crate) struct Metrics {
     pub registry: Registry,
     /// Judged offsets by verdict. They may be more than the log has, after rewinds.
     pub verdicts: IntCounterVec,
-    /// Reasons of rejected records.
     pub reasons: IntCounterVec,
     /// Records by event type, verdict and first reason. Category and name of an undeclared type are empty: a sender
     /// must not be able to make up labels.
     pub types: IntCounterVec,
     /// Records by registered application and verdict, with those that an application writes to Kafka itself.
     pub apps_verdicts: IntCounterVec,
-    /// Offsets that are not inserted yet, by partition.
     pub lag: IntGaugeVec,
     /// Offset below which everything is inserted, by partition. It stands still when a partition is stuck.
     pub position: IntGaugeVec,
@@ -38,16 +36,11 @@ pub(crate) struct Metrics {
     pub chunk_rows: Histogram,
     pub insert_seconds: Histogram,
     pub insert_errors: IntCounter,
-    /// Rows that healing inserted or replaced.
     pub healed: IntCounterVec,
-    /// Partitions of the topic.
     pub topic_partitions: IntGauge,
-    /// Owned partitions, and those of them that do not run yet.
     pub partitions: IntGauge,
     pub partitions_starting: IntGauge,
-    /// Bytes of rows in memory.
     pub chunk_bytes: IntGauge,
-    /// Event ids in the windows.
     pub window_ids: IntGauge,
     /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. Without a
     /// series until then: the projector does not ask brokers while it waits for ClickHouse.
@@ -56,12 +49,9 @@ pub(crate) struct Metrics {
     pub event_types: InForce,
     /// When `sequences` last included all rows of the tables, in seconds since 1970.
     pub sequences_timestamp: IntGauge,
-    /// Erased sessions that the tables may still hold.
     pub erasures_pending: IntGauge,
-    /// Bytes of ClickHouse's disks, by server and disk.
     pub disk_free: IntGaugeVec,
     pub disk_size: IntGaugeVec,
-    /// Faults that the last audit left; -1 before the first audit.
     pub audit_faults: IntGauge,
 }
 
@@ -200,7 +190,6 @@ impl Metrics {
         self
     }
 
-    /// Adds the counts since the last call.
     pub(crate) fn count(&self, tally: &mut Tally) {
         for (verdict, count) in tally.verdicts() {
             self.verdicts.with_label_values(&[verdict.as_str()]).inc_by(count);
@@ -217,7 +206,6 @@ impl Metrics {
         *tally = Tally::default();
     }
 
-    /// Creates the series of the event types.
     pub(crate) fn declare(&self, registry: &schemas::Registry) {
         let series = |category, name, verdict: Verdict, reason| {
             self.types.with_label_values(&[category, name, verdict.as_str(), reason]);

@@ -47,7 +47,6 @@ impl Progress {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// The partitions that this projector owns.
     pub(crate) fn owned(&self) -> Vec<i32> {
         self.state().owned.clone()
     }
@@ -158,7 +157,6 @@ impl Progress {
         self.metrics.position.with_label_values(&[&partition.to_string()]).set(offset as i64);
     }
 
-    /// Records that a chunk is in the tables.
     pub(crate) fn inserted(&self, partition: i32, chunk: &ClosedChunk, healed: Healed) {
         let now = unix_now();
         let age = (now.as_millis() as i64 - chunk.oldest).max(0);
@@ -198,13 +196,11 @@ impl Progress {
         progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
     }
 
-    /// Changes whenever partitions come or go.
     pub(crate) fn assignment(&self) -> u64 {
         self.state().assignment
     }
 
-    /// How many erased sessions are in no table. Zero after a rebalance: the last owner of a partition may have erased
-    /// only half of its rows.
+    /// How many erased sessions are in no table. Zero after a rebalance: new partitions may be erased only half.
     pub(crate) fn erased(&self) -> usize {
         let progress = self.state();
         let (sessions, assignment) = progress.erased;

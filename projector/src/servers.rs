@@ -34,13 +34,11 @@ impl Servers {
         self.each.first().expect("there is a server")
     }
 
-    /// Empties `sequences` and their positions.
     pub(crate) async fn forget_sequences(&self) -> anyhow::Result<()> {
         tables::forget_sequences(&self.config, self.generation).await
     }
 
-    /// When the shards' tables were made. A result that is computed between two equal answers was computed from whole
-    /// tables.
+    /// When the shards' tables were made. A result between two equal answers was computed from whole tables.
     ///
     /// # Errors
     /// A shard lacks tables, or does not answer.
@@ -54,7 +52,6 @@ impl Servers {
             .context("a shard has lost tables: a projector makes them again")
     }
 
-    /// Fills in `{all}`.
     pub(crate) fn sql(&self, text: &str) -> String {
         text.replace("{all}", &self.config.generation(self.generation))
     }

@@ -57,14 +57,12 @@ impl Work {
         })
     }
 
-    /// The offsets of a partition that the log holds.
     pub(crate) async fn bounds(&self, partition: i32) -> Result<Range<u64>> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::bounds(&reader, &topic, partition));
         Ok(asked.await.map_err(|_| Error::Stopped)??)
     }
 
-    /// The first offset of a partition that is not older than `time`, milliseconds.
     pub(crate) async fn first_at(&self, partition: i32, time: i64) -> Result<u64> {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::first_at(&reader, &topic, partition, time));

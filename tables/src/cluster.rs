@@ -142,8 +142,7 @@ fn keeps_nothing(create: &str) -> bool {
     create.split_once("ENGINE = ").is_some_and(|(_, engine)| engine.trim() == "Null")
 }
 
-/// Turns `... ENGINE = MergeTree ...` into `ReplicatedMergeTree('path', 'replica') ...`, with its token window in
-/// Keeper.
+/// Makes a table `ReplicatedMergeTree('path', 'replica')`, with its token window in Keeper.
 fn replicated(body: &str, database: &str, table: &str) -> anyhow::Result<String> {
     let (columns, engine) = body.split_once("ENGINE = ").context("a table without an engine")?;
     let (path, replica) =

@@ -2,8 +2,7 @@
 //!
 //! A file makes a table as it is today, and the materialized view that fills it. `{database}` stands for the
 //! generation's name, `{views}` for that of the views. After a release, a change is a numbered file in `ddl/changes/`
-//! *and* an edit of the table's file: the files make new databases, the changes turn older ones into the same. A test
-//! holds both equal.
+//! *and* an edit of the table's file. A test shows that both ways lead to the same tables.
 
 /// The version of tables without any change. Databases of before the first release have lower versions.
 pub const BASE: u32 = 100;
@@ -31,8 +30,7 @@ pub const TABLES: [File; 12] = files!("ddl":
 /// The changes that turn tables of an earlier version into today's, oldest first, from [`BASE`] + 1 on.
 pub const CHANGES: [(u32, &str, &str); 0] = [];
 
-/// The views that readers see of a generation. They run with the rights of their maker: an analyst needs none on a
-/// generation.
+/// The views that readers see. They run with the rights of their maker: an analyst needs none on a generation.
 pub const VIEWS: [File; 8] = files!("views":
     "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
 );
@@ -42,7 +40,6 @@ pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(";\n\n")
 }
 
-/// The statement that makes a table.
 pub fn of(table: &str) -> Option<&'static str> {
     TABLES.iter().find(|(name, _)| *name == table).and_then(|(_, sql)| statements(sql).next())
 }

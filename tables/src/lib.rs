@@ -1,8 +1,7 @@
 //! What ClickHouse holds: the tables and views, how they are made, and what their numbers mean.
 //!
 //! A *generation* N is a projection of the whole log in a database of its own, `eye_gN`. Analysts and the query API
-//! read the views of `eye`, which show the serving generation. Re-projection builds the next one beside it and then
-//! [`serve`]s it.
+//! read the views of `eye`, which show the serving generation. Re-projection builds the next one, then [`serve`]s it.
 //!
 //! - `ddl/`: a file for each table as it is today, with the view that fills it; `views/`: what readers see
 //! - `ddl/changes/`: turn the tables of an earlier release into those of today
@@ -13,8 +12,7 @@
 //! - [`cluster`]: the same statements for a cluster, and the names of its tables
 //! - [`verdict`]: the verdicts' numbers, and which tables get a row; [`account`]: when a ledger adds up
 //!
-//! **Invariant:** this crate depends on `infra` and on no other crate of ours. It alone knows both the verdicts and
-//! ClickHouse.
+//! **Invariant:** the crate depends on no other of ours but `infra`. It alone knows both the verdicts and ClickHouse.
 
 pub mod account;
 pub mod cluster;

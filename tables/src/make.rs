@@ -7,7 +7,6 @@ use infra::database::ClickHouseConfig;
 use crate::cluster;
 use crate::ddl::{BASE, Change, VIEWS, statements};
 
-/// Makes today's tables of a generation on one server.
 pub(crate) async fn make(
     config: &ClickHouseConfig,
     client: &Client,

@@ -18,7 +18,7 @@ pub async fn migrate(config: &ClickHouseConfig, generation: u32) -> anyhow::Resu
     migrate_by(config, generation, &TABLES, &CHANGES).await
 }
 
-/// As [`migrate`], with other statements: tests how a release changes the tables of the one before.
+/// As [`migrate`], with other statements, to test how a release changes the tables of the one before.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -70,8 +70,7 @@ pub async fn serve(config: &ClickHouseConfig, generation: u32) -> anyhow::Result
     Ok(())
 }
 
-/// The statements that [`migrate`] and [`serve`] run on an empty ClickHouse, on each shard, for people to read or to
-/// apply by hand.
+/// The statements that [`migrate`] and [`serve`] run on each empty ClickHouse, to read or to apply by hand.
 ///
 /// # Errors
 /// A statement has no form on a cluster.

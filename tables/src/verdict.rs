@@ -30,7 +30,6 @@ impl Verdict {
     pub const ALL: [Self; 6] =
         [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
 
-    /// The verdict with this number.
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| *verdict as u8 == number)
     }

@@ -91,7 +91,6 @@ impl Chunk {
         }
     }
 
-    /// Closes the chunk: it takes no more rows.
     pub(crate) fn close(self) -> ClosedChunk {
         let (targets, verdicts, versions, rest) = self.columns.into_pieces();
         ClosedChunk {
@@ -109,7 +108,7 @@ impl Chunk {
     }
 }
 
-/// A chunk that is being inserted. It is kept until its rows have been seen in the tables.
+/// A chunk on its way into the tables, kept until its rows have been seen there.
 #[derive(Debug)]
 pub(crate) struct ClosedChunk {
     pub start: u64,
@@ -124,10 +123,9 @@ pub(crate) struct ClosedChunk {
     /// All other columns.
     rest: Vec<Bytes>,
     traces: Vec<Box<str>>,
-    /// The offsets for which some tables keep what they have, and those tables: see [`Chunk::keep_last_as_it_is`].
+    /// The offsets for which some tables keep their rows, and those tables: see [`Chunk::keep_last_as_it_is`].
     pub kept: BTreeMap<u64, u8>,
-    /// Whether each offset that had a verdict was judged by the schema version of that verdict: then no offset is
-    /// disputed.
+    /// Whether the schema versions of earlier verdicts judged it: then no offset is disputed.
     pub is_judged_again: bool,
 }
 

@@ -176,13 +176,12 @@ pub(crate) fn read_id(bytes: [u8; 16]) -> u128 {
     u128::from_le_bytes(bytes).rotate_left(64)
 }
 
-/// Appends a value of fixed width and returns its size in bytes.
+/// Appends a value and returns its size in bytes, like [`string`].
 fn fixed<const WIDTH: usize>(out: &mut Vec<u8>, bytes: [u8; WIDTH]) -> usize {
     out.extend_from_slice(&bytes);
     WIDTH
 }
 
-/// Appends a string and returns its size in bytes.
 fn string(out: &mut Vec<u8>, bytes: &[u8]) -> usize {
     let before = out.len();
     length(out, bytes.len());

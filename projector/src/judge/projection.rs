@@ -49,8 +49,7 @@ impl Projection {
         Self { partition, next, log_time: 0, window, erasures, kept_from: 0, tally: Tally::default() }
     }
 
-    /// Judges a record and returns the offset of its first occurrence if it is a duplicate. Records must come in the
-    /// log's order. The record's log time becomes the running maximum.
+    /// Judges a record and returns the offset of its first occurrence if it is a duplicate. Records must come in order.
     pub(crate) fn judge<'a>(
         &mut self,
         judge: &Judge,

@@ -7,7 +7,6 @@ use uuid::Uuid;
 /// How many bytes of a record that is too large `rejections.raw` keeps.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;
 
-/// A row's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub partition: u16,
@@ -100,7 +99,6 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A row without session, application, event type, data, the sender's times and reasons.
     fn bare(place: Place, verdict: Verdict, event_id: Uuid, received_at: i64) -> Self {
         Row {
             place,

@@ -16,7 +16,6 @@ pub(crate) struct Tally {
     apps: BTreeMap<String, [u64; Verdict::ALL.len()]>,
 }
 
-/// The counts of one event type.
 #[derive(Debug, Default)]
 struct TypeTally {
     accepted: u64,

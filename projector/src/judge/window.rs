@@ -8,8 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// The window has this many segments. A whole segment is dropped once its newest id is too old.
 const SEGMENTS: i64 = 6;
 
-/// An exact window: a record is a duplicate if and only if a first record with its id lies at most `span` of log time
-/// before it.
+/// Exact: a record is a duplicate if and only if a first record with its id lies at most `span` of log time before.
 ///
 /// Memory: 24 bytes an id in the older segments, 29 to 57 in the hash table of the newest: 24 to 30 MB a million ids.
 /// At 100 events a second, the windows of a day take 230 MB over all partitions.
@@ -181,7 +180,6 @@ mod tests {
     }
 
     proptest! {
-        /// Compares with the plainest implementation.
         #[test]
         fn is_exact(steps in prop::collection::vec((0u8..12, 0i64..40), 1..200)) {
             let mut window = Window::new(100);

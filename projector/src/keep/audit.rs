@@ -23,8 +23,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Offsets that are compared at once: they set a step's memory and the smallest range that is healed.
 const STEP: u64 = 500_000;
 
-/// Faults that healing can't repair, because it keeps verdicts that differ from today's. Rounds do not judge them
-/// again.
+/// Faults that healing leaves because it keeps verdicts that differ from today's. No round judges them again.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// By partition and first offset of a step: the faults that healing left.
@@ -118,7 +117,6 @@ async fn audit_partition(
     Ok(left.total() + below)
 }
 
-/// The result of a range's audit.
 #[derive(Debug, Default)]
 pub(crate) struct Audited {
     pub found: Faults,

@@ -20,7 +20,6 @@ struct Disk {
     size: u64,
 }
 
-/// Measures until it is dropped.
 pub(crate) async fn watch(config: ClickHouseConfig, metrics: Metrics) {
     // A server that does not answer must not hide the others.
     let servers = config.clients();

@@ -29,7 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it waits between two looks whether all judged rows are inserted.
 const INSERTED: Duration = Duration::from_millis(50);
 
-/// Erases until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
         let took = round(&work).await.unwrap_or_else(|error| {
@@ -135,8 +134,7 @@ async fn others(work: &Work) -> Result<()> {
     Ok(())
 }
 
-/// Erases from the row tables. `erasures` is the database whose table of erasures is read. Returns how many places in
-/// the log it erased.
+/// Erases from the row tables what the erasures of the database `erasures` name. Returns how many places it erased.
 pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> {
     let pending = include_str!("erase/pending.sql").replace("{erasures}", erasures);
     let mut erased = 0;

@@ -90,7 +90,6 @@ pub(crate) async fn is_included(database: &Database, partition: i32, chunk: &Clo
     Ok(included.get(&(partition as u16)).is_some_and(|position| *position > chunk.start))
 }
 
-/// A range of the log, read in order.
 struct Reading {
     consumer: Arc<log::LogConsumer>,
     topic: String,
@@ -134,7 +133,7 @@ impl Reading {
         tokio::task::spawn_blocking(read).await.map_err(|_| Error::Stopped)?
     }
 
-    /// Reads the next chunk. Blocks.
+    /// Blocks.
     fn chunk(&mut self) -> Result<ClosedChunk> {
         let partition = self.projection.partition;
         let log = log::bounds(&self.consumer, &self.topic, partition)?;

@@ -25,7 +25,6 @@ const PROJECTIONS: [(&str, &str); 2] = [
     ("events", "MATERIALIZE PROJECTION by_log, MATERIALIZE PROJECTION listed"),
 ];
 
-/// Looks for such parts until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let mut bare = PROJECTIONS.map(|_| BTreeSet::new());
     loop {
@@ -42,8 +41,7 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// Builds the projections if a part had none `before`, too. A part's age does not tell: an erasure makes every part
-/// new.
+/// Builds the projections if a part had none `before`, too. Its age does not tell: an erasure makes every part new.
 async fn build_old(
     database: &Database,
     table: &str,
@@ -59,8 +57,7 @@ async fn build_old(
     Ok(())
 }
 
-/// The parts of a table that have no projections: the server's index, and the piece of the part's name that no mutation
-/// changes.
+/// The parts of a table without projections: the server's index, and the piece of the name that no mutation changes.
 async fn bare_parts(database: &Database, table: &str) -> Result<BTreeSet<(usize, String)>> {
     let sql = format!(
         "SELECT concat(partition_id, '_', min_block_number, '_', max_block_number) FROM {} \

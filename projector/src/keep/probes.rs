@@ -9,12 +9,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::work::Work;
 
-/// How long the task waits between two questions where the log ends. The end gives the lag, and finds markers that no
-/// record follows.
+/// How long the task waits before it asks again where the log ends, for the lag and for markers at the end.
 const LOG_ENDS: Duration = Duration::from_secs(1);
 /// Partitions that are asked at once: each takes a thread while its leader does not answer.
 const ASKED_AT_ONCE: usize = 200;
-/// How long the task waits between two questions whether ClickHouse answers.
+/// How long the task waits before it asks ClickHouse again.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Asks where the log ends until it is dropped. Brokers that do not answer delay only this task, not [`answers`]. Each

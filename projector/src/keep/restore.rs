@@ -9,7 +9,6 @@ use crate::work::Work;
 /// How long the task waits between two looks whether every shard has its tables.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// Looks after the shards until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let config = &work.config.clickhouse;
     if config.nodes.is_empty() {

@@ -26,8 +26,7 @@ fn oldest(days: u32) -> Option<i64> {
 /// Declares the horizon of a partition before it is projected, so that no expired row is inserted only to be deleted.
 pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     let Some(oldest) = oldest(work.config.retention_days) else { return Ok(()) };
-    // If all records are older, the horizon must not pass the end that was asked before: records that are appended
-    // meanwhile are new.
+    // If all records are older, the horizon stays at this end: records that are appended meanwhile are new.
     let end = work.bounds(partition).await?.end;
     let kept_from = work.first_at(partition, oldest).await?.min(end);
     let before = work.database.horizon(partition).await?;
@@ -40,7 +39,6 @@ pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
     Ok(())
 }
 
-/// Moves the horizons of the partitions that this projector owns, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
         if let Err(error) = round(&work).await {

@@ -34,7 +34,6 @@ const ATTEMPTS: u32 = 200;
 /// The most memory of a pass on a server, in bytes.
 const MEMORY: &str = "2000000000";
 
-/// The result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refreshed {
     /// Offsets that this pass included.
@@ -43,8 +42,7 @@ pub struct Refreshed {
     pub behind: u64,
 }
 
-/// Brings `sequences` up to what is inserted and verified of the partitions that this projector owns, until it is
-/// dropped.
+/// Brings `sequences` up to what is inserted and verified of the owned partitions, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
@@ -97,8 +95,7 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     if total == 0 {
         return Ok(Refreshed::default());
     }
-    // If `sequences` are far behind, reading all of `events` once, in its order, is cheaper than reading many parts of
-    // it.
+    // Far behind, one reading of all `events` in their order is cheaper than many of its parts.
     let known: u64 =
         servers.first().query_raw(&servers.sql("SELECT count() FROM {all}.ledger")).fetch_one().await?;
     let everything = total > FEW && total * 4 > known;
@@ -191,7 +188,6 @@ fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
     ranges
 }
 
-/// Each server computes its own sessions.
 async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
     let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
     let sql = servers.sql(&with_touched(include_str!("sequences/recompute.sql")));

@@ -1,10 +1,9 @@
 //! Keeps `usage_days` up to date: for each day, how often a feature was used, and in how many sessions.
 //!
-//! A run adds the difference that a stretch of the log makes. For the sessions that the stretch touches, it is the
-//! count of their events below its end, less the count of those below its start. Both are read from `events`, so the
-//! same stretch always makes the same difference. A run counts once an epoch names it. A change below the positions
-//! (healing, erasure) withdraws all epochs. The next epoch counts everything again; until then, answers come from
-//! `sequences`.
+//! A run adds the difference that a stretch of the log makes: for the sessions that it touches, the count of their
+//! events below its end, less the count of those below its start. Both are read from `events`, so the same stretch
+//! always makes the same difference. A run counts once an epoch names it. Healing and erasure withdraw all epochs. The
+//! next epoch counts everything again; until then, answers come from `sequences`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +30,6 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// The most memory of a count on a server, in bytes.
 const MEMORY: &str = "2000000000";
 
-/// The result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// The days of use included all that `sequences` include.
@@ -42,7 +40,6 @@ pub enum Counted {
     Everything,
 }
 
-/// Brings the days of use up to what `sequences` include, until it is dropped.
 pub(crate) async fn watch(work: Arc<Work>) {
     let servers = work.database.servers();
     let mut verified: Option<Instant> = None;
@@ -100,7 +97,6 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     let sql = servers.sql(&sequences::with_touched(include_str!("usage/count.sql")));
     let starts = ends.keys().map(|partition| if everything { 0 } else { start(partition) });
     let starts = starts.collect::<Vec<_>>();
-    // Each server counts its own sessions.
     let count = |server: &Client| {
         server
             .query_raw(&sql)
@@ -110,8 +106,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
             .param("starts", &starts)
             .param("ends", ends.values().copied().collect::<Vec<_>>())
             .with_setting("max_memory_usage", MEMORY)
-            // Well above what the current sessions take: groups are few, and ClickHouse would write them to disk a
-            // hundred times.
+            // Well above what the current sessions take: groups are few, and would be written to disk a hundred times.
             .with_setting("max_bytes_before_external_group_by", "1400000000")
             .execute()
     };

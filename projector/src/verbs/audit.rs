@@ -108,7 +108,6 @@ async fn audit(
     Ok(partitions.into_iter().zip(audited).collect())
 }
 
-/// The audit's result as a table.
 struct Report {
     topic: String,
     generation: u32,
@@ -126,7 +125,6 @@ impl Report {
         self.totals.iter().map(|row| row.partition).filter(move |partition| !in_log(*partition))
     }
 
-    /// How many faults remain.
     fn remaining(&self) -> u64 {
         let faults: u64 = self.lines.iter().map(|(_, audited)| audited.remaining.total()).sum();
         faults + (self.sequences + self.strangers().count()) as u64
@@ -203,7 +201,6 @@ fn describe(Audited { found, remaining, .. }: &Audited, is_healed: bool) -> Stri
     text
 }
 
-/// A partition, and how far it is.
 struct Position {
     partition: i32,
     log: Range<u64>,

@@ -37,8 +37,7 @@ pub struct CheckSchemasArgs {
     pub samples: usize,
 }
 
-/// Exit codes: events would become invalid; a setting or the command line is wrong; a type is faulty; the log can't be
-/// read.
+/// Exit codes: events would become invalid; the command line is wrong; a type is faulty; the log can't be read.
 const STRICTER: u8 = 1;
 const USAGE: u8 = 2;
 const FAULTY: u8 = 3;

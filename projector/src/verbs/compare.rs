@@ -19,7 +19,7 @@ pub struct CompareArgs {
     pub other: u32,
 }
 
-/// Compares two generations, table by table and partition by partition, as far as both are projected.
+/// Compares table by table and partition by partition, as far as both generations are projected.
 ///
 /// # Errors
 /// ClickHouse is out of reach, or a generation does not exist.

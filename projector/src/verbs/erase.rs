@@ -34,8 +34,6 @@ pub struct EraseArgs {
     pub wait: bool,
 }
 
-/// Writes a request for each session to the log, and prints its offset.
-///
 /// # Errors
 /// The brokers do not acknowledge; with `--wait` also if ClickHouse is out of reach.
 pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {

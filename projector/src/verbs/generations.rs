@@ -19,8 +19,6 @@ pub struct GenerationsArgs {
     pub serve: Option<u32>,
 }
 
-/// Lists the generations; drops or serves one on request.
-///
 /// # Errors
 /// ClickHouse is out of reach, or the generation does not exist or serves.
 pub async fn run(args: &GenerationsArgs) -> anyhow::Result<()> {

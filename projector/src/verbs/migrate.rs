@@ -17,7 +17,7 @@ pub struct MigrateArgs {
     pub render: bool,
 }
 
-/// Creates the topic, the tables and the views. It is safe to run again.
+/// It is safe to run again.
 ///
 /// # Errors
 /// Brokers or ClickHouse are out of reach, or a statement fails.

@@ -32,8 +32,6 @@ pub struct ProposeSchemaArgs {
 /// How many undeclared types are listed if the log has no event of the given one.
 const NAMED: usize = 20;
 
-/// Prints the schema file. Reads only Kafka.
-///
 /// # Errors
 /// The type is declared, the log has no event of it, or Kafka is out of reach.
 pub fn run(args: &ProposeSchemaArgs) -> anyhow::Result<()> {

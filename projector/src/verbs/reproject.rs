@@ -27,15 +27,13 @@ pub struct ReprojectArgs {
     pub drop_old: bool,
 }
 
-/// How quickly a generation must reach the log's last known end to count as caught up. Otherwise the end is asked
-/// again.
+/// A generation that reaches the log's last known end within this time has caught up. Else the end is asked again.
 const CAUGHT_UP: Duration = Duration::from_secs(3);
 /// How long this process stays after the new generation serves. Running projectors look for it every two seconds and
 /// then join its group: until then, this process keeps it up to date.
 const HAND_OVER: Duration = Duration::from_secs(8);
 
-/// Builds the next generation from offset 0 and serves it once it has caught up. Continues a generation that an earlier
-/// call left unfinished.
+/// Continues a generation that an earlier call left unfinished.
 ///
 /// # Errors
 /// Kafka or ClickHouse is out of reach at the start, the tables are of another version, or the views can't be replaced.

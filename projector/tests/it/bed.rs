@@ -109,7 +109,6 @@ impl Bed {
         Self { stack, config, producer, _apps: apps }
     }
 
-    /// A client of generation 1.
     pub(crate) fn tables(&self) -> Client {
         self.config.clickhouse.client().with_database(self.config.clickhouse.generation(1))
     }
@@ -146,7 +145,6 @@ impl Bed {
         (output.status.success(), said)
     }
 
-    /// Starts a projector in this process.
     pub(crate) async fn projector(&self) -> Running {
         self.projector_with(self.config.clone()).await
     }
@@ -220,7 +218,6 @@ impl Bed {
         .await;
     }
 
-    /// The group's commit of partition 0.
     pub(crate) async fn committed(&self) -> Option<(i64, String)> {
         use rdkafka::consumer::{BaseConsumer, Consumer};
         let config = self.config.clone();
@@ -263,7 +260,6 @@ impl Bed {
     }
 }
 
-/// A valid event.
 pub(crate) fn event(event_id: uuid::Uuid) -> String {
     format!(
         r#"{{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"page interaction","name":"pageview","data":{{"host":"www.example.com","path":"/"}},"timestamp":"2021-01-01 09:15:27.243860","event_id":"{event_id}"}}"#
@@ -278,7 +274,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Stops the projector in order.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap().unwrap();

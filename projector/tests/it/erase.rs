@@ -97,8 +97,7 @@ async fn an_erased_session_is_in_no_table_even_after_a_reprojection() {
     bed.is_gone(gone).await;
     assert!(bed.everything().await.contains(&kept.to_string()));
 
-    // Later events of the session are erased, too. The id of its first event is still known, whichever session repeats
-    // it.
+    // Later events of the session are erased, too. The id of its first event is still known in other sessions.
     bed.send_keyed(gone, &event(gone, Uuid::new_v4()), demo()).await;
     bed.send_keyed(kept, &event(kept, first), demo()).await;
     let verdicts = bed.verdicts(HISTORY + 3).await;

@@ -55,8 +55,7 @@ fn write_version(types: &Path, version: u16, more: &str) {
 /// The tables of [`judged_before`]: ten events and ten rejected records in turn.
 const JUDGED: [(u64, u64); 3] = [(20, 20), (10, 10), (10, 10)];
 
-/// A bed with the tables [`JUDGED`], by version 1 of a type. Version 2, which is there now, would accept none of the
-/// events.
+/// A bed with the tables [`JUDGED`], by version 1 of a type. Today's version 2 would accept none of the events.
 async fn judged_before() -> (TempDir, Bed) {
     let types = tempfile::tempdir().unwrap();
     write_version(types.path(), 1, "");

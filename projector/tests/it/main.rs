@@ -1,7 +1,6 @@
 //! Tests the projector with a real broker and a real ClickHouse.
 //!
-//! All tests share one stack; each has a topic and a database of its own. A test that kills or stops parts of the stack
-//! starts its own.
+//! All tests share one stack; each has a topic and a database. A test that stops parts of the stack starts its own.
 
 mod bed;
 mod raw;

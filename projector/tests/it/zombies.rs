@@ -32,7 +32,6 @@ pub(crate) async fn commit(bed: &Bed, offset: i64, metadata: &str) {
     .unwrap();
 }
 
-/// Reads a metric of a projector.
 async fn metric(url: &str, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
@@ -342,8 +341,7 @@ async fn an_intent_whose_insert_never_came() {
     assert_eq!(bed.counts().await, [(30, 30), (30, 30), (0, 0)]);
 }
 
-/// Every third of the first connections to ClickHouse is cut: after the serving generation is known, before its version
-/// is.
+/// Every third of the first nine connections to ClickHouse is cut, first once the serving generation is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_do_not_end_a_starting_projector() {
     let bed = Bed::new(&[]).await;

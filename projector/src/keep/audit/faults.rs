@@ -93,7 +93,6 @@ pub(crate) async fn totals(database: &Database) -> Result<Vec<Totals>> {
     Ok(database.query(include_str!("totals.sql")).fetch_all().await?)
 }
 
-/// The exact check of a range.
 pub(crate) async fn faults(database: &Database, partition: i32, range: &Range<u64>) -> Result<Faults> {
     let query = database.query(include_str!("range.sql")).param("partition", partition);
     Ok(query.param("from", range.start).param("to", range.end).fetch_one().await?)
