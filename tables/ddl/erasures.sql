@@ -1,7 +1,8 @@
 /*
-The requests to erase a session: their places in the log. `session` is SHA256 of the session id as text, and not
-the id itself, as an erased session is to be nowhere in ClickHouse: enough to recognise it, not to find
-it out. Small, read as a whole when a projector starts, and looked through by the audit.
+The requests to erase a session. A row is one request, with its place in the log. `session` is SHA256 of the session id
+as text. It is not the id itself, because an erased session must be nowhere in ClickHouse: the hash recognises a
+session, but does not reveal it. The table is small. A projector reads all of it at the start, and the audit searches
+it.
 */
 CREATE TABLE IF NOT EXISTS {database}.erasures
 (

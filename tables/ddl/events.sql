@@ -1,20 +1,22 @@
 /*
-The accepted events. A row is one event. The order key IS the order of a session: time, then log position for equal
-times. Read by a session's timeline, by everything that counts use, and by the builder of `sequences`.
+The accepted events. A row is one event. The order key is the order of a session: time, then log position for equal
+times. Timelines, all counts of use, and the builder of `sequences` read this table.
 
-`by_log` keeps the places in the log in the log's order: verifying a chunk and the audit ask which offsets are here, and
-would have to read the whole table otherwise. `listed` finds the rows of a page of the list of events, also of a feature
-that is rarely used: features are few beside events, so a range of time is found in it, too, as a stretch of each
-feature. It says where each row is in its part, and the page is read from there.
+`by_log` has the places in the log, in the log's order. The verification of a chunk and the audit ask which offsets are
+in the table; without `by_log` they would read the whole table.
 
-Pages read single events: granules are small, and compressed blocks as small as those. That takes a third off a page's
-time and off a timeline's, for a twentieth more space; a reading of everything takes a tenth longer.
+`listed` finds the rows for a page of the list of events, also of a rarely used feature. There are few features, so it
+also finds a range of time: as one stretch for each feature. It has the place of each row in its part, and the page
+reads the row from there.
 
-Projections are built by merges, and no statistics, as in `ledger`. Parts are merged as often as ClickHouse does by
-itself: a page of the list of events reads from every part.
+Pages read single events, so granules and compressed blocks are small. This takes a third off the time of a page and of
+a timeline. The table takes a twentieth more space, and a reading of everything takes a tenth longer.
 
-Delete by ALTER TABLE ... DELETE, which rewrites the projections. The lightweight DELETE is refused (and were it allowed,
-reads by a projection would still see the rows).
+Merges build the projections, and no statistics, as in `ledger`. ClickHouse's own frequency of merges stays: a page of
+the list of events reads from every part.
+
+Delete by ALTER TABLE ... DELETE, which rewrites the projections. ClickHouse refuses the lightweight DELETE. Even if it
+were allowed, reads by a projection would still see the rows.
 */
 CREATE TABLE IF NOT EXISTS {database}.events
 (

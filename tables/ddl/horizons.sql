@@ -1,8 +1,10 @@
 /*
-How much of the log the tables keep, where retention is on: below `kept_from` neither `events` nor `rejections`
-has rows of the partition; the ledger has all. Declared before anything is deleted, so that neither the audit
-misses it nor healing brings it back; below `expired_to` all is deleted, also from `sequences`. Both only
-ever grow, a row each time, and the largest counts.
+How much of the log the tables keep with retention. A row is a step of one partition. Below `kept_from` neither
+`events` nor `rejections` has rows of the partition; `ledger` has all of them. Below `expired_to` everything is
+deleted, also from `sequences`.
+
+A projector writes `kept_from` before it deletes anything. So the audit does not miss the rows, and healing does not
+bring them back. Both numbers only grow, and the largest ones count.
 */
 CREATE TABLE IF NOT EXISTS {database}.horizons
 (

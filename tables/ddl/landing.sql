@@ -1,10 +1,12 @@
 /*
-What the projector inserts: one row a log offset, in log order. Null keeps nothing; the materialized views
-`landing_to_*` copy each row to the tables whose bit is set in `targets`: 1 = ledger, 2 = events, 4 = rejections,
-8 = erasures. An ordinary insert sets every bit that its verdict calls for. Healing sets only the bits of the tables
-that lost the row, so both take the same path. The row of an erasure carries the session's hash in `raw`.
+What the projector inserts: one row for each offset of the log, in log order. The engine Null stores nothing. The
+materialized views `landing_to_*` copy each row to the tables whose bit is set in `targets`: 1 = ledger, 2 = events, 4
+= rejections, 8 = erasures.
 
-The columns have the types of the tables that the views fill: to convert them cost a tenth of a small insert.
+An ordinary insert sets every bit that its verdict needs. Healing sets only the bits of the tables that lost the row,
+so both take the same path. The row of an erasure carries the session's hash in `raw`.
+
+The columns have the types of the tables that the views fill: conversions took a tenth of a small insert.
 */
 CREATE TABLE IF NOT EXISTS {database}.landing
 (

@@ -1,23 +1,23 @@
 /*
-The proof: one row for each offset of the log, whatever became of it. `absent` is an offset without a record (a
-transaction marker, an aborted record), `erasure` a record that asks to erase a session, `erased` one of a session that
-is erased. Ordered as the log is: gaps and overlaps are found by reading it once, and one partition's last day (the
-window of event ids) by its primary key.
+The proof: one row for each offset of the log, whatever its verdict. `absent` is an offset without a record (a
+transaction marker, an aborted record). `erasure` is a record that asks to erase a session, and `erased` is a record of
+an erased session. The order key is the order of the log. So one reading finds gaps and overlaps, and the primary key
+finds the last day of a partition, which is the window of event ids.
 
-An `erased` row has neither session nor time, only its event id: so a repeated event is still found, and whoever asks
-for an event learns what became of it. Its `first_offset` is the first record with its event id, its own if it is the
-first, so that the window of event ids stays exact.
+An `erased` row has no session and no time, but it keeps the event id. So a repeated event is still recognised, and the
+query API can answer what became of an event. `first_offset` of an erased row is the first record with its event id
+(its own offset if it is the first), so that the window of event ids stays exact.
 
-`positions` answers "how far are we" and the cheap form of the audit from a few rows a part. `by_event` finds the fate of
-one event.
+`positions` shows how far the log is processed, and answers the cheap form of the audit, from a few rows in each part.
+`by_event` finds the fate of one event.
 
 Small inserts come all the time. So:
-- Parts are merged twelve or so at a time (`merge_selector_base`), which costs less beside inserts, for some parts more to
-  read.
-- Projections are built when parts are merged for the first time: they were half of what a small insert costs. Until then
-  a part is small and read as it is. The projector looks for parts that no merge reaches.
-- Merges build no statistics of columns, by which no statement is planned, and no part looks for columns of mostly zeros,
-  which compress to nothing anyway.
+- Merges take about twelve parts at a time (`merge_selector_base`). They cost less beside inserts, but queries read
+  some parts more.
+- The first merge of a part builds the projections: they were half of the cost of a small insert. Until then the part
+  is small, and queries read it without them. The projector finds parts that no merge reaches.
+- Merges build no statistics of columns, because no statement is planned by them. No part looks for columns of mostly
+  zeros, because these compress to almost nothing anyway.
 */
 CREATE TABLE IF NOT EXISTS {database}.ledger
 (

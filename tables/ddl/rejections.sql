@@ -1,7 +1,7 @@
 /*
-What could not become an event, as it came: the raw bytes (any bytes), every reason found (16 at most:
-`reasons_total` says how many there were), its place in the log and its app. `category` and `name` are
-what the sender wrote, if they could be read at all: any text, hence not LowCardinality.
+The records that could not become events. A row has the raw bytes (any bytes), the reasons (16 at most; `reasons_total`
+is their full number), the place in the log and the application. `category` and `name` are the sender's text if they
+can be read. They may be any text, so they are not LowCardinality.
 */
 CREATE TABLE IF NOT EXISTS {database}.rejections
 (

@@ -1,15 +1,16 @@
 /*
-What the questions of order read: one row a session, parallel arrays in the session's order (time, then log position for
-ties). A pure function of the session's rows in `events`, always recomputed as a whole. `events` is the version: a
-session's events only ever become more, so of two computations the longer one has seen more, whoever made it and whenever
-it arrives. Read it with FINAL.
+What the questions of order read: one row for each session, with parallel arrays in the session's order (time, then log
+position for equal times). A row depends only on the session's rows in `events`, and is always computed as a whole.
+`events` is the version: the events of a session only become more. So of two computations the longer one has seen more,
+whoever made it and whenever it arrives. Read the table with FINAL.
 
-The codec T64 alone: 64 times share their high bits. Times are read in half the time of LZ4 for a fifth more space, feature
-numbers in two thirds of the time and for less space; unpacking was a quarter of what a question of order costs.
+The codec is T64 alone, because 64 times share their high bits. Times take half the time to read that they take with
+LZ4, and a fifth more space. Feature numbers take two thirds of the time, and less space. Unpacking was a quarter of
+the cost of a question of order.
 
-Merged once the other parts have half the rows of the largest (`merge_selector_base`), not four times as many: a question
-of order looks for the newest row of each session, which is quick within one part. A hundred million events are merged in
-4 s.
+A merge starts once the other parts have half the rows of the largest part (`merge_selector_base`), not four times as
+many: a question of order looks for the newest row of each session, which is fast within one part. A merge of a hundred
+million events takes 4 s.
 */
 CREATE TABLE IF NOT EXISTS {database}.sequences
 (

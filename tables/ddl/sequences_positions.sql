@@ -1,6 +1,6 @@
 /*
-How much of the log `sequences` includes: every accepted event of `partition` below `position` is in.
-Written after the rows it speaks of; the furthest position wins, as each row is true for ever.
+How much of the log `sequences` includes: every accepted event of `partition` below `position`. A writer writes the row
+after the rows of `sequences` that it describes. The furthest position counts, because each row is true for ever.
 */
 CREATE TABLE IF NOT EXISTS {database}.sequences_positions
 (

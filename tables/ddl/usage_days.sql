@@ -1,15 +1,20 @@
 /*
-Use by day, so that a question about use reads some rows a day instead of every event. A row counts the
-events of a day (UTC) by when their session did the same before: `previous` is the day of the session's previous
-event of that kind, 0 if there is none. Distinct sessions of any range of whole days, or of any buckets of
-days, are then plain sums: of the events whose previous one lies before the range, or in another bucket.
-`app` is '' for all applications together. `kind` is what "the same" means: 0 any event, 1 the category, 2 the
-feature; `key` is the feature's number, for a category the smallest of its features, else 0.
-Days count from 1 = 1900-01-01, a Monday. Rows belong to a run, and only the runs that an epoch names count:
-see `usage_epochs`. Later runs correct earlier ones, so `events` may be negative. A table of its own
-and not a projection of `events`: what a session did before is nothing that a row of `events` knows.
+Use by day. With it a question about use reads some rows for each day instead of every event.
 
-`totals` is what all days together come to: a question without a range adds up a few rows a feature instead of some
+A row counts the events of one day (UTC), by the day on which their session did the same before:
+- `previous` is the day of the session's previous event of that kind, or 0 if there is none. So the distinct sessions
+  of a range of whole days, or of buckets of days, are plain sums: of the events whose previous event lies before the
+  range, or in another bucket.
+- `kind` defines "the same": 0 any event, 1 the category, 2 the feature.
+- `key` is the number of the feature; for a category it is the smallest number of its features; otherwise it is 0.
+- `app` is empty for all applications together.
+- Days count from 1 = 1900-01-01, a Monday.
+- `run` is the run that wrote the row. Only the runs that an epoch names count: see `usage_epochs`. Later runs correct
+  earlier ones, so `events` may be negative.
+
+This is a table and not a projection of `events`, because a row of `events` does not know what its session did before.
+
+`totals` has the sums of all days: a question without a range adds up a few rows for each feature, instead of some rows
 for each of its days.
 */
 CREATE TABLE IF NOT EXISTS {database}.usage_days

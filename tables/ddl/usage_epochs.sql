@@ -1,10 +1,13 @@
 /*
-Which rows of `usage_days` are the truth, and of how much of the log. An epoch is complete in itself: the runs
-to add up, and the position of each partition up to which they count the accepted events, exactly. It is
-written after its runs, so a run that was never finished counts nowhere, and of two writers each has
-epochs of its own. A row without runs withdraws all epochs that were begun before it (`withdrawn` counts
-such rows at their beginning): events below the positions were healed or erased. Of the epochs that
-stand, the one that includes most counts.
+Which rows of `usage_days` count, and how much of the log they include. An epoch is complete in itself: it has the runs
+to add up, and the position of each partition up to which these runs count the accepted events, exactly.
+
+A writer writes the epoch after its runs. So an unfinished run counts nowhere, and two writers have epochs of their
+own.
+
+A row without runs withdraws all epochs that were begun before it, because events below the positions were healed or
+erased. `withdrawn` of an epoch is the number of such rows at its beginning. Of the epochs that are not withdrawn, the
+one that includes most counts.
 */
 CREATE TABLE IF NOT EXISTS {database}.usage_epochs
 (

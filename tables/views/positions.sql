@@ -1,4 +1,4 @@
-/* How far each partition of the log is included: in `events`, `ledger`, `rejections`, and in `sequences`. */
+/* How much of each partition is in `events`, `ledger` and `rejections`, and how much is in `sequences`. */
 CREATE OR REPLACE VIEW {views}.positions DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT partition, log.position AS position, sequences.position AS sequences_position, log.log_time AS log_time
 FROM
