@@ -42,8 +42,8 @@ pub(crate) struct Metrics {
     pub partitions_starting: IntGauge,
     pub chunk_bytes: IntGauge,
     pub window_ids: IntGauge,
-    /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. Without a
-    /// series until then: the projector does not ask brokers while it waits for ClickHouse.
+    /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. The series
+    /// does not exist before that: the projector asks no broker while it waits for ClickHouse.
     pub brokers_timestamp: IntGaugeVec,
     pub apps: InForce,
     pub event_types: InForce,

@@ -18,7 +18,7 @@ use crate::work::Work;
 pub(crate) use faults::{Faults, Totals, totals};
 use faults::{Off, faults};
 
-/// How long the audit waits after a round that was asked for and left faults.
+/// How long the audit waits after a round that was asked for and that failed or left faults.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Offsets that are compared at once: they set a step's memory and the smallest range that is healed.
 const STEP: u64 = 500_000;

@@ -23,9 +23,9 @@ const PAUSE: Duration = Duration::from_secs(10);
 const VERIFY: Duration = Duration::from_secs(3600);
 /// Up to this many offsets, their sessions are looked up one by one; beyond it, everything is read.
 const STRETCH: u64 = 1_000_000;
-/// More runs than this are folded into one: a query adds them all up.
+/// More runs than this are folded into one: a question adds them all up.
 const RUNS: usize = 8;
-/// How long a run is kept after no epoch names it: a query may still read it.
+/// How long a run is kept after no epoch names it: a question may still read it.
 const KEPT: Duration = Duration::from_secs(3600);
 /// The most memory of a count on a server, in bytes.
 const MEMORY: &str = "2000000000";
