@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Who may do what on the topic. Needs kafka-acls.sh of Apache Kafka, and a principal that may alter ACLs:
+# Sets the rights on the topic. Needs kafka-acls.sh of Apache Kafka, and a principal that may alter ACLs:
 #   infra/kafka/acls.sh --bootstrap-server broker:9092 --command-config admin.properties
-# Applications that produce themselves are the arguments after `--`:  infra/kafka/acls.sh ... -- shop crm
+# After `--` name the applications that produce themselves:  infra/kafka/acls.sh ... -- shop crm
 set -euo pipefail
 
 topic=${EYE_TOPIC:-eye.events}
@@ -13,7 +13,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -eq 0 ] || shift
 
-allow() { # principal, then what it may do
+allow() { # PRINCIPAL RIGHTS...
     local principal=$1
     shift
     kafka-acls.sh "${connection[@]}" --add --allow-principal "User:$principal" "$@" >/dev/null
@@ -23,12 +23,12 @@ allow() { # principal, then what it may do
 # The gateway appends. It never reads.
 allow ingest --operation Write --operation Describe --topic "$topic"
 allow ingest --operation IdempotentWrite --cluster
-# The projector reads, and keeps its positions in one group a generation. It never writes.
+# The projector reads, and keeps its positions in one group for each generation. It never writes.
 allow projector --operation Read --operation Describe --topic "$topic"
 allow projector --operation Read --operation Describe --group "$group" --resource-pattern-type prefixed
-# The query API asks where the log ends, for the audit.
+# The query API asks for the end of the log, for the audit.
 allow query-api --operation Describe --topic "$topic"
-# An application that produces itself: its header `app` is believed, so give this to trusted services only.
+# An application that produces itself. Nothing checks its header `app`, so name only trusted services.
 for application in "$@"; do
     allow "$application" --operation Write --operation Describe --topic "$topic"
     allow "$application" --operation IdempotentWrite --cluster
