@@ -1,19 +1,14 @@
 //! The description of the API (OpenAPI 3.1) and a page to read it.
 
-use std::sync::Arc;
-
 use axum::response::Html;
 use serde::Serialize;
 use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::receipts::Fault;
-use crate::server::{self, Gateway};
 
 /// One event, or several. (By hand: the derive knows no `minItems` here.)
 pub(crate) enum Events {}
@@ -89,7 +84,7 @@ pub(crate) struct ProblemBody {
     info(title = "The Eye: gateway", description = "Takes events and appends them to the log."),
     modifiers(&Keys)
 )]
-struct Api;
+pub(crate) struct Api;
 
 struct Keys;
 
@@ -99,11 +94,6 @@ impl Modify for Keys {
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("application key", bearer);
     }
-}
-
-pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
-    let events = OpenApiRouter::with_openapi(Api::openapi()).routes(routes!(server::post_events));
-    events.route("/events", axum::routing::options(server::preflight))
 }
 
 pub(crate) fn page(openapi: &utoipa::openapi::OpenApi) -> Html<String> {

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
 use schemas::personal::Masking;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -17,13 +20,12 @@ use uuid::Uuid;
 
 use crate::admit::Beside;
 use crate::append::{Common, Event, Failure, Outcome};
-use crate::body;
 use crate::config::Undeclared;
 use crate::error::Error;
+use crate::gateway::Gateway;
 use crate::receipts::{Fault, Receipt, Receipts};
-use crate::server::Gateway;
 use crate::slice::{Item, slice};
-use crate::{json, personal};
+use crate::{body, docs, json, personal};
 
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -32,16 +34,62 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 /// the room that the brokers have for a record.
 const MAX_KEY: usize = 256;
 
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub IpAddr);
+
+/// Append events
+///
+/// One event, an array of events, or one a line (`application/x-ndjson`); `text/plain` is taken as JSON. A
+/// receipt for each, in input order. An event that can't be appended has an `error` instead and does not harm its
+/// neighbours. 202 says that all brokers which must acknowledge have the events with a place.
+#[utoipa::path(
+    post,
+    path = "/events",
+    tag = "events",
+    params(("key" = Option<String>, Query, description = "a browser key, where a header can't be set (sendBeacon)")),
+    request_body(content(
+        (docs::Events = "application/json"),
+        (docs::Event = "application/x-ndjson"),
+        (docs::Events = "text/plain"),
+    )),
+    responses(
+        (status = 202, description = "at least one event is in the log", body = docs::Receipts),
+        (status = 400, description = "no event could be appended (receipts say why), or the body is not readable (a problem)",
+            content((docs::Receipts = "application/json"), (docs::ProblemBody = "application/problem+json"))),
+        (status = 401, description = "no key, or an unknown one", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "not from this network or page", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body came too slowly", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too many bytes or events", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "an unknown type or encoding", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "over the application's rate; see Retry-After", body = docs::ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "no room, or the brokers are slow; see Retry-After", body = docs::ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("application key" = []))
+)]
+pub(crate) async fn post_events(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let began = Instant::now();
+    let (parts, mut body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+    let taken = take(&gateway, peer, &parts, &mut body).await;
+    let is_unread = taken.is_err() && !body.is_end_stream();
+    let mut response = taken.unwrap_or_else(IntoResponse::into_response);
+    if is_unread && parts.version < Version::HTTP_2 {
+        // The connection ends with the answer, as the rest of the body stands in the way of a next request:
+        // unsaid, the sender would send that, and lose it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let metrics = &gateway.metrics;
+    metrics.request_seconds.observe(began.elapsed().as_secs_f64());
+    metrics.requests.with_label_values(&[response.status().as_str()]).inc();
+    response
+}
+
 /// Takes the events of a request.
 ///
 /// # Errors
 /// What keeps the whole request from being taken.
-pub(crate) async fn take(
-    gateway: &Gateway,
-    peer: IpAddr,
-    parts: &Parts,
-    body: &mut Body,
-) -> Result<Response, Error> {
+async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -> Result<Response, Error> {
     only_a_key(parts.uri.query())?;
     let beside = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
     beside.may_send()?;

@@ -4,8 +4,10 @@
 //! JSON value (RFC 8259) and remembers where the top-level `session_id`, `event_id`, `category` and `name` stood.
 //! It needs no stack and no memory, whatever it is fed.
 
-/// What the judge reads as well; deeper is no JSON for either.
-pub const MAX_DEPTH: u32 = 127;
+#[cfg(test)]
+mod tests;
+
+use schemas::{MAX_DEPTH, plain_length};
 
 /// One value of a body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -303,158 +305,6 @@ impl Scanner<'_> {
         match self.at == start {
             true => Err(self.fault("a digit is missing in a number")),
             false => Ok(()),
-        }
-    }
-}
-
-/// How many bytes from the start are neither a quote, a backslash nor a control character: eight at a
-/// time, as in "Determine if a word has a byte less than n" of Bit Twiddling Hacks.
-fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut length = 0;
-    let mut words = bytes.chunks_exact(8);
-    for word in words.by_ref() {
-        let word =
-            u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
-        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let special = quote | backslash | control;
-        if special != 0 {
-            // Borrows can only set bits above the lowest true one.
-            return length + (special.trailing_zeros() / 8) as usize;
-        }
-        length += 8;
-    }
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    let rest = words.remainder();
-    length + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use proptest::prelude::*;
-    use serde::de::IgnoredAny;
-
-    fn ids(json: &str) -> (Option<&str>, Option<&str>) {
-        let (scanned, _) = scan(json.as_bytes(), 0).unwrap();
-        let utf8 = |token| std::str::from_utf8(token).unwrap();
-        (scanned.session_id.map(utf8), scanned.event_id.map(utf8))
-    }
-
-    #[test]
-    fn finds_the_ids_at_the_top_only() {
-        assert_eq!(ids(r#"{"session_id":"a","event_id":7}"#), (Some("\"a\""), Some("7")));
-        assert_eq!(ids(r#"{"data":{"session_id":"a"},"x":["event_id"]}"#), (None, None));
-        assert_eq!(ids(r#"{"session_id":"a","session_id":"b"}"#), (Some("\"b\""), None));
-        assert_eq!(ids(r#"{"session_id":"a","session_id":["b"]}"#), (Some("{}"), None));
-        assert_eq!(ids(r#"{"session\u005fid":"a"}"#), (Some("\"a\""), None));
-        assert_eq!(ids(r#"[{"session_id":"a"}]"#), (None, None));
-    }
-
-    #[test]
-    fn finds_the_type_and_whether_it_is_one() {
-        let of = |json: &'static str| {
-            let (scanned, _) = scan(json.as_bytes(), 0).unwrap();
-            let utf8 = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
-            (scanned.category.map(utf8), scanned.name.map(utf8), scanned.is_ambiguous)
-        };
-        assert_eq!(of(r#"{"category":"a","name":"b"}"#), (Some("\"a\""), Some("\"b\""), false));
-        assert_eq!(
-            of(r#"{"n\u0061me":"b","data":{"name":"c","category":"d"}}"#),
-            (None, Some("\"b\""), false)
-        );
-        assert_eq!(of(r#"{"name":"b","\u006eame":"c"}"#), (None, Some("\"c\""), true));
-        assert_eq!(of(r#"{"category":"b","category":[]}"#), (Some("{}"), None, true));
-        assert_eq!(of(r#"["category","name"]"#), (None, None, false));
-    }
-
-    #[test]
-    fn a_value_is_cut_out_exactly() {
-        let body = b" [1, {\"a\": [] }]  x";
-        let (scanned, end) = scan(body, 0).unwrap();
-        assert_eq!((scanned.bytes, end), (&body[1..16], 16));
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        assert!(scan(nested(127).as_bytes(), 0).is_ok());
-        assert_eq!(scan(nested(128).as_bytes(), 0).unwrap_err().why, "nested more than 127 deep");
-        assert!(scan("{\"a\":".repeat(1_000_000).as_bytes(), 0).is_err());
-    }
-
-    /// Like serde_json, which builds nothing here either; and all of the input, as a body of one event is.
-    fn agrees(input: &[u8]) {
-        let ours = scan(input, 0).is_ok_and(|(_, end)| skip_white_space(input, end) == input.len());
-        let theirs = serde_json::from_slice::<IgnoredAny>(input).is_ok();
-        // IgnoredAny does not look at the UTF-8 of strings, and nor does the scanner.
-        assert_eq!(ours, theirs, "{:?}", String::from_utf8_lossy(input));
-    }
-
-    #[test]
-    fn numbers_literals_and_escapes_as_serde_json_takes_them() {
-        for input in [
-            "0",
-            "-0",
-            "01",
-            "-",
-            "1.",
-            "1.5",
-            ".5",
-            "1e",
-            "1e+",
-            "1E-9",
-            "1e400",
-            "true",
-            "tru",
-            "nul",
-            "null",
-            "\"\\u12g4\"",
-            "\"\\ud800\"",
-            "\"\\x\"",
-            "\"a\nb\"",
-            "\"",
-            "",
-            " ",
-            "[1,]",
-            "{,}",
-            "{\"a\"}",
-            "{\"a\":}",
-            "{\"a\":1,}",
-            "[}",
-            "{]",
-            "[1 2]",
-            "1 2",
-            "\u{feff}1",
-            "{1:2}",
-            "[[]",
-            "{\"a\":{}",
-            "\"\u{7f}é\"",
-        ] {
-            agrees(input.as_bytes());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_serde_json_on_bytes(input in prop::collection::vec(any::<u8>(), 0..40)) {
-            agrees(&input);
-        }
-
-        #[test]
-        fn agrees_with_serde_json_on_nearly_json(input in r#"[\[\]{}",:0-9eE.+\-a-u\\ ]{0,30}"#) {
-            agrees(input.as_bytes());
-        }
-
-        #[test]
-        fn plain_length_is_that_of_a_plain_loop(input in prop::collection::vec(any::<u8>(), 0..60)) {
-            let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-            prop_assert_eq!(plain_length(&input), input.iter().position(special).unwrap_or(input.len()));
         }
     }
 }

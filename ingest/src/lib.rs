@@ -10,7 +10,7 @@
 //! come back.
 //!
 //! # Layout
-//! - [`server`], [`prompt`]: connections, routes, start and end
+//! - [`server`], [`prompt`]: connections, routes, start and end; [`gateway`]: what the requests share
 //! - [`intake`]: `POST /events`
 //! - [`admit`]: applications, keys, rates
 //! - [`body`], [`slice`], [`json`]: from bytes to events
@@ -28,6 +28,7 @@ mod body;
 pub mod config;
 mod docs;
 mod error;
+mod gateway;
 mod intake;
 pub mod json;
 pub mod keys;

@@ -1,32 +1,32 @@
 //! The HTTP server: connections within bounds, routes, and an orderly end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::extract::State;
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use infra::http::Problem;
+use infra::http::{Problem, REQUEST_ID};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::admit::Admission;
-use crate::append::Log;
-use crate::body::Bodies;
 use crate::config::Config;
-use crate::metrics::Metrics;
-use crate::personal::Personal;
+use crate::gateway::Gateway;
+use crate::intake::Peer;
 use crate::prompt::Prompt;
 use crate::{docs, intake, tls};
 
@@ -34,20 +34,6 @@ use crate::{docs, intake, tls};
 const DRAIN: Duration = Duration::from_secs(10);
 /// So long a broker may take to say that it is there.
 const READY: Duration = Duration::from_secs(2);
-
-/// What requests share.
-pub(crate) struct Gateway {
-    pub config: Config,
-    pub admission: Admission,
-    pub bodies: Bodies,
-    pub personal: Personal,
-    pub log: Log,
-    pub metrics: Arc<Metrics>,
-}
-
-/// Where a request comes from.
-#[derive(Clone, Copy)]
-struct Peer(IpAddr);
 
 /// Takes events until `shutdown`, then lets requests under way end and the log have what was queued.
 ///
@@ -59,15 +45,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let metrics = Arc::new(Metrics::new()?);
-    let gateway = Arc::new(Gateway {
-        admission: Admission::load(config.apps.clone(), Arc::clone(&metrics))?,
-        bodies: Bodies::new(config.limits.clone()),
-        personal: Personal::load(config.personal.clone(), Arc::clone(&metrics))?,
-        log: Log::connect(&config.log, Arc::clone(&metrics))?,
-        metrics,
-        config,
-    });
+    let gateway = Arc::new(Gateway::new(config)?);
     let tls = tls::acceptor(&gateway.config)?;
     let watching = tokio::spawn({
         let gateway = Arc::clone(&gateway);
@@ -179,10 +157,13 @@ where
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {
-    let (routes, openapi) = docs::routes().split_for_parts();
+    let events = OpenApiRouter::with_openapi(docs::Api::openapi()).routes(routes!(intake::post_events));
+    let (events, openapi) = events.split_for_parts();
+    // Before the layer, which is to see OPTIONS.
+    let events = events.method_not_allowed_fallback(other_method).layer(cors(Arc::clone(&gateway)));
     let page = docs::page(&openapi);
     let router = Router::new()
-        .merge(routes)
+        .merge(events)
         .route("/openapi.json", get(async move || axum::Json(openapi)))
         .route("/docs", get(async move || page))
         .route("/healthz", get(async || "alive\n"))
@@ -195,84 +176,29 @@ fn router(gateway: Arc<Gateway>) -> Router {
                 "events go to POST /events; /docs describes the rest",
             )
         })
-        .method_not_allowed_fallback(async || {
-            let detail = "this path does not take that method; /docs describes what it takes";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-        })
+        .method_not_allowed_fallback(other_method)
         .with_state(gateway);
     infra::http::with_request_ids(router)
 }
 
-/// Append events
-///
-/// One event, an array of events, or one a line (`application/x-ndjson`); `text/plain` is taken as JSON. A
-/// receipt for each, in input order. An event that can't be appended has an `error` instead and does not harm its
-/// neighbours. 202 says that all brokers which must acknowledge have the events with a place.
-#[utoipa::path(
-    post,
-    path = "/events",
-    tag = "events",
-    params(("key" = Option<String>, Query, description = "a browser key, where a header can't be set (sendBeacon)")),
-    request_body(content(
-        (crate::docs::Events = "application/json"),
-        (crate::docs::Event = "application/x-ndjson"),
-        (crate::docs::Events = "text/plain"),
-    )),
-    responses(
-        (status = 202, description = "at least one event is in the log", body = crate::docs::Receipts),
-        (status = 400, description = "no event could be appended (receipts say why), or the body is not readable (a problem)",
-            content((crate::docs::Receipts = "application/json"), (crate::docs::ProblemBody = "application/problem+json"))),
-        (status = 401, description = "no key, or an unknown one", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "not from this network or page", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 408, description = "the body came too slowly", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "too many bytes or events", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "an unknown type or encoding", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "over the application's rate; see Retry-After", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "no room, or the brokers are slow; see Retry-After", body = crate::docs::ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("application key" = []))
-)]
-pub(crate) async fn post_events(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let began = Instant::now();
-    let (parts, mut body) = request.into_parts();
-    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-    let taken = intake::take(&gateway, peer, &parts, &mut body).await;
-    let is_unread = taken.is_err() && !body.is_end_stream();
-    let mut response = taken.unwrap_or_else(IntoResponse::into_response);
-    if is_unread && parts.version < Version::HTTP_2 {
-        // The connection ends with the answer, as the rest of the body stands in the way of a next request:
-        // unsaid, the sender would send that, and lose it.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    allow_origin(&gateway, &parts.headers, response.headers_mut());
-    let metrics = &gateway.metrics;
-    metrics.request_seconds.observe(began.elapsed().as_secs_f64());
-    metrics.requests.with_label_values(&[response.status().as_str()]).inc();
-    response
+async fn other_method() -> Problem {
+    let detail = "this path does not take that method; /docs describes what it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-/// What a browser asks before it sends from a page of another origin.
-pub(crate) async fn preflight(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let answer = response.headers_mut();
-    allow_origin(&gateway, &headers, answer);
-    if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        let allowed = "authorization, content-type, content-encoding, traceparent, x-request-id";
-        answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
-        answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    }
-    response
-}
-
-fn allow_origin(gateway: &Gateway, asked: &HeaderMap, answer: &mut HeaderMap) {
-    let Some(origin) = asked.get(header::ORIGIN) else { return };
-    answer.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if origin.to_str().is_ok_and(|origin| gateway.admission.allows_origin(origin)) {
-        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        let exposed = HeaderValue::from_static("retry-after, x-request-id");
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
+/// Whether a page of another origin may send. The key decides later for which application.
+fn cors(gateway: Arc<Gateway>) -> CorsLayer {
+    let traceparent = HeaderName::from_static("traceparent");
+    let (key, form, encoding) = (header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING);
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| gateway.admission.allows_origin(origin))
+        }))
+        .allow_methods([Method::POST])
+        .allow_headers([key, form, encoding, traceparent, REQUEST_ID])
+        .expose_headers([header::RETRY_AFTER, REQUEST_ID])
+        .max_age(Duration::from_secs(600))
+        .vary([header::ORIGIN])
 }
 
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {

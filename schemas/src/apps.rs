@@ -18,8 +18,11 @@
 //! keys = [{ sha256 = "..." }]
 //! ```
 //!
-//! A key is 256 random bits, so its plain SHA-256 can be stored: there is nothing to guess. Looking up
-//! the hash in a map also means that the time of a look-up says nothing about how close a guess was.
+//! Of a key the registry stores the hash, see `keys.rs`.
+
+mod keys;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,8 +30,9 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+
+pub use self::keys::sha256_hex;
+use self::keys::{KeyEntry, Keys, Owner};
 
 /// Everybody who is known. The default knows nobody.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +40,7 @@ pub struct Apps {
     apps: Vec<App>,
     readers: Vec<Reader>,
     by_name: HashMap<String, usize>,
-    by_hash: HashMap<[u8; 32], (Owner, Key)>,
+    keys: Keys,
 }
 
 /// An application that may send events.
@@ -69,29 +73,6 @@ pub struct Reader {
     pub rate: u32,
     #[serde(default)]
     keys: Vec<KeyEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    sha256: String,
-    #[serde(default)]
-    expires: Option<toml::value::Datetime>,
-    #[serde(default)]
-    browser: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    /// Seconds since 1970.
-    expires: Option<i64>,
-    browser: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Owner {
-    App(usize),
-    Reader(usize),
 }
 
 /// Why a registry was not taken.
@@ -159,14 +140,14 @@ impl Apps {
                     app.name
                 ));
             }
-            add_keys(&mut apps.by_hash, Owner::App(index), &app.name, &app.keys)?;
+            apps.keys.add(Owner::App(index), &app.name, &app.keys)?;
         }
         for (index, reader) in apps.readers.iter().enumerate() {
             check_name(&reader.name)?;
             if reader.rate == 0 {
                 return content(format!("{}: rate must be at least 1", reader.name));
             }
-            add_keys(&mut apps.by_hash, Owner::Reader(index), &reader.name, &reader.keys)?;
+            apps.keys.add(Owner::Reader(index), &reader.name, &reader.keys)?;
         }
         Ok(apps)
     }
@@ -186,24 +167,19 @@ impl Apps {
 
     /// The application whose key this is. `now`: seconds since 1970.
     pub fn app_of_key(&self, key: &[u8], now: i64) -> Option<AppKey<'_>> {
-        let (Owner::App(index), key) = self.find(key, now)? else { return None };
+        let (Owner::App(index), key) = self.keys.find(key, now)? else { return None };
         Some(AppKey { app: self.apps.get(index)?, index, browser: key.browser })
     }
 
     /// The reader whose key this is, and its place in the registry. `now`: seconds since 1970.
     pub fn reader_of_key(&self, key: &[u8], now: i64) -> Option<(usize, &Reader)> {
-        let (Owner::Reader(index), _) = self.find(key, now)? else { return None };
+        let (Owner::Reader(index), _) = self.keys.find(key, now)? else { return None };
         Some((index, self.readers.get(index)?))
     }
 
     /// Whether any application may send from pages of this origin.
     pub fn allows_origin(&self, origin: &str) -> bool {
         self.apps.iter().any(|app| app.allows_origin(origin))
-    }
-
-    fn find(&self, key: &[u8], now: i64) -> Option<(Owner, Key)> {
-        let (owner, key) = *self.by_hash.get(&hash(key))?;
-        key.expires.is_none_or(|expires| now < expires).then_some((owner, key))
     }
 }
 
@@ -247,15 +223,6 @@ impl<S: Into<String>> FromIterator<S> for Apps {
     }
 }
 
-/// What the registry stores of a key, as lower-case hex.
-pub fn sha256_hex(key: &[u8]) -> String {
-    hash(key).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn hash(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
 fn check_name(name: &str) -> Result<(), AppsError> {
     match name.chars().count() {
         1..=255 if !name.chars().any(char::is_control) => Ok(()),
@@ -276,151 +243,6 @@ fn is_origin(text: &str) -> bool {
     is_written(scheme, "+-.") && is_written(host, "-._:[]") && !is_default
 }
 
-fn add_keys(
-    map: &mut HashMap<[u8; 32], (Owner, Key)>,
-    owner: Owner,
-    name: &str,
-    keys: &[KeyEntry],
-) -> Result<(), AppsError> {
-    for entry in keys {
-        let Some(hash) = parse_hash(&entry.sha256) else {
-            return content(format!("{name}: sha256 must be 64 hexadecimal digits"));
-        };
-        let expires = match &entry.expires {
-            None => None,
-            Some(datetime) => Some(parse_expiry(datetime).ok_or_else(|| {
-                AppsError::Content(format!(
-                    "{name}: expires must be a time with a zone, e.g. 2027-01-01T00:00:00Z"
-                ))
-            })?),
-        };
-        if map.insert(hash, (owner, Key { expires, browser: entry.browser })).is_some() {
-            return content(format!("{name}: the key with sha256 {} is listed twice", entry.sha256));
-        }
-    }
-    Ok(())
-}
-
-fn parse_hash(hex: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    let digits = hex.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
-}
-
-fn parse_expiry(datetime: &toml::value::Datetime) -> Option<i64> {
-    let text = datetime.to_string();
-    OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339)
-        .ok()
-        .map(OffsetDateTime::unix_timestamp)
-}
-
 fn content<T>(message: String) -> Result<T, AppsError> {
     Err(AppsError::Content(message))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn registry(more: &str) -> String {
-        let (old, new, page, reader) =
-            (sha256_hex(b"old"), sha256_hex(b"new"), sha256_hex(b"page"), sha256_hex(b"reader"));
-        format!(
-            r#"
-            [[app]]
-            name = "shop"
-            networks = ["10.0.0.0/8", "::1/128"]
-            origins = ["https://shop.example.com"]
-            keys = [
-                {{ sha256 = "{old}", expires = 2026-01-01T00:00:00Z }},
-                {{ sha256 = "{new}" }},
-                {{ sha256 = "{page}", browser = true }},
-            ]
-            [[reader]]
-            name = "analytics"
-            keys = [{{ sha256 = "{reader}" }}]
-            {more}"#
-        )
-    }
-
-    #[test]
-    fn keys_belong_to_their_owners_until_they_expire() {
-        let apps = Apps::parse(&registry("")).unwrap();
-        let expiry = 1_767_225_600;
-        assert_eq!(apps.app_of_key(b"old", expiry - 1).unwrap().app.name, "shop");
-        assert!(apps.app_of_key(b"old", expiry).is_none());
-        assert!(!apps.app_of_key(b"new", expiry).unwrap().browser);
-        assert!(apps.app_of_key(b"page", expiry).unwrap().browser);
-        assert!(apps.app_of_key(b"reader", 0).is_none());
-        assert_eq!(apps.reader_of_key(b"reader", 0).unwrap().1.name, "analytics");
-        assert!(apps.reader_of_key(b"new", 0).is_none());
-        assert!(apps.contains("shop") && !apps.contains("analytics"));
-    }
-
-    #[test]
-    fn networks_and_origins() {
-        let apps = Apps::parse(&registry("")).unwrap();
-        let shop = &apps.apps()[0];
-        assert!(shop.allows_address("10.1.2.3".parse().unwrap()));
-        assert!(shop.allows_address("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!shop.allows_address("192.0.2.1".parse().unwrap()));
-        assert!(apps.allows_origin("https://shop.example.com") && !apps.allows_origin("https://example.com"));
-    }
-
-    #[test]
-    fn an_origin_is_written_as_browsers_send_it() {
-        let parse = |origin: &str| Apps::parse(&format!("[[app]]\nname = \"a\"\norigins = [{origin:?}]"));
-        for origin in [
-            "*",
-            "null",
-            "https://a.b",
-            "http://127.0.0.1:8090",
-            "https://[::1]:8080",
-            "capacitor://localhost",
-        ] {
-            assert!(parse(origin).unwrap().allows_origin(origin), "{origin}");
-        }
-        for origin in [
-            "",
-            "a.b",
-            "localhost:8090",
-            "https://",
-            "https://a.b/",
-            "https://a.b/shop",
-            "https://A.b",
-            "https://*.a.b",
-            "https://a.b:443",
-            "http://a.b:80",
-            " https://a.b",
-            "https://\u{e4}.b",
-        ] {
-            let error = parse(origin).unwrap_err().to_string();
-            assert!(error.contains(&format!("{origin:?} is no origin: write it as browsers do")), "{error}");
-        }
-    }
-
-    #[test]
-    fn contradictions_are_refused_with_a_sentence() {
-        for (more, expected) in [
-            ("[[app]]\nname = \"shop\"", "two applications are called \"shop\""),
-            ("[[app]]\nname = \"\"", "is no name"),
-            ("[[app]]\nname = \"a\"\nrate = 0", "at least 1"),
-            ("[[app]]\nname = \"a\"\ncolour = 1", "colour"),
-            ("[[app]]\nname = \"a\"\nkeys = [{ sha256 = \"12\" }]", "64 hexadecimal digits"),
-            (
-                "[[app]]\nname = \"a\"\nkeys = [{ sha256 = \"12\", expires = 2026-01-01 }]",
-                "64 hexadecimal digits",
-            ),
-        ] {
-            let error = Apps::parse(&registry(more)).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
 }

@@ -5,7 +5,7 @@
 //! and `data` is a slice of the sender's own bytes.
 //!
 //! What is accepted is RFC 8259 within the limits that let every reader of the log read the same
-//! thing: nesting to `parse::MAX_DEPTH`, numbers that a double can approach, no lone surrogates.
+//! thing: nesting to [`MAX_DEPTH`], numbers that a double can approach, no lone surrogates.
 //! Repeated keys pass here; [`Value::repeated_keys`] finds them.
 
 mod parse;
@@ -15,7 +15,9 @@ mod text;
 
 use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
 
+pub use self::parse::MAX_DEPTH;
 pub(crate) use self::parse::SyntaxError;
+pub use self::text::plain_length;
 
 /// A JSON text with the places of its values.
 #[derive(Debug)]

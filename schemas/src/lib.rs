@@ -47,6 +47,7 @@ mod registry;
 mod timestamp;
 
 pub use envelope::{Event, generated};
+pub use json::{MAX_DEPTH, plain_length};
 pub use judge::{Judge, Judgement, Settings};
 pub use propose::Proposal;
 pub use reason::{MAX_REASONS, Reason, ReasonCode};

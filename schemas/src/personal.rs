@@ -8,17 +8,14 @@
 //!
 //! Only the marked values change; every other byte stays as its sender wrote it.
 
-mod marks;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-pub(crate) use self::marks::{Marks, is_personal};
-use self::marks::{REDACTED, Treatment};
-use crate::json::{Document, SyntaxError, Value};
-use crate::registry::{EventType, Registry, RegistryError};
+use crate::json::{Document, SyntaxError};
+use crate::registry::Registry;
+use crate::registry::marks::{Marks, replace};
 
 /// What replaces personal values. Made from a registry's newest versions, which need not be kept for it.
 #[derive(Debug, Default)]
@@ -74,16 +71,6 @@ impl Masking {
         Ok(masking)
     }
 
-    fn of(event_type: &EventType, key: Hmac<Sha256>) -> Option<Self> {
-        let (category, name) = (&event_type.category, &event_type.name);
-        let marks = BTreeMap::from([(name.clone(), event_type.marks.clone()?)]);
-        Some(Self {
-            types: BTreeMap::from([(category.clone(), marks)]),
-            declared: BTreeMap::from([(category.clone(), BTreeSet::from([name.clone()]))]),
-            key: Some(key),
-        })
-    }
-
     /// Whether no event has anything to be replaced.
     pub fn is_empty(&self) -> bool {
         self.types.is_empty()
@@ -132,56 +119,6 @@ impl Masking {
                 }
             }
         }
-        // The outermost first, and of the same place the treatment that tells less.
-        found.sort_by_key(|(value, treatment)| {
-            let span = value.span();
-            (span.start, std::cmp::Reverse(span.end), *treatment)
-        });
-        let mut masked = String::with_capacity(event.len());
-        let mut at = 0;
-        for (value, treatment) in found {
-            let span = value.span();
-            if span.start < at {
-                continue;
-            }
-            masked.push_str(event.get(at..span.start).unwrap_or_default());
-            masked.push('"');
-            match treatment {
-                Treatment::Redact => masked.push_str(REDACTED),
-                Treatment::Hash => masked.push_str(&self.hash(value)),
-            }
-            masked.push('"');
-            at = span.end;
-        }
-        masked.push_str(event.get(at..).unwrap_or_default());
-        Ok(masked)
+        Ok(replace(event, found, self.key.as_ref()))
     }
-
-    /// Of what a string says, however it is written; of anything else as it is written.
-    fn hash(&self, value: Value<'_, '_>) -> String {
-        // `new` made sure that there is a key where it is needed.
-        let Some(mut mac) = self.key.clone() else { return REDACTED.into() };
-        match value.as_str() {
-            Some(text) => mac.update(text.as_bytes()),
-            None => mac.update(value.raw().as_bytes()),
-        }
-        format!("{:x}", mac.finalize().into_bytes())
-    }
-}
-
-/// Replacing values may break what a schema says of several at once: the valid examples must stay valid.
-pub(crate) fn check_examples(event_type: &EventType) -> Result<(), RegistryError> {
-    let Some(masking) = Hmac::new_from_slice(b"").ok().and_then(|key| Masking::of(event_type, key)) else {
-        return Ok(());
-    };
-    for example in event_type.examples.iter().filter(|example| example.reasons.is_empty()) {
-        let Ok(masked) = masking.mask(&example.event, true) else { continue };
-        let Ok(document) = Document::parse(&masked) else { continue };
-        let is_valid = document.root().get("data").is_none_or(|data| event_type.compiled.accepts(data));
-        if !is_valid {
-            let problem = format!("is not valid any more once its personal values are replaced: {masked}");
-            return Err(RegistryError::Invalid { path: example.path.clone(), problem });
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,7 @@
+//! The registry of event types: every version's schema, compiled, with its examples and marks.
+
 pub(crate) mod keywords;
+pub(crate) mod marks;
 mod source;
 
 use std::{
@@ -10,13 +13,11 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::marks::{Marks, is_personal};
 pub(crate) use self::source::read as files;
 pub use self::source::{Example, ExpectedReason};
 use self::source::{Source, parse_example, parse_schema};
-use crate::{
-    data::Schema,
-    personal::{self, Marks, is_personal},
-};
+use crate::data::Schema;
 
 /// The event types: every version of each, compiled once. The newest version of a type judges all
 /// its events, also those that were sent before that version existed: when a re-projection judges
@@ -118,7 +119,7 @@ impl Registry {
         }
 
         for newest in types.chunk_by(EventType::is_version_of).filter_map(<[_]>::last) {
-            personal::check_examples(newest)?;
+            marks::check_examples(newest)?;
         }
 
         // Sorted keys: the same fingerprint in every program, whatever features serde_json is built with.

@@ -47,10 +47,6 @@ async fn collector() -> (String, Spans) {
     (url, spans)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn attribute(span: &Span, key: &str) -> String {
     let found = span.attributes.iter().find(|attribute| attribute.key == key);
     match found.and_then(|attribute| attribute.value.as_ref()?.value.as_ref()) {
@@ -101,19 +97,19 @@ async fn a_trace_goes_through_the_gateway_and_is_linked_with_the_insert() {
         eventually(Duration::from_secs(60), look).await.1
     };
     let request = found("the request that was traced", &|service, span| {
-        service == "ingest" && span.name == "POST /events" && hex(&span.trace_id) == TRACE
+        service == "ingest" && span.name == "POST /events" && hex::encode(&span.trace_id) == TRACE
     })
     .await;
-    assert_eq!(hex(&request.parent_span_id), PARENT);
+    assert_eq!(hex::encode(&request.parent_span_id), PARENT);
     assert_eq!(request.kind, SpanKind::Server as i32);
     assert_eq!(attribute(&request, "http.response.status_code"), "202");
     found("the request that was not", &|service, span| {
-        service == "ingest" && [hex(&span.trace_id), hex(&span.span_id)] == own[1..3]
+        service == "ingest" && [hex::encode(&span.trace_id), hex::encode(&span.span_id)] == own[1..3]
     })
     .await;
     for trace in [TRACE, own[1]] {
         let insert = found("the insert", &|service, span| {
-            let linked = span.links.iter().any(|link| hex(&link.trace_id) == trace);
+            let linked = span.links.iter().any(|link| hex::encode(&link.trace_id) == trace);
             service == "projector" && span.name == "insert" && linked
         })
         .await;
@@ -133,6 +129,6 @@ async fn a_trace_goes_through_the_gateway_and_is_linked_with_the_insert() {
         let said = format!("{span:?}");
         assert!(!said.contains("canary") && !said.contains(harness::pipeline::KEY), "{said}");
         assert!(!span.name.contains("healthz") && !span.name.contains("readyz"), "{said}");
-        assert_ne!(hex(&span.trace_id), "1".repeat(32), "its sender asked for no spans");
+        assert_ne!(hex::encode(&span.trace_id), "1".repeat(32), "its sender asked for no spans");
     }
 }

@@ -1,4 +1,4 @@
-//! The ClickHouse server of the stack: the engine from npm, and the child process that serves it.
+//! The ClickHouse servers of the stack: child processes that run our server program.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,40 +11,11 @@ use anyhow::{Context, ensure};
 
 use crate::cache;
 use crate::data::make_private;
+use crate::engine::engine;
 use crate::ports::Port;
-use crate::ready::Ready;
+use crate::ready::{Ready, START};
 use crate::server::{CLUSTER, password_file};
-use crate::stack::START;
 use crate::supervise::{OnEvent, Restart, Spec, Supervised};
-
-const PACKAGE: &str = include_str!("../engine/package.json");
-const LOCK: &str = include_str!("../engine/package-lock.json");
-const LIBRARY: &str = "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
-
-/// Where libchdb is; fetched (about 570 MB) if it is not there yet.
-///
-/// # Errors
-/// npm missing, too little disk, or the package does not have the hash that is pinned.
-pub(crate) fn engine() -> anyhow::Result<PathBuf> {
-    let name = cache::keyed("clickhouse-engine", &[PACKAGE.as_bytes(), LOCK.as_bytes()]);
-    let entry = cache::entry(&name, |dir| {
-        cache::require_space(dir, 1 << 30)?;
-        fs::write(dir.join("package.json"), PACKAGE)?;
-        fs::write(dir.join("package-lock.json"), LOCK)?;
-        let mut command = Command::new("npm");
-        command
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http"])
-            .current_dir(dir);
-        let hint = "npm fetches the ClickHouse engine. Install it: https://nodejs.org, or apt-get install nodejs npm";
-        cache::fetch(&mut command, "fetching the ClickHouse engine from npm (570 MB)", hint)?;
-        // Only node needs it.
-        let _ = fs::remove_file(dir.join(LIBRARY).with_file_name("chdb_node.node"));
-        Ok(())
-    })?;
-    let library = entry.join(LIBRARY);
-    ensure!(library.exists(), "{} is missing: remove {} and start again", library.display(), entry.display());
-    Ok(library)
-}
 
 #[derive(Debug, Clone)]
 pub struct ClickHouseOptions {

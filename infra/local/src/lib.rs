@@ -21,13 +21,14 @@
 //! The ClickHouse server is a program of this crate, `clickhouse-local-server`: see [`serve`].
 //!
 //! # Layout
-//! `stack` starts the parts, `kafka` and `clickhouse` know how each is fetched and started, `supervise` and
+//! `stack` starts the parts, `kafka`, `clickhouse` and `engine` know how each is fetched and started, `supervise` and
 //! `ready` look after a process, `data`, `ports` and `cache` are what the parts live in. `server` is the
 //! ClickHouse server's program, `ffi` everything unsafe.
 
 mod stack;
 
 mod clickhouse;
+mod engine;
 mod kafka;
 
 mod ready;
@@ -44,7 +45,7 @@ mod ffi;
 pub use clickhouse::{ClickHouse, ClickHouseOptions};
 pub use kafka::{Kafka, KafkaOptions};
 pub use ports::Port;
-pub use ready::Ready;
+pub use ready::{Ready, START};
 pub use server::{ServerConfig, serve};
-pub use stack::{ClickHouseAlone, KafkaAlone, START, Stack, StackOptions};
+pub use stack::{ClickHouseAlone, KafkaAlone, Stack, StackOptions};
 pub use supervise::Supervised;

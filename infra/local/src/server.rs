@@ -30,6 +30,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::users::password_file;
+use crate::engine::engine;
 use crate::{data, ffi};
 
 /// How `system.clusters` calls the shards.
@@ -79,7 +80,7 @@ pub fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     }
     let library = match &config.engine {
         Some(library) => library.clone(),
-        None => crate::clickhouse::engine()?,
+        None => engine()?,
     };
     let directory = std::path::absolute(&config.path)?;
     let _lock = own(&directory)?;

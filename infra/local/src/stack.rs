@@ -3,17 +3,14 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::clickhouse::{ClickHouse, ClickHouseOptions};
 use crate::data::DataDir;
 use crate::kafka::{Kafka, KafkaOptions};
+use crate::ready::START;
 use crate::supervise::{Event, OnEvent, Restart};
-
-/// How long a part may take from its start to its first answer. Generous: the machine may be busy.
-pub const START: Duration = Duration::from_secs(90);
 
 #[derive(Clone)]
 pub struct StackOptions {

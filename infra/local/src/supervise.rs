@@ -4,6 +4,8 @@
 //! Each child has a thread of its own that spawns it, waits for it and spawns it again, so a
 //! [`Supervised`] belongs to no async runtime: one test may start it and another use it.
 
+mod watcher;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -11,15 +13,16 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
+use self::watcher::Watcher;
 use crate::ffi;
 use crate::ready::Ready;
 
@@ -131,6 +134,9 @@ struct Wish {
     /// How the last processes that nobody stopped ended, newest last.
     deaths: VecDeque<String>,
 }
+
+/// A log larger than this is put aside when its process is first started.
+const LARGEST_LOG: u64 = 20 << 20;
 
 impl Supervised {
     /// Starts the process and its watch; [`Supervised::ready`] waits for it to answer.
@@ -278,128 +284,6 @@ impl Shared {
     fn tell(&self, event: &Event) {
         (self.on_event)(event);
     }
-}
-
-/// The thread's side.
-struct Watcher {
-    shared: Arc<Shared>,
-    command: Command,
-    log_file: File,
-    ready: Ready,
-    restart: Restart,
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A log larger than this is put aside when its process is first started.
-const LARGEST_LOG: u64 = 20 << 20;
-const STEADY: Duration = Duration::from_secs(30);
-
-impl Watcher {
-    fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
-        while self.wait_until_wanted() {
-            let started = Instant::now();
-            let outcome = match self.spawn() {
-                Ok(child) => self.watch(child, started),
-                Err(error) => error.to_string(),
-            };
-            let asked = {
-                let mut wish = self.shared.wish();
-                let asked = wish.closed || !wish.up;
-                if !asked {
-                    wish.deaths.push_back(outcome.clone());
-                    if wish.deaths.len() > 3 {
-                        wish.deaths.pop_front();
-                    }
-                    wish.up = self.restart == Restart::Backoff;
-                }
-                asked
-            };
-            self.shared.state.send_replace(State::Down);
-            let name = self.shared.name.clone();
-            if asked {
-                self.shared.tell(&Event::Stopped { name });
-                pause = FIRST_PAUSE;
-                continue;
-            }
-            if started.elapsed() > STEADY {
-                pause = FIRST_PAUSE;
-            }
-            let restart_in = (self.restart == Restart::Backoff).then_some(pause);
-            self.shared.tell(&Event::Died {
-                name,
-                status: outcome,
-                restart_in,
-                log: self.shared.log.clone(),
-            });
-            if restart_in.is_some() {
-                self.back_off(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-
-    /// False when the owner is gone.
-    fn wait_until_wanted(&self) -> bool {
-        let wish = self.shared.wish();
-        let wish = self.shared.changed.wait_while(wish, |wish| !wish.up && !wish.closed);
-        !wish.unwrap_or_else(PoisonError::into_inner).closed
-    }
-
-    fn back_off(&self, pause: Duration) {
-        let wish = self.shared.wish();
-        // `start`, `stop` and drop notify: none of them waits for a backoff to end.
-        let _ = self.shared.changed.wait_timeout(wish, pause);
-    }
-
-    fn spawn(&mut self) -> std::io::Result<Child> {
-        self.command.stdout(self.log_file.try_clone()?).stderr(self.log_file.try_clone()?);
-        // Held over the spawn: a stop comes either before it, and is seen here, or after it, and finds the pid.
-        let mut wish = self.shared.wish();
-        if wish.closed || !wish.up {
-            return Err(std::io::ErrorKind::Interrupted.into());
-        }
-        let child = self.command.spawn()?;
-        wish.pid = Some(Pid::from_child(&child));
-        Ok(child)
-    }
-
-    /// Until the process has ended and is reaped; says how it ended.
-    fn watch(&mut self, mut child: Child, started: Instant) -> String {
-        let pid = Pid::from_child(&child);
-        self.shared.state.send_replace(State::Starting(child.id()));
-        self.shared.tell(&Event::Started { name: self.shared.name.clone(), pid: child.id() });
-        while !has_ended(pid, false) {
-            if self.ready.check() {
-                self.shared.state.send_replace(State::Ready(child.id()));
-                self.shared.tell(&Event::Ready { name: self.shared.name.clone(), after: started.elapsed() });
-                break;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        while !has_ended(pid, true) {}
-        let mut wish = self.shared.wish();
-        wish.pid = None;
-        describe(child.wait())
-    }
-}
-
-/// Whether the process has ended; `wait` blocks until it has. Does not reap.
-fn has_ended(pid: Pid, wait: bool) -> bool {
-    let mut options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    if !wait {
-        options |= WaitIdOptions::NOHANG;
-    }
-    match waitid(WaitId::Pid(pid), options) {
-        Ok(status) => status.is_some(),
-        Err(rustix::io::Errno::INTR) => false,
-        Err(_) => true,
-    }
-}
-
-fn describe(status: std::io::Result<ExitStatus>) -> String {
-    status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
 /// The last lines of a log, without stack backtraces, which say little and would push out why it died.

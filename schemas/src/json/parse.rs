@@ -3,7 +3,7 @@ use std::fmt;
 use super::{Entry, Kind, text};
 
 /// Levels of objects and arrays: as many as serde_json reads, so that whoever reads `data` can.
-pub(crate) const MAX_DEPTH: u32 = 127;
+pub const MAX_DEPTH: u32 = 127;
 
 /// Why a text is not JSON (or not within our limits), and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl Parser<'_> {
         let start = self.at;
         let mut kind = Kind::Plain;
         loop {
-            self.at = text::end_of_plain(self.bytes, self.at);
+            self.at += text::plain_length(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value as Json};
 
-use super::{Document, Kind, Value};
+use super::{Document, Kind, Value, plain_length};
 
 fn to_serde(value: Value<'_, '_>) -> Json {
     match value.kind() {
@@ -130,6 +130,12 @@ pub(crate) fn any_json() -> impl Strategy<Value = Json> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn plain_length_is_that_of_a_plain_loop(input in vec(any::<u8>(), 0..60)) {
+        let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        prop_assert_eq!(plain_length(&input), input.iter().position(special).unwrap_or(input.len()));
+    }
 
     #[test]
     fn any_document_reads_the_same(json in any_json(), pretty: bool) {

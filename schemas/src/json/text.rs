@@ -1,27 +1,28 @@
 //! Strings: finding their end, checking and reading their escapes.
 
-/// The first byte from `at` on that does not stand for itself in a JSON string: a quote, a
-/// backslash or a control character. The end of `bytes` if there is none.
-pub(super) fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
-    // Eight bytes at a time: the high bit of each byte of `special` says whether the byte is
-    // special. A borrow can spill a false bit only into bytes after a true one.
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
-        let backslashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let special = quotes | backslashes | controls;
+/// How many bytes from the start stand for themselves in a JSON string: no quote, no backslash, no control character.
+/// Eight at a time, as in "Determine if a word has a byte less than n" of Bit Twiddling Hacks.
+#[inline]
+pub fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = quote | backslash | control;
         if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+            // Borrows can only set bits above the lowest true one.
+            return length + (special.trailing_zeros() / 8) as usize;
         }
-        at += 8;
+        length += 8;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    rest.iter().position(special).map_or(bytes.len(), |found| at + found)
+    length + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// The length of the escape sequence at the start of `bytes`, a pair of surrogates being one.

@@ -6,8 +6,8 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{EventType, RegistryError, keywords};
-use crate::{ReasonCode, data::Schema, personal::Marks};
+use super::{EventType, RegistryError, keywords, marks::Marks};
+use crate::{ReasonCode, data::Schema};
 
 /// A schema or an example: a JSON file in a folder of event types.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,8 @@ Layout, in reading order:
 - ``answer``: what an answer of the gateway settles
 - ``workers``: what tells of the end of a process that runs no ``atexit``
 - ``buffer``, ``spool``: where events wait: in memory, or in files that outlive the process
-- ``visit``: the events of a web page, bound to one request's session, host and path
+- ``data``: what the events of a web page hold
+- ``visit``: these events, bound to one request's session, host and path
 - ``pages``: which responses are page views, and the session cookie; used by ``wsgi``, ``asgi``, ``django``
 """
 

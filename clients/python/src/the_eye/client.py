@@ -15,10 +15,11 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Callable, Union
 
+from .data import cta_click_data, form_submit_data, pageview_data
 from .outbox import Limits, Outbox
 from .stats import Stats
 from .transport import Transport
-from .visit import Visit, cta_click_data, form_submit_data, pageview_data
+from .visit import Visit
 
 SessionId = Union[str, uuid.UUID]
 

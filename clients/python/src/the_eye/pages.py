@@ -9,7 +9,8 @@ from typing import Callable
 from urllib.parse import quote, unquote_to_bytes
 
 from .client import Client
-from .visit import IN_A_PATH, Visit
+from .data import IN_A_PATH
+from .visit import Visit
 
 COOKIE = "eye_session"
 """The browser client uses the same cookie, so that a page and its server share a session."""

@@ -1,19 +1,26 @@
 //! The marks of one schema: found when it is loaded, with every reason why they could not work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
+use hmac::{Hmac, Mac};
 use serde_json::{Map, Value as Json, json};
+use sha2::Sha256;
 
-use crate::data::Schema;
-use crate::json::{Document, Kind, Value};
-use crate::registry::keywords;
+use super::{EventType, RegistryError, keywords};
+use crate::{
+    data::Schema,
+    json::{Document, Kind, Value},
+};
 
 /// What a redacted value is.
-pub(super) const REDACTED: &str = "[redacted]";
+const REDACTED: &str = "[redacted]";
 
 /// In the order of how little they tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Treatment {
+pub(crate) enum Treatment {
     Redact,
     Hash,
 }
@@ -68,7 +75,7 @@ impl Marks {
         }
     }
 
-    pub(super) fn needs_key(&self) -> bool {
+    pub(crate) fn needs_key(&self) -> bool {
         self.treatment == Some(Treatment::Hash) || self.parts().any(Self::needs_key)
     }
 
@@ -91,7 +98,7 @@ impl Marks {
     }
 
     /// Adds the values at and below `value` that are to be replaced. No deeper than the schema.
-    pub(super) fn find<'a, 'd>(&self, value: Value<'a, 'd>, found: &mut Vec<(Value<'a, 'd>, Treatment)>) {
+    pub(crate) fn find<'a, 'd>(&self, value: Value<'a, 'd>, found: &mut Vec<(Value<'a, 'd>, Treatment)>) {
         if let Some(treatment) = self.treatment {
             found.push((value, treatment));
             return;
@@ -116,6 +123,68 @@ impl Marks {
             _ => {}
         }
     }
+}
+
+/// The event with the values that [`Marks::find`] found in it replaced.
+pub(crate) fn replace(
+    event: &str,
+    mut found: Vec<(Value<'_, '_>, Treatment)>,
+    key: Option<&Hmac<Sha256>>,
+) -> String {
+    // The outermost first, and of the same place the treatment that tells less.
+    found.sort_by_key(|(value, treatment)| {
+        let span = value.span();
+        (span.start, Reverse(span.end), *treatment)
+    });
+    let mut masked = String::with_capacity(event.len());
+    let mut at = 0;
+    for (value, treatment) in found {
+        let span = value.span();
+        if span.start < at {
+            continue;
+        }
+        masked.push_str(event.get(at..span.start).unwrap_or_default());
+        masked.push('"');
+        match (treatment, key) {
+            (Treatment::Hash, Some(key)) => masked.push_str(&hash(value, key)),
+            // Whoever loads marks makes sure that there is a key where it is needed.
+            _ => masked.push_str(REDACTED),
+        }
+        masked.push('"');
+        at = span.end;
+    }
+    masked.push_str(event.get(at..).unwrap_or_default());
+    masked
+}
+
+/// The hash of what a string says, however it is written; of any other value as it is written.
+fn hash(value: Value<'_, '_>, key: &Hmac<Sha256>) -> String {
+    let mut mac = key.clone();
+    match value.as_str() {
+        Some(text) => mac.update(text.as_bytes()),
+        None => mac.update(value.raw().as_bytes()),
+    }
+    format!("{:x}", mac.finalize().into_bytes())
+}
+
+/// Replacing values may break what a schema says of several at once: the valid examples must stay valid.
+pub(super) fn check_examples(event_type: &EventType) -> Result<(), RegistryError> {
+    let (Some(marks), Ok(key)) = (&event_type.marks, Hmac::new_from_slice(b"")) else { return Ok(()) };
+    for example in event_type.examples.iter().filter(|example| example.reasons.is_empty()) {
+        let Ok(document) = Document::parse(&example.event) else { continue };
+        let mut found = Vec::new();
+        if let Some(data) = document.root().get("data") {
+            marks.find(data, &mut found);
+        }
+        let masked = replace(&example.event, found, Some(&key));
+        let Ok(document) = Document::parse(&masked) else { continue };
+        let is_valid = document.root().get("data").is_none_or(|data| event_type.compiled.accepts(data));
+        if !is_valid {
+            let problem = format!("is not valid any more once its personal values are replaced: {masked}");
+            return Err(RegistryError::Invalid { path: example.path.clone(), problem });
+        }
+    }
+    Ok(())
 }
 
 struct Compiler<'s> {
