@@ -6,22 +6,28 @@
 //! ```
 //!
 //! # Layout
-//! - `service`: the parts, the routes, start and stop
-//! - [`answer`]: the frame of every answer: as_of, ETag, 304
-//! - [`params`], [`cursor`], [`values`]: what may be asked, and the types of both sides
-//! - [`usage`], [`ordering`], [`events`], [`operations`]: the questions; each with its `.sql` files in the
-//!   folder of the same name
-//! - `database`: the serving generation, within limits
-//! - `readers`: who may ask, and how often
-//! - `docs`, `console`: OpenAPI, and the web page
+//! Each file uses only files that stand above it in this list, and those of its own folder.
 //! - [`config`], [`error`], [`metrics`]
+//! - [`values`], [`params`], [`cursor`], [`calendar`]: what may be asked, and the types of both sides
+//! - `database`: the serving generation, within limits
+//! - [`as_of`]: what the tables include of the log, and whether they changed
+//! - `log`, `readers`, [`feed`]: the ends of the log, who may ask and how often, what comes in
+//! - `app`: what all handlers share, and the files that it follows
+//! - [`answer`]: the frame of every answer: as_of, ETag, 304
+//! - [`usage`], [`ordering`], [`events`], [`operations`]: the questions, one a file; their `.sql` files lie beside them
+//! - `docs`, `console`: OpenAPI, and the web page
+//! - `routes`: the routing table, and the guard that every question passes
+//! - `service`: connect, answer, stop
 //!
 //! **Invariant:** values reach SQL as server-side parameters only.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod app;
 pub mod answer;
+pub mod as_of;
+pub mod calendar;
 mod config;
 mod console;
 pub mod cursor;
@@ -29,11 +35,14 @@ mod database;
 mod docs;
 pub mod error;
 pub mod events;
+pub mod feed;
+mod log;
 pub mod metrics;
 pub mod operations;
 pub mod ordering;
 pub mod params;
 mod readers;
+mod routes;
 mod service;
 pub mod usage;
 pub mod values;

@@ -3,7 +3,9 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::error::Error;
 use crate::values::{Id, Time};
@@ -34,6 +36,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         )
     }
 }
+
+/// Of a question that has no parameters in its URL.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoParams {}
 
 /// A JSON body as `T`, which denies unknown fields; and its bytes, which name the question.
 #[derive(Debug)]

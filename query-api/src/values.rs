@@ -157,6 +157,24 @@ impl From<(String, String)> for Feature {
     }
 }
 
+/// Why a record could not become an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "(String, String, String, String)")]
+pub struct Reason {
+    pub code: String,
+    /// JSON pointer into the event.
+    pub pointer: String,
+    /// The keyword of the schema that was broken, if one was.
+    pub keyword: String,
+    pub message: String,
+}
+
+impl From<(String, String, String, String)> for Reason {
+    fn from((code, pointer, keyword, message): (String, String, String, String)) -> Self {
+        Self { code, pointer, keyword, message }
+    }
+}
+
 /// The snake_case word of a choice, as a server-side parameter. (The crate would quote an enum.)
 pub fn word(choice: impl Serialize) -> String {
     match serde_json::to_value(choice) {

@@ -9,7 +9,8 @@ use clickhouse::query::BytesCursor;
 use futures::stream;
 use infra::database::{SMALL, within};
 
-use crate::answer::{Ask, Basis};
+use crate::answer::{Ask, Look};
+use crate::as_of::Basis;
 use crate::error::Error;
 use crate::params::Filter;
 
@@ -57,18 +58,17 @@ pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
 }
 
 pub(super) async fn stream(
-    mut ask: Ask,
+    ask: Ask,
     filter: Filter,
     session_id: String,
     format: Format,
 ) -> Result<Response, Error> {
-    let room = ask.room.take();
-    let fresh = match ask.fresh(Basis::Log).await? {
-        Ok(fresh) => fresh,
-        Err(unchanged) => return Ok(unchanged),
+    let fresh = match ask.look(Basis::Log).await? {
+        Look::Fresh(fresh) => fresh,
+        Look::Unchanged(response) => return Ok(response),
     };
     let query = filter
-        .bind(fresh.database.query(include_str!("export.sql")))
+        .bind(ask.database.query(include_str!("export.sql")))
         .param("session_id", session_id)
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")
@@ -78,7 +78,7 @@ pub(super) async fn stream(
     let mut cursor = query.fetch_bytes(format.format)?;
     // The first piece before the status line, so that what fails at once is still a problem.
     let first = piece(&mut cursor).await?;
-    let rest = stream::try_unfold((cursor, room), |(mut cursor, room)| async move {
+    let rest = stream::try_unfold((cursor, ask.room), |(mut cursor, room)| async move {
         Ok::<_, Error>(piece(&mut cursor).await?.map(|bytes| (bytes, (cursor, room))))
     });
     let body = Body::from_stream(futures::StreamExt::chain(stream::iter(first.map(Ok)), rest));

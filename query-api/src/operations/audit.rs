@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use tables::account;
 use utoipa::ToSchema;
 
-use crate::answer::{AsOf, Ask, Basis};
+use crate::answer::Ask;
 use crate::database::{Database, conditional};
 use crate::error::Error;
-use crate::events::NoParams;
-use crate::params::Params;
-use crate::values::Time;
+use crate::params::{NoParams, Params};
 
 /// One partition's account.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -99,7 +97,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
     let log = ask.app.log.clone();
     let patience = ask.app.config.limits.patience();
     // The log's end is not in the ETag: an unchanged ledger may have fallen behind.
-    ask.always(Basis::Log, async |database, _| {
+    ask.always(async |database, _| {
         // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
         let bounds = log.bounds().await;
         let held = within(patience, Held::read(database, None)).await?;
@@ -220,79 +218,4 @@ impl Held {
         account.adds_up = is_whole && account.problems.is_empty();
         (account, is_whole)
     }
-}
-
-/// How a partition keeps up.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct PartitionHealth {
-    pub partition: u16,
-    /// First offset of the log; null if no broker answered.
-    pub log_start: Option<u64>,
-    /// Next offset of the log; null if no broker answered.
-    pub log_end: Option<u64>,
-    /// Next offset that the tables wait for.
-    pub position: u64,
-    /// Next offset that the sequences wait for.
-    pub sequences_position: u64,
-    /// Offsets that the tables lack.
-    pub lag: Option<u64>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// The database that answers.
-    pub generation: String,
-    /// Whether the brokers answered.
-    pub log_reachable: bool,
-    /// Offsets of the log that the tables lack; null if no broker answered.
-    pub lag: Option<u64>,
-    /// Offsets that the sequences (order) lack and the tables have.
-    pub sequences_lag: u64,
-    /// Age of the newest included record, in seconds, while something is missing; 0 if nothing is.
-    pub freshness_seconds: Option<f64>,
-    /// How far the sequences are, as `as_of` says for the tables.
-    pub sequences_as_of: AsOf,
-    pub now: Time,
-    pub partitions: Vec<PartitionHealth>,
-}
-
-/// Lag and freshness at a glance.
-#[utoipa::path(get, path = "/v1/health", tag = "Operations", responses((status = 200, body = Health)))]
-pub async fn health(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
-    let log = ask.app.log.clone();
-    ask.always(Basis::Log, async |database, as_of| {
-        let bounds = log.bounds().await;
-        let sequences = AsOf::read(database, &Basis::Sequences).await?;
-        let position = |of: &AsOf, partition: &u16| of.positions.get(partition).copied().unwrap_or(0);
-        let known: BTreeSet<u16> = bounds.keys().chain(as_of.positions.keys()).copied().collect();
-        let partitions: Vec<PartitionHealth> = known
-            .into_iter()
-            .map(|partition| {
-                let bounds = bounds.get(&partition).copied();
-                let position_of_tables = position(as_of, &partition);
-                PartitionHealth {
-                    partition,
-                    log_start: bounds.map(|(start, _)| start),
-                    log_end: bounds.map(|(_, end)| end),
-                    position: position_of_tables,
-                    sequences_position: position(&sequences, &partition),
-                    lag: bounds.map(|(start, end)| end.saturating_sub(position_of_tables.max(start))),
-                }
-            })
-            .collect();
-        let lag = (!bounds.is_empty()).then(|| partitions.iter().filter_map(|partition| partition.lag).sum());
-        let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000;
-        let age = as_of.time.map(|time| (now as i64 - time.micros()).max(0) as f64 / 1e6);
-        Ok(Health {
-            generation: database.name().to_owned(),
-            log_reachable: !bounds.is_empty(),
-            lag,
-            sequences_lag: partitions.iter().map(|p| p.position.saturating_sub(p.sequences_position)).sum(),
-            freshness_seconds: if lag == Some(0) { Some(0.0) } else { age },
-            sequences_as_of: sequences,
-            now: Time::from_micros(now as i64),
-            partitions,
-        })
-    })
-    .await
 }

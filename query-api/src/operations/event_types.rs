@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use crate::answer::Ask;
 use crate::error::Error;
-use crate::events::NoParams;
-use crate::params::{Filter, Params};
-use crate::usage::{self, Days, FeatureUse, Source};
+use crate::params::{Filter, NoParams, Params};
+use crate::usage::features::{self, By, FeatureUse, Order};
+use crate::usage::{Days, Source};
 use crate::values::{Feature, Json, Time};
 
 /// A declared event type.
@@ -57,14 +57,14 @@ pub struct EventTypes {
 
 /// The registry: every declared event type with its schemas, examples and use.
 #[utoipa::path(get, path = "/v1/event-types", tag = "Operations", responses((status = 200, body = EventTypes)))]
-pub async fn event_types(mut ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
+pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let registry = ask.app.registry.load_full();
     let everything = Filter::new(None, None, None, None, None)?;
-    let days = Days::of(&mut ask, &everything).await?;
-    let source = Source::of(&ask, days, &everything).await?;
+    let days = Days::of(&ask.database, &everything).await?;
+    let source = Source::of(&ask.database, days, &everything).await?;
     ask.answer(source.basis(), async |database, _| {
-        let (order, by, limit) = (usage::Order::Most, usage::By::Events, u32::from(u16::MAX));
-        let used = usage::read(database, &source, &everything, order, by, limit).await?;
+        let (order, by, limit) = (Order::Most, By::Events, u32::from(u16::MAX));
+        let used = features::read(database, &source, &everything, order, by, limit).await?;
         let mut used: BTreeMap<Feature, FeatureUse> = used
             .into_iter()
             .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))

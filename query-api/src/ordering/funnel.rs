@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{FeatureName, Numbers, numbered, with_items};
-use crate::answer::{Ask, Basis};
+use crate::answer::Ask;
+use crate::as_of::Basis;
 use crate::database::{conditional, selected_sql};
 use crate::error::Error;
-use crate::events::NoParams;
-use crate::params::{Body, Filter, Params};
+use crate::params::{Body, Filter, NoParams, Params};
 use crate::values::{Time, word};
 
 const MAX_STEPS: usize = 20;

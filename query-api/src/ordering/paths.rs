@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{FeatureName, Numbers};
-use crate::answer::{Ask, Basis};
+use crate::answer::Ask;
+use crate::as_of::Basis;
 use crate::database::selected_sql;
 use crate::error::Error;
-use crate::events::NoParams;
-use crate::params::{Body, Filter, Params, limit};
+use crate::params::{Body, Filter, NoParams, Params, limit};
 use crate::values::{Feature, Time};
 
 /// The longest window.

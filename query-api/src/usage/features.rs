@@ -1,0 +1,102 @@
+//! The features that are used most, or least.
+
+use axum::response::Response;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::over_time::{ALL_TIME, series};
+use super::{Days, FEATURE, Source};
+use crate::answer::Ask;
+use crate::database::{Database, selected_sql};
+use crate::error::Error;
+use crate::params::{Filter, Params, filtered, limit};
+use crate::values::{Time, word};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    #[default]
+    Most,
+    Least,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    #[default]
+    Events,
+    Sessions,
+}
+
+filtered! {
+    pub struct FeaturesParams {
+        /// Most or least used first; ties by category, then name.
+        #[param(inline)]
+        pub order: Order,
+        /// What use is counted by.
+        #[param(inline)]
+        pub by: By,
+        /// How many features, 1 to 10000 (1000).
+        pub limit: Option<u32>,
+    }
+}
+
+/// How a feature was used.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct FeatureUse {
+    pub category: String,
+    pub name: String,
+    pub events: u64,
+    /// Distinct sessions.
+    pub sessions: u64,
+    pub first_seen: Time,
+    pub last_seen: Time,
+}
+
+/// How much all features together were used, however many are listed.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Total {
+    pub events: u64,
+    /// Distinct sessions: one that used several features counts once.
+    pub sessions: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Features {
+    pub features: Vec<FeatureUse>,
+    pub total: Total,
+}
+
+/// The used features, most or least used first.
+#[utoipa::path(get, path = "/v1/features", tag = "Usage", params(FeaturesParams), responses((status = 200, body = Features)))]
+pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Result<Response, Error> {
+    let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
+    let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
+    let source = Source::of(&ask.database, days, &filter).await?;
+    ask.answer(source.basis(), async |database, _| {
+        let (features, all) = tokio::try_join!(
+            read(database, &source, &filter, params.order, params.by, limit),
+            series(database, &source, &filter, ALL_TIME),
+        )?;
+        let total = all.first().map(|all| Total { events: all.events, sessions: all.sessions });
+        Ok(Features { features, total: total.unwrap_or_default() })
+    })
+    .await
+}
+
+pub(crate) async fn read(
+    database: &Database,
+    source: &Source,
+    filter: &Filter,
+    order: Order,
+    by: By,
+    limit: u32,
+) -> Result<Vec<FeatureUse>, Error> {
+    let query = match source {
+        Source::Days(days) => days.query(database, filter, FEATURE, include_str!("features_days.sql")),
+        Source::Events => filter.bind(database.query(include_str!("features_rows.sql"))),
+        Source::Sequences => database.sequences(selected_sql!("usage/features.sql"), filter),
+    };
+    Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
+}
