@@ -7,7 +7,7 @@ use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::database::Database;
+use crate::database::{Database, small};
 use crate::error::Error;
 use crate::values::Time;
 
@@ -70,7 +70,7 @@ impl Moment {
             /// Milliseconds.
             log_time: i64,
         }
-        let epoch = database.small("SELECT runs, partitions, positions, log_time FROM usage_epoch");
+        let epoch = small(database.query("as_of/epoch.sql", [])?);
         let epoch = async { Ok(within(SMALL, epoch.fetch_optional::<Epoch>()).await?) };
         let (epoch, revision) = tokio::try_join!(epoch, Revision::read(database))?;
         Ok(epoch.map(|epoch| Self {
@@ -100,15 +100,15 @@ impl Moment {
 impl AsOf {
     /// What the row tables include.
     pub(crate) async fn of_log(database: &Database) -> Result<Self, Error> {
-        Self::read(database, include_str!("as_of/log.sql")).await
+        Self::read(database, "as_of/log.sql").await
     }
 
     /// What `sequences` include.
     pub(crate) async fn of_sequences(database: &Database) -> Result<Self, Error> {
-        Self::read(database, include_str!("as_of/sequences.sql")).await
+        Self::read(database, "as_of/sequences.sql").await
     }
 
-    async fn read(database: &Database, sql: &str) -> Result<Self, Error> {
+    async fn read(database: &Database, file: &str) -> Result<Self, Error> {
         #[derive(Row, Deserialize)]
         struct Position {
             partition: u16,
@@ -116,7 +116,7 @@ impl AsOf {
             /// Milliseconds.
             log_time: i64,
         }
-        let rows: Vec<Position> = within(SMALL, database.small(sql).fetch_all()).await?;
+        let rows: Vec<Position> = within(SMALL, small(database.query(file, [])?).fetch_all()).await?;
         Ok(Self {
             time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
             positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
@@ -126,7 +126,7 @@ impl AsOf {
 
 impl Revision {
     async fn read(database: &Database) -> Result<Self, Error> {
-        let revision = database.small(&database.spread(include_str!("as_of/revision.sql")));
+        let revision = small(database.query("as_of/revision.sql", [])?);
         Ok(within(SMALL, revision.fetch_one()).await?)
     }
 }

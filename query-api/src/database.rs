@@ -5,7 +5,9 @@ use clickhouse::query::Query;
 use infra::database::ClickHouseConfig;
 
 use crate::config::Limits;
+use crate::error::Error;
 use crate::params::Filter;
+use crate::sql::{self, Form, Form::Is};
 
 /// Bytes of an answer that is no stream.
 const MAX_RESULT: u64 = 32 << 20;
@@ -46,53 +48,39 @@ impl Database {
         &self.name
     }
 
-    /// A question's text; its values come by [`Query::param`] only.
-    pub fn query(&self, sql: &str) -> Query {
-        self.client.query_raw(sql)
+    /// The statement of a file. Its values come by [`Query::param`] only.
+    pub(crate) fn query(
+        &self,
+        file: &str,
+        form: impl IntoIterator<Item = (&'static str, Form)>,
+    ) -> Result<Query, Error> {
+        let form = form.into_iter().chain([("spread", Is(self.is_spread))]).collect();
+        Ok(self.client.query_raw(&sql::statement(file, form)?))
     }
 
-    /// A statement without what is meant for other forms: one server, or a cluster.
-    pub(crate) fn spread(&self, sql: &str) -> String {
-        conditional(sql, |condition| (condition == "spread").then_some(self.is_spread))
+    /// [`Self::query`] for a statement that depends on the filters, with their values.
+    pub(crate) fn filtered(
+        &self,
+        file: &str,
+        filter: &Filter,
+        form: impl IntoIterator<Item = (&'static str, Form)>,
+    ) -> Result<Query, Error> {
+        let filters = [
+            ("ranged", Is(filter.is_ranged())),
+            ("picked", Is(filter.picks())),
+            ("of_features", Is(filter.kind() != 0)),
+        ];
+        Ok(filter.bind(self.query(file, form.into_iter().chain(filters))?))
     }
 
-    /// [`Self::query`] for a text that begins with `selected.sql`, with the filter's values.
-    pub(crate) fn sequences(&self, sql: &str, filter: &Filter) -> Query {
-        let sql = conditional(sql, |condition| match condition {
-            "spread" => Some(self.is_spread),
-            "ranged" => Some(filter.is_ranged()),
-            "picked" => Some(filter.picks()),
-            _ => None,
-        });
-        filter.bind(self.query(&sql))
-    }
-
-    /// [`Self::query`] for what reads some rows: to start more threads takes longer than they save.
-    pub(crate) fn small(&self, sql: &str) -> Query {
-        self.query(sql)
-            .with_setting("max_threads", "1")
-            .with_setting("output_format_parallel_formatting", "0")
+    /// Whether ClickHouse answers at all.
+    pub(crate) async fn answers(&self) -> Result<(), Error> {
+        self.client.query_raw("SELECT 1").fetch_one::<u8>().await?;
+        Ok(())
     }
 }
 
-/// A statement without the lines whose condition does not hold: `-- IF name` and `-- IF NOT name` at a line's end.
-/// Those that `holds` does not know stay as they are.
-pub(crate) fn conditional(sql: &str, holds: impl Fn(&str) -> Option<bool>) -> String {
-    let is_kept = |line: &&str| {
-        let Some((text, condition)) = line.trim_end().rsplit_once("-- IF ") else { return true };
-        let (name, wanted) = condition.strip_prefix("NOT ").map_or((condition, true), |name| (name, false));
-        text.trim_start().starts_with("-- ###") || holds(name).is_none_or(|held| held == wanted)
-    };
-    sql.split_inclusive('\n').filter(is_kept).collect()
+/// For what reads some rows: to start more threads takes longer than they save.
+pub(crate) fn small(query: Query) -> Query {
+    query.with_setting("max_threads", "1").with_setting("output_format_parallel_formatting", "0")
 }
-
-/// The text of a question that reads `sequences`: what all of them begin with, and its own file below `src`.
-macro_rules! selected_sql {
-    ($file:literal) => {
-        concat!(
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/selected.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $file))
-        )
-    };
-}
-pub(crate) use selected_sql;

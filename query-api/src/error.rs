@@ -34,6 +34,9 @@ pub enum Error {
     /// 503: ClickHouse does not answer; 500: it answers what we can't use.
     #[error("ClickHouse could not answer")]
     Database(#[source] clickhouse::error::Error),
+    /// 500: a fault of ours in a statement or in its form.
+    #[error("a statement could not be put together")]
+    Statement(#[from] minijinja::Error),
 }
 
 impl Error {
@@ -94,6 +97,11 @@ impl Error {
                 )
                 .retry_after(2)
             }
+            Self::Statement(_) => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "statement",
+                "this question could not be put to ClickHouse; the log of query-api says why",
+            ),
             Self::Database(_) => Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "database",
@@ -120,6 +128,9 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match &self {
             Self::Database(cause) => {
+                tracing::error!(error = cause as &dyn std::error::Error, "question failed")
+            }
+            Self::Statement(cause) => {
                 tracing::error!(error = cause as &dyn std::error::Error, "question failed")
             }
             Self::NotReady | Self::Busy => tracing::warn!("{self}"),

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::as_of::AsOf;
 use crate::database::Database;
 use crate::error::Error;
-use crate::values::{Id, Json, Reason, Time};
+use crate::values::{Id, Json, Reason, Time, Verdict};
 
 const EVERY: Duration = Duration::from_millis(500);
 /// Newest verdicts of a partition per look; a busy log shows a sample.
@@ -34,7 +34,7 @@ const MAX_READERS: usize = 200;
 pub struct LiveVerdict {
     pub partition: u16,
     pub offset: u64,
-    pub verdict: String,
+    pub verdict: Verdict,
     pub event_id: Id,
     pub session_id: Id,
     pub timestamp: Time,
@@ -137,7 +137,7 @@ async fn news(
     if partitions.is_empty() {
         return Ok((Vec::new(), 0));
     }
-    let query = database.query(include_str!("feed/news.sql"));
+    let query = database.query("feed/news.sql", [])?;
     let query = query.param("partitions", partitions).param("starts", starts).param("ends", ends);
     Ok((query.fetch_all().await?, left_out))
 }

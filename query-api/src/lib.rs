@@ -9,6 +9,7 @@
 //! Each file uses only files that stand above it in this list, and those of its own folder.
 //! - [`config`], [`error`], [`metrics`]
 //! - [`values`], [`params`], [`cursor`], [`calendar`]: what may be asked, and the types of both sides
+//! - `sql`: the `.sql` files of all questions, as templates
 //! - `database`: the serving generation, within limits
 //! - [`as_of`]: what the tables include of the log, and whether they changed
 //! - `log`, `readers`, [`feed`]: the ends of the log, who may ask and how often, what comes in
@@ -44,6 +45,7 @@ pub mod params;
 mod readers;
 mod routes;
 mod service;
+mod sql;
 pub mod usage;
 pub mod values;
 

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::database::Database;
+use crate::database::{Database, small};
 use crate::error::Error;
 
 /// A feature as a body names it.
@@ -34,7 +34,7 @@ struct Numbers(HashMap<(String, String), u16>);
 impl Numbers {
     async fn read(database: &Database) -> Result<Self, Error> {
         let rows: Vec<(String, String, u16)> =
-            database.small("SELECT category, name, id FROM features").fetch_all().await?;
+            small(database.query("ordering/numbers.sql", [])?).fetch_all().await?;
         Ok(Self(rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect()))
     }
 
@@ -45,23 +45,4 @@ impl Numbers {
     fn of(&self, feature: &FeatureName) -> u16 {
         self.0.get(&(feature.category.clone(), feature.name.clone())).copied().unwrap_or(0)
     }
-}
-
-/// A statement in which an item stands once for each of some numbered things, where there are « and » around it:
-/// `$this` is its number, `$before` that of the one before.
-fn with_items(sql: &str, count: usize) -> String {
-    let mut whole = String::new();
-    for (nth, part) in sql.split(['«', '»']).enumerate() {
-        if nth % 2 == 0 {
-            whole += part;
-        } else {
-            let items: Vec<String> = (1..=count).map(|number| numbered(part, number)).collect();
-            whole += &items.join(", ");
-        }
-    }
-    whole
-}
-
-fn numbered(text: &str, number: usize) -> String {
-    text.replace("$this", &number.to_string()).replace("$before", &(number - 1).to_string())
 }

@@ -113,9 +113,7 @@ async fn received(request: Request) -> Result<Request, Error> {
 /// Whether questions can be answered now.
 async fn ready(State(app): State<App>) -> Response {
     let answered = match app.database() {
-        Ok(database) => {
-            within(READY, database.query("SELECT 1").fetch_one::<u8>()).await.map_err(Error::from)
-        }
+        Ok(database) => within(READY, database.answers()).await,
         Err(error) => Err(error),
     };
     match answered {

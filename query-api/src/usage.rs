@@ -9,7 +9,7 @@ pub mod unused;
 use infra::database::{SMALL, within};
 
 use crate::as_of::Basis;
-use crate::database::Database;
+use crate::database::{Database, small};
 use crate::error::Error;
 use crate::params::Filter;
 
@@ -36,7 +36,7 @@ impl Source {
             return Ok(Self::Sequences);
         }
         let (from, to) = filter.range();
-        let narrow = database.small(include_str!("usage/is_narrow.sql"));
+        let narrow = small(database.query("usage/is_narrow.sql", [])?);
         let narrow = narrow.param("first_day", from.day()).param("last_day", to.day());
         Ok(if within(SMALL, narrow.fetch_one()).await? { Self::Events } else { Self::Sequences })
     }

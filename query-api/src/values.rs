@@ -175,6 +175,33 @@ impl From<(String, String, String, String)> for Reason {
     }
 }
 
+/// The verdict on a record of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", try_from = "String")]
+pub enum Verdict {
+    Accepted,
+    Rejected,
+    Duplicate,
+    /// The log holds no record at this offset, such as a transaction marker.
+    Absent,
+    /// The session of the record is erased.
+    Erased,
+    /// The record asks to erase a session.
+    Erasure,
+}
+
+impl TryFrom<String> for Verdict {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        use Verdict::{Absent, Accepted, Duplicate, Erased, Erasure, Rejected};
+        [Accepted, Rejected, Duplicate, Absent, Erased, Erasure]
+            .into_iter()
+            .find(|verdict| word(verdict) == text)
+            .ok_or_else(|| format!("{text:?} is no verdict"))
+    }
+}
+
 /// The snake_case word of a choice, as a server-side parameter. (The crate would quote an enum.)
 pub fn word(choice: impl Serialize) -> String {
     match serde_json::to_value(choice) {

@@ -10,8 +10,7 @@ FROM
     UNION ALL SELECT count(), 0 FROM rejections
     UNION ALL SELECT 0, count() FROM usage_epochs WHERE empty(runs)
     UNION ALL SELECT 0, sum(cityHash64(table, mutation_id))
-    FROM system.mutations -- IF NOT spread
-    FROM mutations -- IF spread
+    FROM {{ "mutations" if spread else "system.mutations" }}
     WHERE database IN (currentDatabase(), concat(currentDatabase(), '_local')) AND is_done
         AND table != 'usage_epochs' AND NOT startsWith(command, '(MATERIALIZE PROJECTION')
 )

@@ -7,12 +7,13 @@ FROM
     FROM usage_days
     WHERE run GLOBAL IN (SELECT arrayJoin(runs) FROM usage_epoch)
         AND app = {app:String}
-        AND kind = 0 -- IF NOT choosing
-        AND kind = 2 -- IF choosing
-        AND key GLOBAL IN ( -- IF choosing
-            SELECT id FROM features -- IF choosing
-            WHERE ({category:String} = '' OR category = {category:String}) -- IF choosing
-                AND ({name:String} = '' OR name = {name:String})) -- IF choosing
+        AND kind = {{ 2 if of_features else 0 }}
+        {% if of_features %}
+        AND key GLOBAL IN (
+            SELECT id FROM features
+            WHERE ({category:String} = '' OR category = {category:String})
+                AND ({name:String} = '' OR name = {name:String}))
+        {% endif %}
         AND day * {step:Int64} >= {nearest:Int64} * {step:Int64}
     GROUP BY day
 )

@@ -67,8 +67,9 @@ pub(super) async fn stream(
         Look::Fresh(fresh) => fresh,
         Look::Unchanged(response) => return Ok(response),
     };
-    let query = filter
-        .bind(ask.database.query(include_str!("export.sql")))
+    let query = ask
+        .database
+        .filtered("events/export.sql", &filter, [])?
         .param("session_id", session_id)
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")

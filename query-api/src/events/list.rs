@@ -9,9 +9,10 @@ use super::{Event, Events, after, export, page};
 use crate::answer::Ask;
 use crate::as_of::Basis;
 use crate::cursor::Cursor;
-use crate::database::{Database, conditional};
+use crate::database::{Database, small};
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered, limit};
+use crate::sql::Form::Is;
 use crate::values::{Id, Time};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -69,13 +70,15 @@ pub async fn list(
     };
     ask.answer_with(Basis::Log, near, async |database, _, near| {
         let newest = params.order == ListOrder::Newest;
-        let sql =
-            conditional(include_str!("list.sql"), |condition| (condition == "newest").then_some(newest));
         let start = if newest { Cursor::LAST } else { Cursor::FIRST };
         let read = async |filter: &Filter| -> Result<Vec<Event>, Error> {
-            let query = after(filter.bind(database.query(&sql)), after_row, start)
-                .param("session_id", &session_id)
-                .param("limit", limit + 1);
+            let query = after(
+                database.filtered("events/list.sql", filter, [("newest", Is(newest))])?,
+                after_row,
+                start,
+            )
+            .param("session_id", &session_id)
+            .param("limit", limit + 1);
             Ok(query.fetch_all().await?)
         };
         if let Some(near) = near {
@@ -107,9 +110,7 @@ async fn near(
             (1, first.day() + i64::from(!first.is_midnight()))
         }
     };
-    let choosing = filter.kind() != 0;
-    let sql = conditional(include_str!("days.sql"), |name| (name == "choosing").then_some(choosing));
-    let query = filter.bind(database.small(&sql));
+    let query = small(database.filtered("events/days.sql", filter, [])?);
     let day: Option<i64> =
         query.param("step", step).param("nearest", nearest).param("limit", limit).fetch_optional().await?;
     Ok(day.map(|day| match order {

@@ -9,6 +9,7 @@ use super::{Event, Events, after, page};
 use crate::answer::Ask;
 use crate::as_of::Basis;
 use crate::cursor::Cursor;
+use crate::database::small;
 use crate::error::Error;
 use crate::params::{Params, PathId, limit};
 use crate::values::{Id, Time};
@@ -50,7 +51,7 @@ pub async fn session(
     let list = session_id;
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
     ask.answer(Basis::Log, async |database, _| {
-        let query = database.small(include_str!("session.sql")).param("session_id", session_id);
+        let query = small(database.query("events/session.sql", [])?).param("session_id", session_id);
         let events: Vec<Event> =
             after(query, after_row, Cursor::FIRST).param("limit", limit + 1).fetch_all().await?;
         if events.is_empty() && after_row.is_none() {
@@ -60,7 +61,7 @@ pub async fn session(
             )));
         }
         // After the page: it knows at least the events of the page.
-        let query = database.small(include_str!("whole_session.sql"));
+        let query = small(database.query("events/whole_session.sql", [])?);
         let session = query.param("session_id", session_id).fetch_one().await?;
         Ok(Session { session, page: page(events, limit, &list) })
     })

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use axum::response::Response;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use infra::database::within;
 use serde::{Deserialize, Serialize};
 use tables::account;
 use utoipa::ToSchema;
 
 use crate::answer::Ask;
-use crate::database::{Database, conditional};
+use crate::database::Database;
 use crate::error::Error;
 use crate::params::{NoParams, Params};
+use crate::sql::Form::Is;
+use crate::values::Verdict;
 
 /// One partition's account.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -71,7 +74,7 @@ pub struct Audit {
 #[derive(Row, Deserialize)]
 struct VerdictCount {
     partition: u16,
-    verdict: String,
+    verdict: Verdict,
     records: u64,
     first: u64,
     last: u64,
@@ -139,13 +142,16 @@ async fn account_below(
     partition: u16,
     bounds: Option<(u64, u64)>,
 ) -> Result<PartitionAudit, Error> {
-    let end: u64 = database.query(include_str!("end.sql")).param("partition", partition).fetch_one().await?;
+    let end: u64 =
+        database.query("operations/end.sql", [])?.param("partition", partition).fetch_one().await?;
     let held = Held::read(database, Some((partition, end))).await?;
     let (mut account, is_whole) = held.account(partition, bounds);
     if !is_whole {
-        let below = |sql: &str| database.query(sql).param("partition", partition).param("end", end);
-        account.gaps = below(include_str!("gaps.sql")).fetch_all().await?;
-        account.overlaps = below(include_str!("overlaps.sql")).fetch_one().await?;
+        let below = |file: &str| -> Result<Query, Error> {
+            Ok(database.query(file, [])?.param("partition", partition).param("end", end))
+        };
+        account.gaps = below("operations/gaps.sql")?.fetch_all().await?;
+        account.overlaps = below("operations/overlaps.sql")?.fetch_one().await?;
         let found = format!("{} gaps and {} overlaps in the ledger", account.gaps.len(), account.overlaps);
         account.problems.insert(0, found);
     }
@@ -155,17 +161,15 @@ async fn account_below(
 impl Held {
     /// Of all partitions, or of one below an offset.
     async fn read(database: &Database, below: Option<(u16, u64)>) -> Result<Self, Error> {
-        let query = |sql: &str| {
+        let query = |file: &str| -> Result<Query, Error> {
             let (partition, end) = below.unwrap_or_default();
-            database
-                .query(&conditional(sql, |condition| (condition == "below").then_some(below.is_some())))
-                .param("partition", partition)
-                .param("end", end)
+            let query = database.query(file, [("below", Is(below.is_some()))])?;
+            Ok(query.param("partition", partition).param("end", end))
         };
         Ok(Self {
-            verdicts: query(include_str!("verdicts.sql")).fetch_all().await?,
-            tables: query(include_str!("tables.sql")).fetch_all().await?,
-            due: query(include_str!("due.sql")).fetch_all().await?,
+            verdicts: query("operations/verdicts.sql")?.fetch_all().await?,
+            tables: query("operations/tables.sql")?.fetch_all().await?,
+            due: query("operations/due.sql")?.fetch_all().await?,
         })
     }
 
@@ -175,14 +179,15 @@ impl Held {
         let counts: Vec<&VerdictCount> =
             self.verdicts.iter().filter(|count| count.partition == partition).collect();
         for count in &counts {
-            match count.verdict.as_str() {
-                "accepted" => account.verdicts.accepted = count.records,
-                "rejected" => account.verdicts.rejected = count.records,
-                "duplicate" => account.verdicts.duplicate = count.records,
-                "erased" => account.verdicts.erased = count.records,
-                "erasure" => account.verdicts.erasure = count.records,
-                _ => account.verdicts.absent = count.records,
-            }
+            let records = match count.verdict {
+                Verdict::Accepted => &mut account.verdicts.accepted,
+                Verdict::Rejected => &mut account.verdicts.rejected,
+                Verdict::Duplicate => &mut account.verdicts.duplicate,
+                Verdict::Absent => &mut account.verdicts.absent,
+                Verdict::Erased => &mut account.verdicts.erased,
+                Verdict::Erasure => &mut account.verdicts.erasure,
+            };
+            *records = count.records;
         }
         let records: u64 = counts.iter().map(|count| count.records).sum();
         let first = counts.iter().map(|count| count.first).min();

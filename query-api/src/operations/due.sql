@@ -10,6 +10,8 @@ LEFT JOIN
     FROM ledger
     GLOBAL INNER JOIN horizon USING (partition)
     WHERE partition GLOBAL IN (SELECT partition FROM horizons) AND offset >= first_kept AND offset >= kept_from
-        AND partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+        {% if below %}
+        AND partition = {partition:UInt16} AND offset < {end:UInt64}
+        {% endif %}
     GROUP BY partition
 ) AS due USING (partition)

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::feed::{LiveVerdict, Message};
 use crate::params::{NoParams, Params};
+use crate::values::word;
 
 /// Verdicts as they come in, as server-sent events `accepted`, `rejected`, `duplicate` (the data is a
 /// verdict); `as_of` when the tables moved on; `skipped` (`{"verdicts": n}`) when some were left out, because
@@ -46,7 +47,7 @@ pub async fn live(
                 };
                 match message {
                     Ok(Message::Verdict(verdict)) => {
-                        let event = Event::default().event(verdict.verdict.clone());
+                        let event = Event::default().event(word(verdict.verdict));
                         let id = format!("{}-{}", verdict.partition, verdict.offset);
                         ready.extend(event.id(id).json_data(verdict.as_ref()).ok());
                     }

@@ -69,8 +69,8 @@ pub async fn rejections(ask: Ask, Params(params): Params<RejectionsParams>) -> R
     let list = RejectionsParams { cursor: None, limit: None, ..params.clone() };
     let after = params.cursor.as_deref().map_or(Ok(Cursor::LAST), |text| Cursor::decode(text, &list))?;
     ask.answer(Basis::Log, async |database, _| {
-        let mut rejections: Vec<Rejection> = filter
-            .bind(database.query(include_str!("rejections.sql")))
+        let mut rejections: Vec<Rejection> = database
+            .filtered("operations/rejections.sql", &filter, [])?
             .param("reason", &reason)
             .param("after_time", after.time.to_param())
             .param("after_partition", after.partition)
@@ -133,7 +133,7 @@ pub async fn rejections_summary(ask: Ask, Params(params): Params<SummaryParams>)
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     let reason = reason(params.reason.as_deref())?;
     ask.answer(Basis::Log, async |database, _| {
-        let query = filter.bind(database.query(include_str!("rejections_summary.sql")));
+        let query = database.filtered("operations/rejections_summary.sql", &filter, [])?;
         Ok(RejectionsSummary {
             summary: query.param("reason", reason).param("limit", limit).fetch_all().await?,
         })
@@ -188,7 +188,7 @@ pub async fn rejections_series(
 ) -> Result<Response, Error> {
     let (filter, reason) = (params.filter()?, reason(params.reason.as_deref())?);
     ask.answer(Basis::Log, async |database, _| {
-        let query = filter.bind(database.query(include_str!("rejections_series.sql")));
+        let query = database.filtered("operations/rejections_series.sql", &filter, [])?;
         let query = query.param("reason", reason).param("width", params.interval.width());
         let empty = |start| RejectionsBucket { start, records: 0, reasons: Vec::new() };
         let found = query.fetch_all().await?;

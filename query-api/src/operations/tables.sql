@@ -3,17 +3,23 @@ FROM
 (
     SELECT partition, count() AS events, 0 AS rejections, 0 AS erasures
     FROM events
-    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    {% if below %}
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64}
+    {% endif %}
     GROUP BY partition
     UNION ALL
     SELECT partition, 0 AS events, count() AS rejections, 0 AS erasures
     FROM rejections
-    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    {% if below %}
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64}
+    {% endif %}
     GROUP BY partition
     UNION ALL
     SELECT partition, 0 AS events, 0 AS rejections, count() AS erasures
     FROM erasures
-    WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+    {% if below %}
+    WHERE partition = {partition:UInt16} AND offset < {end:UInt64}
+    {% endif %}
     GROUP BY partition
 )
 GROUP BY partition

@@ -7,6 +7,8 @@ SELECT
     max(offset) AS last,
     sum(offset) AS sum
 FROM ledger
-WHERE partition = {partition:UInt16} AND offset < {end:UInt64} -- IF below
+{% if below %}
+WHERE partition = {partition:UInt16} AND offset < {end:UInt64}
+{% endif %}
 GROUP BY partition, ledger.verdict
 ORDER BY partition, ledger.verdict

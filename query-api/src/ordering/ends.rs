@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Params, filtered, limit};
 
@@ -63,7 +62,7 @@ async fn ends<T: Serialize>(
         step => return Err(Error::parameter("step", format!("`step` is {step}, but must be 1 to 1000"))),
     };
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = database.sequences(selected_sql!("ordering/ends.sql"), &filter);
+        let query = database.filtered("ordering/ends.sql", &filter, [])?;
         Ok(answer(query.param("place", place).param("limit", limit).fetch_all().await?))
     })
     .await

@@ -5,12 +5,12 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, with_items};
+use super::{FeatureName, Numbers};
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::{conditional, selected_sql};
 use crate::error::Error;
 use crate::params::{Body, Filter, NoParams, Params};
+use crate::sql::Form::{Count, Is};
 use crate::values::{Feature, Time};
 
 const MAX_LENGTH: u8 = 12;
@@ -126,9 +126,8 @@ pub async fn flow(
             if start == 0 {
                 return Ok(Flow::of(anchor, length, top, Vec::new()));
             }
-            let template = selected_sql!("ordering/flow.sql");
-            let sql = conditional(template, |name| (name == "backwards").then_some(backwards));
-            let query = database.sequences(&with_items(&sql, usize::from(length) - 1), &filter);
+            let form = [("length", Count(length.into())), ("backwards", Is(backwards))];
+            let query = database.filtered("ordering/flow.sql", &filter, form)?;
             let links = query.param("start", start).param("top", top).fetch_all().await?;
             Ok(Flow::of(anchor, length, top, links))
         })

@@ -1,28 +1,31 @@
 -- What comes after each use of a feature, column by column: column n is what is n events further on, 0 where the session
 -- has ended. A column is the session shifted by n, of which the places of the start are taken: no lambda captures an
 -- array (see paths.sql). A link is one number: its column, and two neighbours.
---
--- What stands in guillemets is an item for each column but the start's.
+{% include "selected.sql" %}
     , {start:UInt16} AS start,
     {top:UInt32} AS top,
     followed AS
     (
-        SELECT arrayReverse(selected.ids) AS ids -- IF backwards
-        SELECT selected.ids AS ids -- IF NOT backwards
+        SELECT {{ "arrayReverse(selected.ids)" if backwards else "selected.ids" }} AS ids
         FROM selected
         WHERE has(selected.ids, start)
     ),
     columns AS
     (
         SELECT
-            arrayFilter(id -> id = start, ids) AS column_0,
-            «arrayFilter((next, id) -> id = start, arrayShiftLeft(ids, $this), ids) AS column_$this»
+            arrayFilter(id -> id = start, ids) AS column_0
+            {% for n in range(1, length) %}
+            , arrayFilter((next, id) -> id = start, arrayShiftLeft(ids, {{ n }}), ids) AS column_{{ n }}
+            {% endfor %}
         FROM followed
     ),
     links AS
     (
         SELECT arrayJoin(arrayConcat(
-            «arrayMap((a, b) -> bitShiftLeft(toUInt64($this), 32) + bitShiftLeft(toUInt64(a), 16) + b, column_$before, column_$this)»
+            {% for n in range(1, length) %}
+            arrayMap((a, b) -> bitShiftLeft(toUInt64({{ n }}), 32) + bitShiftLeft(toUInt64(a), 16) + b,
+                column_{{ n - 1 }}, column_{{ n }}){{ "" if loop.last else "," }}
+            {% endfor %}
         )) AS link
         FROM columns
     ),

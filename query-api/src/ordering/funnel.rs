@@ -5,12 +5,12 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FeatureName, Numbers, numbered, with_items};
+use super::{FeatureName, Numbers};
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::{conditional, selected_sql};
 use crate::error::Error;
 use crate::params::{Body, Filter, NoParams, Params};
+use crate::sql::Form::{self, Count, Each, Is};
 use crate::values::{Time, word};
 
 const MAX_STEPS: usize = 20;
@@ -76,121 +76,95 @@ pub async fn funnel(
     Params(_): Params<NoParams>,
     Body { value: body, bytes }: Body<FunnelBody>,
 ) -> Result<Response, Error> {
-    /// An item for each step.
-    #[derive(Row, Deserialize)]
-    struct Reached {
-        sessions: Vec<u64>,
-        median_time_ms: Vec<f64>,
-        /// Empty unless asked for.
-        median_shortest_ms: Vec<f64>,
-    }
     let filter =
         Filter::new(body.from, body.to, body.app.as_deref(), body.category.as_deref(), body.name.as_deref())?;
-    if !(1..=MAX_STEPS).contains(&body.steps.len()) {
-        return Err(Error::parameter(
-            "steps",
-            format!("a funnel has 1 to {MAX_STEPS} steps, not {}", body.steps.len()),
-        ));
-    }
-    if body.exclude.len() > MAX_STEPS {
-        return Err(Error::parameter("exclude", format!("at most {MAX_STEPS} features can be excluded")));
-    }
-    if let Some(both) = body.exclude.iter().find(|excluded| body.steps.contains(excluded)) {
-        let detail = format!(
-            "{:?} / {:?} is a step and excluded: it can only be one of them",
-            both.category, both.name
-        );
-        return Err(Error::parameter("exclude", detail));
-    }
-    let window = body.window.as_deref().map_or(Ok(NO_WINDOW), |text| {
-        micros(text).ok_or_else(|| {
-            Error::parameter(
-                "window",
-                format!("{text:?} is not a duration such as 90s, 30m, 1h30m, 7d or 500ms"),
-            )
-        })
-    })?;
+    let window = body.checked_window()?;
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
             let numbers = Numbers::read(database).await?;
             let steps: Vec<u16> = body.steps.iter().map(|step| numbers.of(step)).collect();
-            let exclude: Vec<u16> = body
-                .exclude
-                .iter()
-                .map(|excluded| numbers.of(excluded))
-                .filter(|number| *number != 0)
-                .collect();
-            let form = Form {
-                steps: steps.len(),
-                // Whatever the first start reaches, it reaches in time and unbroken; or no other start counts.
-                walking: body.shortest
-                    || !exclude.is_empty()
-                    || (body.window.is_some() && body.start == Start::Any),
-                choosing: !exclude.is_empty() || (body.shortest && body.start == Start::First),
-                shortest: body.shortest,
-            };
-            let shifted = |step: usize| step == 2 || steps[step - 1] == steps[step - 2];
+            let exclude = body.exclude.iter().map(|excluded| numbers.of(excluded));
+            let exclude: Vec<u16> = exclude.filter(|number| *number != 0).collect();
+            let form = body.form(&steps, !exclude.is_empty());
             let reached: Reached = database
-                .sequences(&form.sql(shifted), &filter)
+                .filtered("ordering/funnel.sql", &filter, form)?
                 .param("steps", &steps)
                 .param("exclude", exclude)
                 .param("window", window)
                 .param("start", word(body.start))
                 .fetch_one()
                 .await?;
-            let steps = body.steps.iter().enumerate().map(|(place, step)| {
-                let sessions = reached.sessions.get(place).copied().unwrap_or(0);
-                let median = |medians: &[f64]| medians.get(place).copied().filter(|_| sessions > 0);
-                FunnelStep {
-                    category: step.category.clone(),
-                    name: step.name.clone(),
-                    sessions,
-                    median_time_ms: median(&reached.median_time_ms),
-                    median_shortest_ms: median(&reached.median_shortest_ms),
-                }
-            });
-            Ok(Funnel { steps: steps.collect() })
+            Ok(reached.funnel(body.steps))
         })
         .await
 }
 
-/// What a funnel asks for, as far as the statement's text depends on it. In funnel.sql `$this` is the number of a
-/// step, `$before` that of the one before, `$last` that of the last; what stands between « and » is there for each step.
-#[derive(Debug, Clone, Copy)]
-struct Form {
-    steps: usize,
-    /// Whether other starts than a session's first one can matter.
-    walking: bool,
-    /// Whether the walk must choose among the occurrences of step 1: for exclusions, or as only the first one counts.
-    choosing: bool,
-    shortest: bool,
+/// The row of funnel.sql: an item for each step.
+#[derive(Row, Deserialize)]
+struct Reached {
+    sessions: Vec<u64>,
+    median_time_ms: Vec<f64>,
+    /// Empty unless asked for.
+    median_shortest_ms: Vec<f64>,
 }
 
-impl Form {
-    /// `shifted` says of a step from 2 on whether what holds for the step before must be made earlier by an event.
-    fn sql(self, shifted: impl Fn(usize) -> bool) -> String {
-        let holds = |condition: &str| match condition {
-            "walking" => Some(self.walking),
-            "choosing" => Some(self.choosing),
-            "shortest" => Some(self.shortest),
-            _ => None,
-        };
-        let template = conditional(selected_sql!("ordering/funnel.sql"), holds);
-        let mut sql = String::new();
-        for (nth, section) in template.split("-- ### ").enumerate() {
-            let (title, body) =
-                if nth == 0 { ("once", section) } else { section.split_once('\n').unwrap_or_default() };
-            let (times, condition) = title.split_once(" IF ").unwrap_or((title, ""));
-            match times {
-                _ if holds(condition) == Some(false) => {}
-                "once" => sql += &with_items(&body.replace("$last", &self.steps.to_string()), self.steps),
-                _ => (2..=self.steps).for_each(|step| {
-                    let body = conditional(body, |name| (name == "shifted").then(|| shifted(step)));
-                    sql += &numbered(&body, step);
-                }),
-            }
+impl FunnelBody {
+    /// Checks the steps and the exclusions; the window in microseconds.
+    fn checked_window(&self) -> Result<i64, Error> {
+        if !(1..=MAX_STEPS).contains(&self.steps.len()) {
+            let detail = format!("a funnel has 1 to {MAX_STEPS} steps, not {}", self.steps.len());
+            return Err(Error::parameter("steps", detail));
         }
-        sql
+        if self.exclude.len() > MAX_STEPS {
+            return Err(Error::parameter("exclude", format!("at most {MAX_STEPS} features can be excluded")));
+        }
+        if let Some(both) = self.exclude.iter().find(|excluded| self.steps.contains(excluded)) {
+            let detail = format!(
+                "{:?} / {:?} is a step and excluded: it can only be one of them",
+                both.category, both.name
+            );
+            return Err(Error::parameter("exclude", detail));
+        }
+        let Some(text) = &self.window else { return Ok(NO_WINDOW) };
+        micros(text).ok_or_else(|| {
+            let detail = format!("{text:?} is not a duration such as 90s, 30m, 1h30m, 7d or 500ms");
+            Error::parameter("window", detail)
+        })
+    }
+
+    /// What the statement's text depends on. `steps` are the numbers of the steps.
+    fn form(&self, steps: &[u16], excludes: bool) -> [(&'static str, Form); 5] {
+        // What the first start reaches, it reaches in time and unbroken, unless there is a window or an exclusion.
+        let walking = self.shortest || excludes || (self.window.is_some() && self.start == Start::Any);
+        let choosing = excludes || (self.shortest && self.start == Start::First);
+        let repeats = (0..steps.len()).map(|nth| nth > 0 && steps[nth] == steps[nth - 1]);
+        [
+            ("length", Count(steps.len())),
+            // Whether step n, at n - 1, is the same feature as the step before.
+            ("repeats", Each(repeats.collect())),
+            // Whether other starts than a session's first one can matter.
+            ("walking", Is(walking)),
+            // Whether the walk must choose among the occurrences of step 1.
+            ("choosing", Is(choosing)),
+            ("shortest", Is(self.shortest)),
+        ]
+    }
+}
+
+impl Reached {
+    fn funnel(&self, steps: Vec<FeatureName>) -> Funnel {
+        let steps = steps.into_iter().enumerate().map(|(place, FeatureName { category, name })| {
+            let sessions = self.sessions.get(place).copied().unwrap_or(0);
+            let median = |medians: &[f64]| medians.get(place).copied().filter(|_| sessions > 0);
+            FunnelStep {
+                category,
+                name,
+                sessions,
+                median_time_ms: median(&self.median_time_ms),
+                median_shortest_ms: median(&self.median_shortest_ms),
+            }
+        });
+        Funnel { steps: steps.collect() }
     }
 }
 
@@ -224,33 +198,7 @@ fn micros(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, MAX_STEPS, micros};
-
-    #[test]
-    fn a_statement_has_all_its_parts() {
-        for steps in 1..=MAX_STEPS {
-            for choice in 0..8 {
-                let [walking, choosing, shortest] = [1, 2, 4].map(|bit| choice & bit != 0);
-                let sql = Form { steps, walking, choosing, shortest }.sql(|step| step == 2);
-                assert!(sql.contains("FROM reached") && !sql.contains(['$', '«', '»']), "{sql}");
-                // The analyzer is slow with these: see funnel.sql.
-                let own = sql
-                    .split(", {steps:")
-                    .nth(1)
-                    .unwrap()
-                    .lines()
-                    .filter(|line| !line.trim().starts_with("--"));
-                assert_eq!(
-                    own.filter(|line| line.contains(" AND ") || line.contains(" OR ")).count(),
-                    0,
-                    "{sql}"
-                );
-                assert_eq!(sql.matches(" AS latest_").count(), if walking { steps } else { 0 }, "{sql}");
-                assert_eq!(sql.matches(" AS first_").count(), if walking { steps - 1 } else { 0 }, "{sql}");
-                assert_eq!(sql.matches(" AS broken").count(), usize::from(walking && choosing), "{sql}");
-            }
-        }
-    }
+    use super::micros;
 
     #[test]
     fn windows_are_durations() {

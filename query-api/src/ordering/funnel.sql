@@ -2,10 +2,12 @@
 -- find, no other start finds; so if all that it finds lies within the window, that is the answer, and nearly always
 -- it does. Of the other sessions every start is walked.
 --
--- `Form` in funnel.rs puts the statement together: a section is there once, or once for each further step, and what
--- stands in guillemets is an item a step. (A fold over the steps costs twice as much.) No column is an array unless it
--- must be, and no lambda captures one: a captured array is copied for each element. No AND and no OR: for each of them
+-- Each step has a subquery of its own: a fold over the steps costs twice as much. No column is an array unless it must
+-- be, and no lambda captures one: a captured array is copied for each element. No AND and no OR: for each of them
 -- ClickHouse's analyzer goes through all that the columns beside it come from (of ten steps' 310 ms of planning, 210).
+{% set last = length %}
+{% set further = range(2, length + 1) %}
+{% include "selected.sql" %}
     , {steps:Array(UInt16)} AS steps,
     {exclude:Array(UInt16)} AS excluded,
     {window:Int64} AS window,
@@ -24,31 +26,30 @@
             arraySlice(ids, if(place_1 = 0, behind, place_1 + 1)) AS rest_1
         FROM selected
     )
--- ### for each further step
-    , chained_$this AS
+    {% for n in further %}
+    , chained_{{ n }} AS
     (
         SELECT
-            * EXCEPT (found_$before, rest_$before),
-            indexOf(rest_$before, steps[$this]) AS found_$this,
-            (place_$before + found_$this) * (found_$this != 0) AS place_$this,
-            if(found_$this = 0, never, toUnixTimestamp64Micro(at[place_$this]) - start) AS time_$this,
-            arraySlice(rest_$before, if(found_$this = 0, behind, found_$this + 1)) AS rest_$this
-        FROM chained_$before
+            * EXCEPT (found_{{ n - 1 }}, rest_{{ n - 1 }}),
+            indexOf(rest_{{ n - 1 }}, steps[{{ n }}]) AS found_{{ n }},
+            (place_{{ n - 1 }} + found_{{ n }}) * (found_{{ n }} != 0) AS place_{{ n }},
+            if(found_{{ n }} = 0, never, toUnixTimestamp64Micro(at[place_{{ n }}]) - start) AS time_{{ n }},
+            arraySlice(rest_{{ n - 1 }}, if(found_{{ n }} = 0, behind, found_{{ n }} + 1)) AS rest_{{ n }}
+        FROM chained_{{ n - 1 }}
     )
--- ### once IF walking
+    {% endfor %}
+{% if walking %}
     , chained AS
     (
         SELECT
-            * EXCEPT (found_$last, rest_$last),
-            hasAny(arraySlice(ids, place_1, greatest(0, «place_$this») - place_1 + 1), excluded) AS broken, -- IF choosing
-            greatest(0, «time_$this») AS longest,
-            bitAnd(NOT broken, -- IF choosing
-            bitAnd(0, -- IF shortest
-            bitOr({start:String} = 'first', longest <= window)
-            ) -- IF shortest
-            ) -- IF choosing
-            AS sure
-        FROM chained_$last
+            * EXCEPT (found_{{ last }}, rest_{{ last }}),
+            {% if choosing %}
+            hasAny(arraySlice(ids, place_1, greatest(0, place_1{% for n in further %}, place_{{ n }}{% endfor %}) - place_1 + 1), excluded) AS broken,
+            {% endif %}
+            greatest(0, time_1{% for n in further %}, time_{{ n }}{% endfor %}) AS longest,
+            bitAnd(bitOr({start:String} = 'first', longest <= window),
+                {{ "0" if shortest else "NOT broken" if choosing else "1" }}) AS sure
+        FROM chained_{{ last }}
     )
 -- The walk along the steps, all starts at once. After step j, `latest` holds at each event the latest time that the
 -- step 1 of a way to step j can have had, if the way ends there or before (if any start keeps the window, the latest
@@ -79,61 +80,86 @@
             * EXCEPT (looked_from, looked_at, unsure_ids, unsure_at),
             -- The earliest start that is still in the window at each event.
             arrayMap(time -> time - window, times) AS opens,
+            {% if choosing %}
             -- Every occurrence of step 1, or only the first one.
-            arrayMap((id, nth) -> bitAnd(id = steps[1], bitOr({start:String} = 'any', nth = 1)), -- IF choosing
-                events, arrayCumSum(id -> id = steps[1], events)) AS is_start, -- IF choosing
-            arrayFill((time, id) -> id = steps[1], times, events) AS latest_1, -- IF NOT choosing
-            arrayFill((time, start, id) -> bitOr(start, has(excluded, id)), -- IF choosing
-                arrayMap((time, id) -> if(has(excluded, id), barrier, time), times, events), is_start, events) AS latest_1, -- IF choosing
-            arrayFilter((time, id) -> id = steps[1], times, events) AS start_times, -- IF NOT choosing
-            arrayFilter((time, start) -> start, times, is_start) AS start_times, -- IF choosing
-            arrayFilter((place, start) -> start, arrayEnumerate(times), is_start) AS start_places, -- IF choosing
+            arrayMap((id, nth) -> bitAnd(id = steps[1], bitOr({start:String} = 'any', nth = 1)),
+                events, arrayCumSum(id -> id = steps[1], events)) AS is_start,
+            arrayFill((time, start, id) -> bitOr(start, has(excluded, id)),
+                arrayMap((time, id) -> if(has(excluded, id), barrier, time), times, events), is_start, events) AS latest_1,
+            arrayFilter((time, start) -> start, times, is_start) AS start_times,
+            arrayFilter((place, start) -> start, arrayEnumerate(times), is_start) AS start_places,
             -- The place of the last excluded event up to here.
-            arrayFill(place -> place != 0, -- IF choosing
-                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers, -- IF choosing
-            toInt64(0) AS quickest_1, -- IF shortest
+            arrayFill(place -> place != 0,
+                arrayMap((id, place) -> if(has(excluded, id), place, 0), events, arrayEnumerate(events))) AS barriers,
+            {% else %}
+            arrayFill((time, id) -> id = steps[1], times, events) AS latest_1,
+            arrayFilter((time, id) -> id = steps[1], times, events) AS start_times,
+            {% endif %}
+            {% if shortest %}
+            toInt64(0) AS quickest_1,
+            {% endif %}
             time_1 AS walk_1
         FROM relevant
     )
--- ### for each further step IF walking
-    , walked_$this AS
+    {% for n in further %}
+    , walked_{{ n }} AS
     (
         SELECT
-            * EXCEPT (is_start, latest_$before, earlier_$before, completes_$before, completed_$before, first_$before, barrier_$before),
-            latest_$before AS earlier_$this, -- IF NOT shifted
-            arrayShiftRight(latest_$before, 1, none) AS earlier_$this, -- IF shifted
-            arrayFill((start, id) -> id = steps[$this], earlier_$this, events) AS latest_$this, -- IF NOT choosing
-            arrayFill((start, id) -> bitOr(id = steps[$this], has(excluded, id)), -- IF choosing
-                arrayMap((start, id) -> if(has(excluded, id), barrier, start), earlier_$this, events), events) AS latest_$this, -- IF choosing
+            * EXCEPT (is_start, latest_{{ n - 1 }}, earlier_{{ n - 1 }}, completes_{{ n - 1 }}, completed_{{ n - 1 }}, first_{{ n - 1 }}, barrier_{{ n - 1 }}),
+            {% if n == 2 or repeats[n - 1] %}
+            arrayShiftRight(latest_{{ n - 1 }}, 1, none) AS earlier_{{ n }},
+            {% else %}
+            latest_{{ n - 1 }} AS earlier_{{ n }},
+            {% endif %}
+            {% if choosing %}
+            arrayFill((start, id) -> bitOr(id = steps[{{ n }}], has(excluded, id)),
+                arrayMap((start, id) -> if(has(excluded, id), barrier, start), earlier_{{ n }}, events), events) AS latest_{{ n }},
+            {% else %}
+            arrayFill((start, id) -> id = steps[{{ n }}], earlier_{{ n }}, events) AS latest_{{ n }},
+            {% endif %}
             -- The first event that completes the step within the window; 0 if none does.
-            arrayFirstIndex((start, open) -> start >= open, latest_$this, opens) AS completes_$this,
-            times[completes_$this] AS completed_$this,
+            arrayFirstIndex((start, open) -> start >= open, latest_{{ n }}, opens) AS completes_{{ n }},
+            times[completes_{{ n }}] AS completed_{{ n }},
             -- From the first start that completes it: the earliest one that is still in the window then.
-            arrayFirst(time -> time >= completed_$this - window, start_times) AS first_$this, -- IF NOT choosing
-            barriers[completes_$this] AS barrier_$this, -- IF choosing
-            arrayFirst((time, place) -> bitAnd(time >= completed_$this - window, place > barrier_$this), -- IF choosing
-                start_times, start_places) AS first_$this, -- IF choosing
-            arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), latest_$this, times) AS quickest_$this, -- IF shortest
-            if(completes_$this = 0, never, completed_$this - first_$this) AS walk_$this
-        FROM walked_$before
+            {% if choosing %}
+            barriers[completes_{{ n }}] AS barrier_{{ n }},
+            arrayFirst((time, place) -> bitAnd(time >= completed_{{ n }} - window, place > barrier_{{ n }}),
+                start_times, start_places) AS first_{{ n }},
+            {% else %}
+            arrayFirst(time -> time >= completed_{{ n }} - window, start_times) AS first_{{ n }},
+            {% endif %}
+            {% if shortest %}
+            arrayMin((start, time) -> if(start > barrier, time - start, 9223372036854775807), latest_{{ n }}, times) AS quickest_{{ n }},
+            {% endif %}
+            if(completes_{{ n }} = 0, never, completed_{{ n }} - first_{{ n }}) AS walk_{{ n }}
+        FROM walked_{{ n - 1 }}
     )
--- ### once
+    {% endfor %}
+{% endif %}
     , reached AS
     (
         SELECT
-            «if(sure, if(time_$this <= window, time_$this, never), walk_$this) AS took_$this» -- IF walking
-            «if(time_$this <= window, time_$this, never) AS took_$this» -- IF NOT walking
-            , «quickest_$this» -- IF shortest
-        FROM walked_$last -- IF walking
-        FROM chained_$last -- IF NOT walking
+            {% for n in range(1, length + 1) %}
+            {% if walking %}
+            if(sure, if(time_{{ n }} <= window, time_{{ n }}, never), walk_{{ n }}) AS took_{{ n }}{{ "" if loop.last else "," }}
+            {% else %}
+            if(time_{{ n }} <= window, time_{{ n }}, never) AS took_{{ n }}{{ "" if loop.last else "," }}
+            {% endif %}
+            {% endfor %}
+            {% if shortest %}
+            , quickest_1{% for n in further %}, quickest_{{ n }}{% endfor %}
+            {% endif %}
+        FROM {{ "walked" if walking else "chained" }}_{{ last }}
     )
 SELECT
-    [«countIf(took_$this >= 0)»] AS sessions,
+    [countIf(took_1 >= 0){% for n in further %}, countIf(took_{{ n }} >= 0){% endfor %}] AS sessions,
     -- Step 1 takes no time.
-    [«if($this = 1, 0, quantileExactInclusiveIf(0.5)(took_$this, bitAnd($this != 1, took_$this >= 0))) / 1000»] AS median_time_ms,
-    [«if($this = 1, 0, quantileExactInclusiveIf(0.5)(quickest_$this, bitAnd($this != 1, took_$this >= 0))) / 1000»] -- IF shortest
-        AS median_shortest_ms -- IF shortest
-    emptyArrayFloat64() AS median_shortest_ms -- IF NOT shortest
+    [0.{% for n in further %}, quantileExactInclusiveIf(0.5)(took_{{ n }}, took_{{ n }} >= 0) / 1000{% endfor %}] AS median_time_ms,
+    {% if shortest %}
+    [0.{% for n in further %}, quantileExactInclusiveIf(0.5)(quickest_{{ n }}, took_{{ n }} >= 0) / 1000{% endfor %}] AS median_shortest_ms
+    {% else %}
+    emptyArrayFloat64() AS median_shortest_ms
+    {% endif %}
 FROM reached
 -- A few arrays a step: few sessions at a time. What is conditional here costs less than choosing the rows for it.
 SETTINGS max_block_size = 4096, short_circuit_function_evaluation = 'disable'

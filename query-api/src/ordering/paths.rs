@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::{FeatureName, Numbers};
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Body, Filter, NoParams, Params, limit};
+use crate::sql::Form::Count;
 use crate::values::{Feature, Time};
 
 /// The longest window.
@@ -85,14 +85,15 @@ pub async fn paths(
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
-            let (sql, bits) = match body.whole_session {
-                true => (selected_sql!("ordering/whole_sessions.sql").to_owned(), 0),
-                false => windows(length, numbers.highest()),
+            let query = if body.whole_session {
+                database.filtered("ordering/whole_sessions.sql", &filter, [])?
+            } else {
+                let bits = bits(numbers.highest());
+                let form = [("length", Count(length.into())), ("bits", Count(bits.into()))];
+                database.filtered("ordering/paths.sql", &filter, form)?.param("bits", bits)
             };
-            let query = database
-                .sequences(&sql, &filter)
+            let query = query
                 .param("length", length)
-                .param("bits", bits)
                 .param("start", start.unwrap_or(0))
                 .param("through", through.unwrap_or(0))
                 .param("end", end.unwrap_or(0))
@@ -102,42 +103,28 @@ pub async fn paths(
         .await
 }
 
-/// The statement for windows of a length, and the bits that it takes for a feature: enough for twice the `highest`
-/// number of before, as features may be used for the first time while it runs.
-fn windows(length: u8, highest: u16) -> (String, u8) {
-    let bits = (2 * u32::from(highest) + 1).ilog2().clamp(7, 15) as u8 + 1;
-    let word = match length * bits {
-        0..=32 => "toUInt32",
-        33..=64 => "toUInt64",
-        65..=128 => "toUInt128",
-        129.. => "toUInt256",
-    };
-    let each = |text: &str, separator: &str| -> String {
-        let steps: Vec<String> = (1..=length).map(|step| text.replace('#', &step.to_string())).collect();
-        steps.join(separator)
-    };
-    let first = format!("{word}(step_1)");
-    let packed =
-        (2..=length).fold(first, |packed, step| format!("bitOr(bitShiftLeft({packed}, bits), step_{step})"));
-    let sql = selected_sql!("ordering/paths.sql")
-        .replace("$slice", &each("arraySlice(ids, #, windows) AS steps_#", ", "))
-        .replace("$steps", &each("steps_#", ", "))
-        .replace("$step", &each("step_#", ", "))
-        .replace("$packed", &packed)
-        .replace("$last", &format!("step_{length}"))
-        .replace("$through", &each("step_# = through", " OR "));
-    (sql, bits)
+/// The bits that a statement takes for a feature: enough for twice the `highest` number of before, as features may be used
+/// for the first time while it runs.
+fn bits(highest: u16) -> u8 {
+    (2 * u32::from(highest) + 1).ilog2().clamp(7, 15) as u8 + 1
 }
 
 #[cfg(test)]
 mod tests {
-    use super::windows;
+    use std::collections::BTreeMap;
+
+    use super::bits;
+    use crate::sql::Form::{Count, Is};
+    use crate::sql::statement;
 
     #[test]
     fn a_path_is_as_small_a_number_as_its_features_need() {
-        let check = |length, highest, bits, word: &str| {
-            let (sql, found) = windows(length, highest);
-            assert_eq!(found, bits, "{length} of {highest}");
+        let check = |length: usize, highest, expected: u8, word: &str| {
+            assert_eq!(bits(highest), expected, "for {highest}");
+            let sizes = [("length", Count(length)), ("bits", Count(expected.into()))];
+            let filters = ["spread", "ranged", "picked"].map(|name| (name, Is(false)));
+            let form = BTreeMap::from_iter(sizes.into_iter().chain(filters));
+            let sql = statement("ordering/paths.sql", form).unwrap();
             assert!(sql.contains(&format!("{word}(step_1)")), "{sql}");
         };
         check(1, 0, 8, "toUInt32");

@@ -1,6 +1,12 @@
 -- Contiguous windows of some features, each packed into one number with `bits` for a feature, the first one highest:
 -- numbers are grouped much faster than tuples. No lambda captures an array: a captured array is copied for
--- each element, which a long session would not survive. `$step` and the like are lists of one item a step.
+-- each element, which a long session would not survive.
+{% set further = range(2, length + 1) %}
+{% set parameters %}step_1{% for n in further %}, step_{{ n }}{% endfor %}{% endset %}
+{% set arrays %}steps_1{% for n in further %}, steps_{{ n }}{% endfor %}{% endset %}
+{% set wide = length * bits %}
+{% set word = "toUInt32" if wide <= 32 else "toUInt64" if wide <= 64 else "toUInt128" if wide <= 128 else "toUInt256" %}
+{% include "selected.sql" %}
     , {bits:UInt8} AS bits,
     {length:UInt8} AS length,
     {start:UInt16} AS start,
@@ -18,14 +24,29 @@
     ),
     sliced AS
     (
-        SELECT $slice FROM long_enough
+        SELECT
+            arraySlice(ids, 1, windows) AS steps_1
+            {% for n in further %}
+            , arraySlice(ids, {{ n }}, windows) AS steps_{{ n }}
+            {% endfor %}
+        FROM long_enough
     ),
     chosen AS
     (
         SELECT
-            arrayMap(($step) -> $packed, $steps) AS all_paths,
-            if(any, all_paths, arrayFilter((path, $step) -> (start = 0 OR step_1 = start) AND (end = 0 OR $last = end)
-                AND (through = 0 OR $through), all_paths, $steps)) AS paths
+            arrayMap(({{ parameters }}) ->
+                {% for n in further %}
+                bitOr(bitShiftLeft(
+                {% endfor %}
+                {{ word }}(step_1)
+                {% for n in further %}
+                , bits), step_{{ n }})
+                {% endfor %}
+                , {{ arrays }}) AS all_paths,
+            if(any, all_paths, arrayFilter((path, {{ parameters }}) ->
+                (start = 0 OR step_1 = start) AND (end = 0 OR step_{{ length }} = end)
+                AND (through = 0 OR step_1 = through{% for n in further %} OR step_{{ n }} = through{% endfor %}),
+                all_paths, {{ arrays }})) AS paths
         FROM sliced
     ),
     counted AS

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Params, filtered, limit};
 use crate::values::Feature;
@@ -40,7 +39,7 @@ pub struct Precedence {
 pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 100_000)?);
     ask.answer(Basis::Sequences, async |database, _| {
-        let query = database.sequences(selected_sql!("ordering/precedence.sql"), &filter);
+        let query = database.filtered("ordering/precedence.sql", &filter, [])?;
         Ok(Precedence { pairs: query.param("limit", limit).fetch_all().await? })
     })
     .await

@@ -1,4 +1,5 @@
 -- The features of a session in the order of their first use, each paired with all later ones.
+{% include "selected.sql" %}
     , firsts AS
     (
         SELECT arrayDistinct(ids) AS firsts FROM selected

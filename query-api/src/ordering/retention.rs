@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Params, filtered};
 use crate::values::Time;
@@ -68,7 +67,7 @@ pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Res
         CohortInterval::Week => 7,
     };
     ask.answer(Basis::Sequences, async |database, as_of| {
-        let query = database.sequences(selected_sql!("ordering/retention.sql"), &filter);
+        let query = database.filtered("ordering/retention.sql", &filter, [])?;
         let rows: Vec<Returned> = query.param("days", days).param("periods", periods).fetch_all().await?;
         let (_, to) = filter.range();
         let nothing =

@@ -1,5 +1,6 @@
 -- Days since 1900 rather than dates: plain numbers, also for weeks (1900-01-01 was a Monday). A session counts with its
 -- first use that passes the filters (`first_uses`), and belongs to where it began itself.
+{% include "selected.sql" %}
     , {days:Int64} * 86400000000 AS length,
     2208988800000000 AS since_1900,
     buckets AS
@@ -9,7 +10,9 @@
             arrayDistinct(arrayMap(time -> intDiv(toUnixTimestamp64Micro(time) + since_1900, length), at)) AS buckets
         FROM selected
         WHERE notEmpty(at)
-            AND began >= since -- IF ranged
+            {% if ranged %}
+            AND began >= since
+            {% endif %}
     )
 SELECT
     toInt64(cohort * length - since_1900) AS start,

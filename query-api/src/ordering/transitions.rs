@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::answer::Ask;
 use crate::as_of::Basis;
-use crate::database::selected_sql;
 use crate::error::Error;
 use crate::params::{Params, filtered, limit};
 use crate::values::Feature;
@@ -54,12 +53,12 @@ pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) ->
             /// Its number, if the median is longer than the statement could tell; else 0.
             far_pair: u32,
         }
-        let query = database.sequences(selected_sql!("ordering/transitions.sql"), &filter);
+        let query = database.filtered("ordering/transitions.sql", &filter, [])?;
         let found: Vec<Found> = query.param("limit", limit).fetch_all().await?;
         let far: Vec<u32> = found.iter().map(|found| found.far_pair).filter(|pair| *pair != 0).collect();
         let mut medians = HashMap::new();
         if !far.is_empty() {
-            let query = database.sequences(selected_sql!("ordering/transitions_far.sql"), &filter);
+            let query = database.filtered("ordering/transitions_far.sql", &filter, [])?;
             let rows: Vec<(u32, f64)> = query.param("pairs", far).fetch_all().await?;
             medians.extend(rows);
         }

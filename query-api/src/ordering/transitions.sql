@@ -1,5 +1,6 @@
 -- Neighbours: each array against itself shifted by one. Exact medians keep every gap, so a gap is kept as 32 bits:
 -- microseconds up to 71 minutes. Where a median lies beyond (`far`), transitions_far.sql finds it.
+{% include "selected.sql" %}
     , 4294967295 AS farthest,
     pairs AS
     (

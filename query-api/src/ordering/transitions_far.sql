@@ -1,4 +1,5 @@
 -- The medians of some transitions, whatever their length.
+{% include "selected.sql" %}
     , pairs AS
     (
         SELECT

@@ -1,10 +1,13 @@
 -- The session as a whole is the path. One that the range cuts is not whole.
+{% include "selected.sql" %}
     , counted AS
     (
         SELECT ids AS path, count() AS count
         FROM selected
         WHERE notEmpty(ids)
-            AND began >= since AND ended < until -- IF ranged
+            {% if ranged %}
+            AND began >= since AND ended < until
+            {% endif %}
             AND ({length:UInt8} = 0 OR length(ids) = {length:UInt8})
             AND ({start:UInt16} = 0 OR ids[1] = {start:UInt16})
             AND ({through:UInt16} = 0 OR has(ids, {through:UInt16}))

@@ -3,7 +3,7 @@
 use clickhouse::query::Query;
 
 use crate::as_of::{Basis, Moment};
-use crate::database::{Database, conditional};
+use crate::database::Database;
 use crate::error::Error;
 use crate::params::Filter;
 
@@ -34,18 +34,19 @@ impl Days {
         Basis::Days(self.moment.clone())
     }
 
-    /// `sql` goes on after days.sql; its rows count events of `kind`.
-    pub(crate) fn query(&self, database: &Database, filter: &Filter, kind: u8, sql: &str) -> Query {
-        let sql = conditional(&format!("{}{sql}", include_str!("days.sql")), |name| match name {
-            "choosing" => Some(filter.kind() != 0),
-            "ranged" => Some(filter.is_ranged()),
-            _ => None,
-        });
-        filter
-            .bind(database.query(&sql))
+    /// The statement of a file that begins with days.sql, whose rows count events of `kind`.
+    pub(crate) fn query(
+        &self,
+        database: &Database,
+        filter: &Filter,
+        kind: u8,
+        file: &str,
+    ) -> Result<Query, Error> {
+        Ok(database
+            .filtered(file, filter, [])?
             .param("runs", &self.moment.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)
-            .param("kind", kind)
+            .param("kind", kind))
     }
 }

@@ -5,8 +5,10 @@ WITH days AS
     SELECT app, key, day, previous, usage_days.events AS events, first, last
     FROM usage_days
     WHERE run IN {runs:Array(UInt64)} AND kind = {kind:UInt8}
-        AND key GLOBAL IN ( -- IF choosing
-            SELECT id FROM features -- IF choosing
-            WHERE ({category:String} = '' OR category = {category:String}) -- IF choosing
-                AND ({name:String} = '' OR name = {name:String})) -- IF choosing
+        {% if of_features %}
+        AND key GLOBAL IN (
+            SELECT id FROM features
+            WHERE ({category:String} = '' OR category = {category:String})
+                AND ({name:String} = '' OR name = {name:String}))
+        {% endif %}
 )

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::over_time::{ALL_TIME, series};
 use super::{Days, FEATURE, Source};
 use crate::answer::Ask;
-use crate::database::{Database, selected_sql};
+use crate::database::Database;
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered, limit};
 use crate::values::{Time, word};
@@ -94,9 +94,9 @@ pub(crate) async fn read(
     limit: u32,
 ) -> Result<Vec<FeatureUse>, Error> {
     let query = match source {
-        Source::Days(days) => days.query(database, filter, FEATURE, include_str!("features_days.sql")),
-        Source::Events => filter.bind(database.query(include_str!("features_rows.sql"))),
-        Source::Sequences => database.sequences(selected_sql!("usage/features.sql"), filter),
+        Source::Days(days) => days.query(database, filter, FEATURE, "usage/features_days.sql")?,
+        Source::Events => database.filtered("usage/features_rows.sql", filter, [])?,
+        Source::Sequences => database.filtered("usage/features.sql", filter, [])?,
     };
     Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
 }

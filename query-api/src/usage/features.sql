@@ -1,3 +1,4 @@
+{% include "selected.sql" %}
     , counted AS
     (
         SELECT id, count() AS events, countIf(nth = 1) AS sessions, min(time) AS first_seen, max(time) AS last_seen

@@ -1,17 +1,23 @@
 -- A session counts on the day of the range on which it used the feature first. Without a range, the projection
 -- `totals` has it all.
+{% include "usage/days.sql" %}
     , counted AS
     (
         SELECT
             key,
             sum(days.events) AS events,
-            sumIf(days.events, previous < {first_day:UInt32}) AS sessions, -- IF ranged
-            sumIf(days.events, previous = 0) AS sessions, -- IF NOT ranged
+            {% if ranged %}
+            sumIf(days.events, previous < {first_day:UInt32}) AS sessions,
+            {% else %}
+            sumIf(days.events, previous = 0) AS sessions,
+            {% endif %}
             min(first) AS first_seen,
             max(last) AS last_seen
         FROM days
         WHERE app = {app:String}
-            AND day >= {first_day:UInt32} AND day <= {last_day:UInt32} -- IF ranged
+            {% if ranged %}
+            AND day >= {first_day:UInt32} AND day <= {last_day:UInt32}
+            {% endif %}
         GROUP BY key
     )
 SELECT category, name, toUInt64(events) AS events, toUInt64(sessions) AS sessions, first_seen, last_seen

@@ -1,10 +1,14 @@
 -- As last_seen.sql, from the days.
+{% include "usage/days.sql" %}
     , counted AS
     (
         SELECT
             key,
-            sumIf(days.events, day >= {first_day:UInt32} AND day <= {last_day:UInt32}) > 0 AS used, -- IF ranged
-            true AS used, -- IF NOT ranged
+            {% if ranged %}
+            sumIf(days.events, day >= {first_day:UInt32} AND day <= {last_day:UInt32}) > 0 AS used,
+            {% else %}
+            true AS used,
+            {% endif %}
             max(last) AS last_seen
         FROM days
         WHERE app = {app:String}

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{Days, Source};
 use crate::answer::Ask;
 use crate::calendar::{Interval, fill};
-use crate::database::{Database, selected_sql};
+use crate::database::Database;
 use crate::error::Error;
 use crate::params::{Filter, Params, filtered};
 use crate::values::Time;
@@ -68,12 +68,10 @@ pub(super) async fn series(
 ) -> Result<Vec<Bucket>, Error> {
     let query = match source {
         Source::Days(days) => days
-            .query(database, filter, filter.kind(), include_str!("series_days.sql"))
+            .query(database, filter, filter.kind(), "usage/series_days.sql")?
             .param("width", width / Interval::Day.width()),
-        Source::Events => filter.bind(database.query(include_str!("series_rows.sql"))).param("width", width),
-        Source::Sequences => {
-            database.sequences(selected_sql!("usage/series.sql"), filter).param("width", width)
-        }
+        Source::Events => database.filtered("usage/series_rows.sql", filter, [])?.param("width", width),
+        Source::Sequences => database.filtered("usage/series.sql", filter, [])?.param("width", width),
     };
     Ok(query.fetch_all().await?)
 }

@@ -1,5 +1,6 @@
 -- Buckets are whole multiples since 1900-01-01, a Monday: plain arithmetic. Months have no width.
 -- A session's times ascend, so a bucket is new to it where it differs from the one before.
+{% include "selected.sql" %}
     , bucketed AS
     (
         SELECT if({width:Int64} = 0,

@@ -1,5 +1,6 @@
 -- A session counts once a bucket: where its previous event lies in another one, or before the range. Buckets
 -- are named by their first day.
+{% include "usage/days.sql" %}
     , toDate32('1900-01-01') AS day_one,
     (number -> if({width:Int64} = 0,
         number + 1 - toDayOfMonth(day_one + toIntervalDay(toInt32(number) - 1)),

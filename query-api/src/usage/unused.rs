@@ -49,8 +49,8 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
     let days = Days::of(&ask.database, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
-            Some(days) => days.query(database, &filter, FEATURE, include_str!("last_seen_days.sql")),
-            None => filter.bind(database.query(include_str!("last_seen.sql"))),
+            Some(days) => days.query(database, &filter, FEATURE, "usage/last_seen_days.sql")?,
+            None => database.filtered("usage/last_seen.sql", &filter, [])?,
         };
         let seen: Vec<LastSeen> = query.fetch_all().await?;
         let seen: HashMap<Feature, (bool, Time)> = seen

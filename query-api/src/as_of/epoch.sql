@@ -1,0 +1,1 @@
+SELECT runs, partitions, positions, log_time FROM usage_epoch

@@ -1,0 +1,1 @@
+SELECT category, name, id FROM features
