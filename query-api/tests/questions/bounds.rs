@@ -25,25 +25,32 @@ fn large(events: u128) -> Vec<Sent> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_a_question_slowly_takes_no_room() {
+async fn an_asker_that_sends_its_question_slowly_takes_no_room() {
     let world = World::with(|config| config.limits.concurrency = 1).await;
     let url = world.request("").build().unwrap().url().clone();
     let mut slow = Vec::new();
     for path in ["/v1/order/funnel", "/v1/order/paths"] {
         let mut connection = TcpStream::connect(("127.0.0.1", url.port().unwrap())).await.unwrap();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: eye\r\ncontent-length: 100\r\n\r\n{{");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: eye\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n"
+        );
         connection.write_all(head.as_bytes()).await.unwrap();
+        // The service says this when it begins to wait for the body.
+        assert_eq!(answer(&mut connection).await, "HTTP/1.1 100 Continue\r\n\r\n");
+        connection.write_all(b"{").await.unwrap();
         slow.push(connection);
     }
-    // They are surely being waited for by now.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     world.get("/v1/features").await;
     for mut connection in slow {
-        let mut answer = vec![0; 1000];
-        let read = connection.read(&mut answer).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer[..read]);
+        let answer = answer(&mut connection).await;
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
     }
+}
+
+async fn answer(connection: &mut TcpStream) -> String {
+    let mut answer = vec![0; 1000];
+    let read = connection.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

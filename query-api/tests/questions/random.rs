@@ -224,11 +224,57 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
             more["window"] = json!(window);
         }
         let (found, body) = post("/v1/order/funnel", "steps", more).await;
-        let mut expected =
-            model::funnel(&sessions, &steps, window.map(|(micros, _)| micros), first, &exclude);
-        for step in expected.as_array_mut().unwrap().iter_mut().filter(|_| !shortest) {
-            step["median_shortest_ms"] = Value::Null;
-        }
+        let window = window.map(|(micros, _)| micros);
+        let expected = funnel(&sessions, &steps, window, first, &exclude, shortest);
         assert_eq!(found, expected, "funnel, {what}, {body}");
+    }
+}
+
+fn funnel(
+    sessions: &[model::Session],
+    steps: &[Feature],
+    window: Option<i64>,
+    first: bool,
+    exclude: &[Feature],
+    shortest: bool,
+) -> Value {
+    let mut expected = model::funnel(sessions, steps, window, first, exclude);
+    for step in expected.as_array_mut().unwrap().iter_mut().filter(|_| !shortest) {
+        step["median_shortest_ms"] = Value::Null;
+    }
+    expected
+}
+
+/// The text of a funnel's statement depends on all that is varied here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_funnel_of_every_form_as_the_model_answers_it() {
+    let mut random = Random(4);
+    let mut world = World::new().await;
+    let log: Vec<Sent> = (0..4).flat_map(|_| part(&mut random, &[])).collect();
+    world.append(&log, 100).await;
+    world.refresh().await;
+    let sessions = model::left(&model::whole_sessions(&log, &Filter::default()));
+    let catalogue = catalogue();
+    let (used, excluded) = catalogue.split_at(3);
+    for form in 0..16 {
+        let [first, shortest, excludes, limited] = [1, 2, 4, 8].map(|bit| form & bit != 0);
+        let exclude = if excludes { &excluded[..1] } else { &[] };
+        for length in [1, 2, 3, 4, 20] {
+            // Steps that repeat the one before are among them.
+            let steps: Vec<Feature> =
+                (0..length).map(|_| used[random.below(used.len() as u64) as usize].clone()).collect();
+            let mut body = json!({
+                "shortest": shortest,
+                "steps": steps.iter().map(model::feature).collect::<Vec<_>>(),
+                "exclude": exclude.iter().map(model::feature).collect::<Vec<_>>(),
+                "start": if first { "first" } else { "any" },
+            });
+            if limited {
+                body["window"] = json!("1d");
+            }
+            let found = world.post("/v1/order/funnel", &body).await["steps"].clone();
+            let window = limited.then_some(DAY);
+            assert_eq!(found, funnel(&sessions, &steps, window, first, exclude, shortest), "{body}");
+        }
     }
 }

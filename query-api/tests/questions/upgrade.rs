@@ -1,5 +1,7 @@
 //! Tables of an earlier version, with large parts, become those of today; before that nothing reads them.
 
+use std::time::Duration;
+
 use infra::database::ClickHouseConfig;
 use query_api::Service;
 use tables::OtherVersion;
@@ -114,11 +116,14 @@ async fn making_and_changing_lead_to_the_same_tables() {
     let number = async |sql: &str| tables.query(sql).fetch_one::<u64>().await.unwrap();
     assert_eq!(number("SELECT count() FROM ledger WHERE verdict = 'accepted'").await, 1_200_000);
     let built = "SELECT count() FROM system.projection_parts WHERE database = currentDatabase() AND table = 'ledger' AND name = 'positions' AND active";
-    while number(built).await == 0 {
-        let failed = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''";
-        assert_eq!(number(failed).await, 0);
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let failed = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''";
+    let is_built = async {
+        while number(built).await == 0 {
+            assert_eq!(number(failed).await, 0);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), is_built).await.expect("the projection is built");
     // The tables take the change of a row that erasure makes.
     execute("ALTER TABLE ledger UPDATE verdict = 'erased' WHERE offset = 7 SETTINGS mutations_sync = 1")
         .await;
