@@ -44,6 +44,13 @@ export class Console {
     await this.page.waitForFunction(() => document.documentElement.dataset.route === location.hash && !document.querySelector('.loading, [aria-busy="true"]'))
   }
 
+  /** The browser has complained of this, and of nothing else. */
+  async complained(of: string): Promise<void> {
+    if (this.complaints.length === 0) await this.page.waitForEvent('console', (message) => message.type() === 'error')
+    const complaints = this.complaints.splice(0)
+    assert.ok(complaints.every((complaint) => complaint.includes(of)), complaints.join('\n'))
+  }
+
   async close(): Promise<void> {
     assert.deepEqual(this.complaints, [], 'the browser complains of nothing')
     await this.page.context().close()

@@ -73,7 +73,7 @@ describe('Sessions', () => {
     const unknown = await Console.open(browser, 'sessions/00000000-0000-4000-8000-00000000dead')
     await unknown.page.getByText('No accepted event has this session id').waitFor()
     // The API's 404 is the answer here.
-    assert.equal(unknown.complaints.splice(0).every((complaint) => complaint.includes('404')), true)
+    await unknown.complained('404')
     await unknown.close()
   })
 })
