@@ -75,6 +75,10 @@ pub struct ChunkConfig {
     /// How long a record of a quiet partition waits for others.
     #[arg(long, env = "EYE_QUICK_MS", default_value_t = 20, value_name = "MS")]
     pub quick_ms: u64,
+    /// How many inserts a projector makes in a second, if it has all partitions and records come without a pause. Each
+    /// insert costs ClickHouse some 20 ms of a core, and a record waits for the next one.
+    #[arg(long, env = "EYE_INSERTS_PER_SECOND", default_value_t = 4.5, value_name = "N")]
+    pub inserts_per_second: f64,
     /// The most bytes of rows in memory, over all partitions; reading pauses above it.
     #[arg(long, env = "EYE_CHUNK_MEMORY", default_value_t = 256 << 20, value_name = "BYTES")]
     pub chunk_memory: usize,
@@ -106,6 +110,11 @@ impl ProjectorConfig {
             (1..MAX_BLOCK_ROWS).contains(&rows),
             "--chunk-rows is {rows}: give a number from 1 to {}, more might not be inserted as one block",
             MAX_BLOCK_ROWS - 1
+        );
+        let inserts = self.chunks.inserts_per_second;
+        ensure!(
+            (0.1..=50.0).contains(&inserts),
+            "--inserts-per-second is {inserts}: give a number from 0.1 to 50"
         );
         let bytes = self.chunks.chunk_bytes;
         ensure!(

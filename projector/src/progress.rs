@@ -32,6 +32,8 @@ struct State {
     insert_fails: BTreeMap<i32, &'static str>,
     inserted_to: BTreeMap<i32, u64>,
     judged_to: BTreeMap<i32, u64>,
+    /// Of the topic.
+    partitions: usize,
     /// Counts changes of `owned`.
     assignment: u64,
     /// How many erased sessions are in no table, and the `assignment` for which this holds.
@@ -49,6 +51,17 @@ impl Progress {
 
     pub(crate) fn owned(&self) -> Vec<i32> {
         self.state().owned.clone()
+    }
+
+    /// How many partitions the topic has; 0 before the brokers said so.
+    pub(crate) fn partitions(&self) -> usize {
+        self.state().partitions
+    }
+
+    pub(crate) fn set_partitions(&self, partitions: usize) {
+        self.brokers_answered();
+        self.metrics.topic_partitions.set(partitions as i64);
+        self.state().partitions = partitions;
     }
 
     pub(crate) fn set_owned(&self, owned: Vec<i32>) {
@@ -161,7 +174,6 @@ impl Progress {
         let now = unix_now();
         let age = (now.as_millis() as i64 - chunk.oldest).max(0);
         self.metrics.freshness.observe(age as f64 / 1000.0);
-        self.metrics.chunk_rows.observe(chunk.rows() as f64);
         self.metrics.lag_ms.with_label_values(&[&partition.to_string()]).set(age);
         let Healed { missing, late, wrong, kept } = healed;
         for (kind, rows) in [("missing", missing), ("late", late), ("wrong", wrong), ("kept", kept)] {

@@ -73,8 +73,7 @@ impl Work {
         let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
         let asked = tokio::task::spawn_blocking(move || log::partitions(&reader, &topic));
         let partitions = asked.await.map_err(|_| Error::Stopped)??;
-        self.progress.brokers_answered();
-        self.metrics.topic_partitions.set(partitions.len() as i64);
+        self.progress.set_partitions(partitions.len());
         Ok(())
     }
 

@@ -1,8 +1,11 @@
-//! One attempt to get an announced chunk into the tables.
+//! One attempt to get an announced chunk, or the chunks of a round, into the tables.
+
+use std::sync::Arc;
 
 use crate::commit::settle::{Announced, Healed, settle};
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
+use crate::judge::native::block;
 use crate::keep::heal::{is_included, judge_again, refresh_sequences};
 use crate::work::Work;
 
@@ -15,19 +18,36 @@ pub(crate) enum Attempted {
     Failed(Error),
 }
 
-/// `verify`: rows of the chunk may be there already.
-pub(crate) async fn attempt(
+/// Inserts the chunks of a round in one statement. An answer that comes late says nothing: by then the coordinator may
+/// have given a partition to another process, which may have taken the round's token.
+///
+/// # Errors
+/// It is unclear what is in the tables.
+pub(crate) async fn insert(
+    work: &Work,
+    round: &str,
+    chunks: &[Arc<ClosedChunk>],
+    announced: Announced,
+) -> Result<()> {
+    let id = work.database.insert_id(round);
+    let _timer = work.metrics.insert_seconds.start_timer();
+    let chunks: Vec<_> = chunks.iter().map(|chunk| (chunk.targets.as_slice(), &chunk.streams)).collect();
+    announced.check()?;
+    work.database.insert(&id, &id, block(&chunks)).await?;
+    let rows: usize = chunks.iter().map(|(targets, _)| targets.len()).sum();
+    work.metrics.chunk_rows.observe(rows as f64);
+    announced.check()
+}
+
+/// Completes one chunk of which rows may be in the tables.
+pub(crate) async fn complete(
     work: &Work,
     partition: i32,
+    round: &str,
     chunk: &ClosedChunk,
-    verify: bool,
     announced: Announced,
 ) -> Attempted {
-    let inserted = match verify {
-        true => verified(work, partition, chunk, announced).await,
-        false => inserted(work, partition, chunk, announced).await,
-    };
-    match inserted {
+    match settled(work, partition, round, chunk, announced).await {
         Ok(healed) => Attempted::Inserted(healed),
         Err(Error::Disputed) => match judge_again(work, partition, chunk.range()).await {
             Ok(chunk) => Attempted::JudgedAgain(Box::new(chunk)),
@@ -37,16 +57,14 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn inserted(work: &Work, partition: i32, chunk: &ClosedChunk, announced: Announced) -> Result<Healed> {
-    let id = work.database.insert_id(partition, &chunk.range());
-    let _timer = work.metrics.insert_seconds.start_timer();
-    announced.check()?;
-    work.database.insert(&id, &id, chunk.block(&chunk.targets)).await?;
-    Ok(Healed::default())
-}
-
-async fn verified(work: &Work, partition: i32, chunk: &ClosedChunk, announced: Announced) -> Result<Healed> {
-    let healed = settle(&work.database, partition, chunk, announced).await?;
+async fn settled(
+    work: &Work,
+    partition: i32,
+    round: &str,
+    chunk: &ClosedChunk,
+    announced: Announced,
+) -> Result<Healed> {
+    let healed = settle(&work.database, partition, round, chunk, announced).await?;
     if healed.has_changed()
         && (chunk.is_judged_again || is_included(&work.database, partition, chunk).await?)
     {

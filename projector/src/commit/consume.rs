@@ -1,16 +1,25 @@
-//! The loop: poll, judge, close chunks, announce and insert them. One thread does all polls and commits.
+//! The loop: poll, judge, close a round of chunks, announce and insert it. One thread does all polls and commits.
 //!
 //! ```text
-//! poll -> record -> open chunk --full or due--> closed --intent committed--> insert --done--> the next
-//!                                                  ^                            |
-//!                                                  +--- unclear: intent again, compare, complete
+//! poll -> record -> open chunk of its partition
+//! all open chunks --due or full--> round --intents committed--> one insert --done--> the next round
+//!                                                                  |
+//!                                                                  +--- unclear: each partition by itself:
+//!                                                                       intent again, compare, complete
 //! ```
 //!
-//! A process that lost its partition can't announce a chunk. The coordinator refuses the commit of a member that it has
-//! put out of the group. A member that was put out, noticed it and joined again has polled its revocation, and the loop
-//! forgets a partition's state before it does anything else. An insert is sent only right after its intent was committed,
-//! and tried again only after the intent was committed again. So a process that slept sends one insert at most, and only
-//! if it fell asleep while sending. That insert goes under the id that the new owner uses as well.
+//! At most two rounds are under way: one is inserted while the next one is read and judged. A partition whose chunk is
+//! compared is in no round until that is done, and holds up nobody.
+//!
+//! A process that lost a partition can't announce a chunk of it. The coordinator refuses the commit of a member that it
+//! has put out of the group. A member that was put out, noticed it and joined again has polled its revocation, and the
+//! loop forgets a partition's state before it does anything else. An insert is sent only right after its intents were
+//! committed, and tried again only after they were committed again. So a process that slept sends one insert at most, and
+//! only if it fell asleep while sending. That insert has the token that the new owners of its partitions use as well.
+//!
+//! Whoever takes the token first inserts, and the other insert is dropped *as a whole*. So if a partition of a round
+//! changes hands while the round is inserted, ClickHouse's answer says nothing of the other partitions: they are compared.
+//! Decision 0023 has the whole argument.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,15 +27,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use infra::traces;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
-use crate::commit::pace::Gaps;
+use crate::commit::attempt::insert;
+use crate::commit::intent::{self, new_round};
+use crate::commit::pace::{Open, Pace};
+use crate::commit::partition::Stage;
 use crate::commit::resume::Commit;
+use crate::commit::settle::Announced;
 use crate::commit::slot::{Group, Now, Report, Slot};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::judge::chunk::{MAX_BLOCK_BYTES, MAX_BLOCK_ROWS};
 use crate::log::{self, Change, LogConsumer};
 use crate::work::Work;
 
@@ -36,6 +52,10 @@ const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
 const LONGEST_POLL: Duration = Duration::from_millis(20);
+/// How late a report is seen while a round is inserted.
+const REPORT_POLL: Duration = Duration::from_millis(2);
+/// How long a full round that can't close yet keeps the loop from polling. To pause partitions costs what was fetched.
+const FULL: Duration = Duration::from_secs(1);
 /// How long a stop waits for inserts that are under way. If it is too short, their intents stay open.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
@@ -43,15 +63,20 @@ pub(crate) struct Loop {
     group: Group,
     reports: Receiver<Report>,
     slots: BTreeMap<i32, Slot>,
-    /// Of all partitions that it owns.
-    gaps: Gaps,
+    pace: Pace,
+    /// The partitions of the round that is being inserted, each with the epoch of its slot.
+    at_work: Option<Vec<(i32, u64)>>,
+    /// Since when the next round is full and can't close.
+    full_since: Option<Instant>,
 }
 
 impl Loop {
     pub(crate) fn new(work: Arc<Work>, runtime: Handle, consumer: LogConsumer) -> Self {
         let (sender, reports) = channel();
+        let chunks = &work.config.chunks;
+        let pace = Pace::new(chunks.quick(), chunks.inserts_per_second);
         let group = Group::new(work, runtime, consumer, sender);
-        Self { group, reports, slots: BTreeMap::new(), gaps: Gaps::of(1) }
+        Self { group, reports, slots: BTreeMap::new(), pace, at_work: None, full_since: None }
     }
 
     /// Runs until `stop` is set, then inserts what was read and leaves the group.
@@ -82,10 +107,18 @@ impl Loop {
         Ok(())
     }
 
-    /// Takes what librdkafka has, a batch at most, and stops at a full chunk.
+    /// Takes what librdkafka has, a batch at most, and stops at a full round.
     fn read(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let mut open = self.open(now);
+        if self.is_full(&open) && self.at_work.is_some() && *self.full_since.get_or_insert(now) + FULL > now {
+            if let Ok(report) = self.reports.recv_timeout(LONGEST_POLL) {
+                self.report(report, Instant::now());
+            }
+            return Ok(());
+        }
         let judge = self.group.work.judge.load();
-        let mut wait = self.longest_wait(Instant::now());
+        let mut wait = self.longest_wait(&open, now);
         let (mut bytes, mut came) = (0, None);
         for _ in 0..BATCH {
             let Some(polled) = self.group.consumer.poll(wait) else { break };
@@ -95,11 +128,14 @@ impl Loop {
             match polled {
                 Ok(message) => {
                     let record = log::record(&message);
-                    bytes += record.value.map_or(0, <[u8]>::len);
+                    let size = record.value.map_or(0, <[u8]>::len);
+                    bytes += size;
                     let slot = self.slots.get_mut(&record.partition);
                     let Some(partition) = slot.and_then(Slot::running) else { continue };
                     partition.record(&judge, record, now);
-                    if partition.is_full() || bytes > BATCH_BYTES {
+                    (open.rows, open.bytes) = (open.rows + 1, open.bytes + size);
+                    open.is_full |= partition.is_full();
+                    if bytes > BATCH_BYTES || self.is_full(&open) {
                         break;
                     }
                 }
@@ -126,24 +162,29 @@ impl Loop {
         Ok(())
     }
 
-    fn longest_wait(&self, now: Instant) -> Duration {
-        let next = self.slots.values().filter_map(|slot| slot.due(now)).min();
+    fn longest_wait(&self, open: &Open, now: Instant) -> Duration {
+        let round = match self.at_work {
+            Some(_) => Some(now + REPORT_POLL),
+            None => self.pace.due(open),
+        };
+        let next = self.slots.values().filter_map(|slot| slot.due(now)).chain(round).min();
         next.map_or(LONGEST_POLL, |at| at.saturating_duration_since(now).min(LONGEST_POLL))
     }
 
     /// Everything but reading: rebalances first, so that nothing is committed for a lost partition.
     fn tend(&mut self, now: Instant, is_draining: bool) {
         self.rebalance(now);
-        while let Ok(Report { partition, epoch, outcome }) = self.reports.try_recv() {
-            if let Some(slot) = self.slots.get_mut(&partition).filter(|slot| slot.epoch == epoch) {
-                slot.report(&self.group, outcome, now);
-            }
+        while let Ok(report) = self.reports.try_recv() {
+            self.report(report, now);
         }
         self.resume_waiting(now);
-        let now = Now { at: now, is_crowded: self.account(), is_draining };
+        let is_full = self.full_since.is_some_and(|since| since + FULL <= now);
+        let now = Now { at: now, is_crowded: self.account(), is_full, is_draining };
         for slot in self.slots.values_mut() {
-            slot.advance(&self.group, &mut self.gaps, now);
+            slot.advance(&self.group, now);
         }
+        self.close_round(now);
+        self.close_commits(now);
         let judged = self
             .slots
             .iter_mut()
@@ -151,7 +192,139 @@ impl Loop {
         self.group.work.progress.alive(now.at, judged.collect());
     }
 
+    fn report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Slot(partition, epoch, outcome) => {
+                if let Some(slot) = self.slots.get_mut(&partition).filter(|slot| slot.epoch == epoch) {
+                    slot.report(&self.group, outcome, now);
+                }
+            }
+            Report::Round(inserted) => {
+                let members = self.at_work.take().unwrap_or_default();
+                let epoch = |partition| self.slots.get(partition).map(|slot| slot.epoch);
+                // One that changed hands: its new owner may have taken the token.
+                let is_whole = members.iter().all(|(partition, of)| epoch(partition) == Some(*of));
+                let inserted = if is_whole { inserted } else { inserted.and(Err(Error::Late)) };
+                if let Err(error) = &inserted {
+                    tracing::warn!(partitions = members.len(), %error, "a round: each partition is compared");
+                }
+                for (partition, epoch) in members {
+                    if let Some(slot) = self.slots.get_mut(&partition).filter(|slot| slot.epoch == epoch) {
+                        slot.inserted(&self.group, &inserted, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The chunks that the next round would have.
+    fn open(&mut self, now: Instant) -> Open {
+        let mut open = Open::default();
+        for slot in self.slots.values_mut() {
+            if let Some(partition) = slot.running() {
+                partition.add_to(&mut open, now);
+            }
+        }
+        open
+    }
+
+    fn is_full(&self, open: &Open) -> bool {
+        let chunks = &self.group.work.config.chunks;
+        open.is_full || open.rows >= chunks.chunk_rows as u64 || open.bytes >= chunks.chunk_bytes
+    }
+
+    /// Closes the open chunks, commits their intents and, if the coordinator took them, sets the insert on its way.
+    fn close_round(&mut self, now: Now) {
+        let open = self.open(now.at);
+        let hurries = now.is_crowded || now.is_draining || self.is_full(&open);
+        if self.at_work.is_some() || !self.pace.due(&open).is_some_and(|due| hurries || due <= now.at) {
+            return;
+        }
+        self.full_since = None;
+        self.pace.closed(now.at);
+        let round = new_round();
+        let (mut members, mut intents, mut chunks) = (Vec::new(), Vec::new(), Vec::new());
+        for (partition, slot) in self.close_chunks(&round, now.at) {
+            let epoch = slot.epoch;
+            let Some(in_flight) = slot.running().and_then(|running| running.in_flight.as_ref()) else {
+                continue;
+            };
+            let range = in_flight.chunk.range();
+            intents.push((partition, range.start, intent::metadata(range.end, &round)));
+            members.push((partition, epoch));
+            chunks.push(Arc::clone(&in_flight.chunk));
+        }
+        if let Err(error) = self.group.commit(intents) {
+            tracing::warn!(%error, "intents refused: the round is dropped");
+            for slot in members.iter().map(|(partition, _)| partition) {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.restart(&self.group);
+                }
+            }
+            return;
+        }
+        let announced = Announced::now();
+        let span = tracing::info_span!(target: traces::TARGET, "insert", partitions = members.len());
+        chunks.iter().for_each(|chunk| chunk.link(&span));
+        let work = Arc::clone(&self.group.work);
+        let inserted = async move { Report::Round(insert(&work, &round, &chunks, announced).await) };
+        self.group.spawn(inserted.instrument(span));
+        self.at_work = Some(members);
+    }
+
+    /// Closes the chunks of a round, the oldest first, as many as are one block of ClickHouse.
+    fn close_chunks(&mut self, round: &Arc<str>, now: Instant) -> impl Iterator<Item = (i32, &mut Slot)> {
+        let mut open: Vec<(i32, &mut Slot, Open)> = Vec::new();
+        for (partition, slot) in &mut self.slots {
+            let mut of = Open::default();
+            if let Some(running) = slot.running() {
+                running.add_to(&mut of, now);
+                if of.rows > 0 {
+                    open.push((*partition, slot, of));
+                }
+            }
+        }
+        open.sort_by_key(|(.., of)| of.oldest);
+        let (mut rows, mut bytes) = (0, 0);
+        let closed = open.into_iter().take_while(move |(.., of)| {
+            (rows, bytes) = (rows + of.rows, bytes + of.bytes);
+            rows == of.rows || (rows < MAX_BLOCK_ROWS as u64 && bytes < MAX_BLOCK_BYTES)
+        });
+        let round = Arc::clone(round);
+        closed.map(move |(partition, slot, _)| {
+            if let Some(running) = slot.running() {
+                running.close(&round, Stage::AtWork);
+                running.committed_to = None;
+                running.fill_gap(now);
+            }
+            (partition, slot)
+        })
+    }
+
+    /// Says of partitions that nothing is under way any more.
+    fn close_commits(&mut self, now: Now) {
+        let owed =
+            self.slots.iter_mut().filter_map(|(partition, slot)| Some((*partition, slot.owed_commit(now)?)));
+        let owed: Vec<(i32, u64)> = owed.collect();
+        if owed.is_empty() {
+            return;
+        }
+        let committed =
+            self.group.commit(owed.iter().map(|(partition, next)| (*partition, *next, String::new())));
+        if let Err(error) = &committed {
+            tracing::warn!(%error, "commit refused");
+        }
+        for (partition, next) in owed {
+            let Some(slot) = self.slots.get_mut(&partition) else { continue };
+            match (&committed, slot.running()) {
+                (Ok(()), Some(running)) => running.committed_to = Some(next),
+                _ => slot.restart(&self.group),
+            }
+        }
+    }
+
     fn rebalance(&mut self, now: Instant) {
+        self.pace.share(self.slots.len(), self.group.work.progress.partitions());
         for change in self.group.consumer.context().take() {
             match change {
                 Change::Assigned(partition) => {
@@ -162,7 +335,6 @@ impl Loop {
                 }
             }
             tracing::info!(?change, "rebalance");
-            self.gaps.partitions = self.slots.len().max(1);
             self.group.work.progress.set_owned(self.slots.keys().copied().collect());
         }
     }

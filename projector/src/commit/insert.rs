@@ -1,6 +1,5 @@
 //! The one insert: a block of `landing`, under a name that is its deduplication token.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +14,9 @@ use crate::judge::chunk::MAX_BLOCK_ROWS;
 /// longer; what became of the insert is then unclear.
 const SEND: Duration = Duration::from_secs(30);
 impl Database {
-    /// What an insert of `range` is called; it is its deduplication token.
-    pub(crate) fn insert_id(&self, partition: i32, range: &Range<u64>) -> String {
-        format!("{}:{}:{partition}:{}-{}", self.name, self.topic, range.start, range.end)
+    /// What the insert of a round is called; it is its deduplication token.
+    pub(crate) fn insert_id(&self, round: &str) -> String {
+        format!("{}:{}:{round}", self.name, self.topic)
     }
 
     /// The query id of the insert `id`. ClickHouse refuses a second statement under an id whoever runs the first:
@@ -37,7 +36,7 @@ impl Database {
         &self,
         id: &str,
         token: &str,
-        block: impl Iterator<Item = Bytes>,
+        block: impl IntoIterator<Item = Bytes>,
     ) -> Result<()> {
         let mut insert = self
             .client

@@ -1,32 +1,34 @@
 //! One partition while it runs: its state, its open chunk and the one that is being inserted.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemas::{Judge, Record};
 
-use crate::commit::pace::{Gaps, Pace};
+use crate::commit::intent::Intent;
+use crate::commit::pace::Open;
 use crate::commit::resume::Plan;
 use crate::commit::strangers::{self, Strangers};
 use crate::config::ChunkConfig;
 use crate::judge::chunk::{Chunk, ClosedChunk, MAX_BLOCK_ROWS};
 use crate::judge::projection::Projection;
 use crate::judge::unknown::Unknown;
+use crate::work::backoff;
 use tables::Verdict;
 
 /// A partition that is behind the log's end for so long is catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);
+/// A chunk that may be in the tables already is compared by itself. If it does not fill, it waits this long.
+const COMPARED: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub projection: Projection,
     pub chunk: Chunk,
     pub in_flight: Option<InFlight>,
-    pace: Pace,
     limits: Limits,
     verify_to: u64,
-    announced: Option<Range<u64>>,
+    announced: Option<Intent>,
     /// The log holds no records from `projection.next` to here.
     gap_to: u64,
     /// Every record until here was in the log before the last seek: none of it can come after the next end.
@@ -50,10 +52,18 @@ pub(crate) struct Partition {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub chunk: Arc<ClosedChunk>,
-    /// Whether rows of it may be there already.
-    pub verify: bool,
+    /// The round that inserts it.
+    pub round: Arc<str>,
     pub attempts: u32,
     pub stage: Stage,
+}
+
+impl InFlight {
+    /// It failed, or its answer says nothing: announced again later, and compared.
+    pub(crate) fn is_unclear(&mut self, now: Instant) {
+        self.attempts += 1;
+        self.stage = Stage::Announce(now + backoff(self.attempts));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +92,6 @@ impl Partition {
         Self {
             chunk: Chunk::new(start),
             in_flight: None,
-            pace: Pace::new(chunks.quick()),
             limits: Limits { rows: chunks.chunk_rows as u64, bytes: chunks.chunk_bytes },
             verify_to: plan.verify_to,
             announced: plan.announced,
@@ -183,11 +192,11 @@ impl Partition {
     fn row_limit(&self) -> u64 {
         let start = self.chunk.start;
         match &self.announced {
-            Some(announced) if announced.start == start => {
-                return announced.end.min(start + MAX_BLOCK_ROWS as u64);
+            Some(Intent { range, .. }) if range.start == start => {
+                return range.end.min(start + MAX_BLOCK_ROWS as u64);
             }
-            Some(announced) if start < announced.start => {
-                return announced.start.min(start + self.limits.rows);
+            Some(Intent { range, .. }) if start < range.start => {
+                return range.start.min(start + self.limits.rows);
             }
             _ => {}
         }
@@ -200,12 +209,33 @@ impl Partition {
     /// nobody would look.
     pub(crate) fn owes_commit(&self) -> bool {
         let next = self.projection.next;
-        let keeps_intent = self.announced.as_ref().is_some_and(|announced| announced.end > next);
+        let keeps_intent = self.announced.as_ref().is_some_and(|intent| intent.range.end > next);
         self.committed_to != Some(next) && !keeps_intent
     }
 
     fn is_announced(&self) -> bool {
-        self.announced.as_ref().is_some_and(|announced| announced.start == self.chunk.start)
+        self.announced.as_ref().is_some_and(|intent| intent.range.start == self.chunk.start)
+    }
+
+    /// Whether rows of the open chunk may be in the tables already. Such a chunk is in no round with others: it is compared.
+    pub(crate) fn is_compared(&self) -> bool {
+        self.chunk.start < self.verify_to
+    }
+
+    /// Adds the open chunk to what the next round would hold, if it can be in one.
+    pub(crate) fn add_to(&self, open: &mut Open, now: Instant) {
+        let Some(opened) = self.chunk.opened.filter(|_| self.in_flight.is_none() && !self.is_compared())
+        else {
+            return;
+        };
+        open.rows += self.chunk.rows() as u64;
+        open.bytes += self.chunk.bytes();
+        open.is_full |= self.is_full();
+        let earlier = |first: Option<Instant>| Some(first.map_or(opened, |first| first.min(opened)));
+        open.oldest = earlier(open.oldest);
+        if !self.is_catching_up(now) {
+            open.oldest_live = earlier(open.oldest_live);
+        }
     }
 
     /// Whether the open chunk has no room for a further row.
@@ -214,33 +244,34 @@ impl Partition {
             || (self.chunk.bytes() >= self.limits.bytes && !self.is_announced())
     }
 
-    /// When the open chunk is to be closed; `None` if it is empty, or must be filled first.
+    /// When the open chunk is to be closed for a comparison; `None` if it is not to be compared, is empty, or must be filled
+    /// first.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.in_flight.is_some() || !self.is_compared() {
+            return None;
+        }
         if self.is_full() {
             return Some(now);
         }
-        if self.is_announced() {
-            return None;
-        }
-        self.chunk.opened.map(|opened| self.pace.due(opened, self.is_catching_up(now)))
+        let opened = self.chunk.opened.filter(|_| !self.is_announced())?;
+        Some(opened + COMPARED)
     }
 
     fn is_catching_up(&self, now: Instant) -> bool {
         !self.at_end && now.duration_since(self.last_at_end) > CATCHING_UP
     }
 
-    /// Closes the open chunk and opens the next one.
-    pub(crate) fn close(&mut self, now: Instant, gaps: &mut Gaps) {
+    /// Closes the open chunk and opens the next one. A chunk that was announced stays in its round; any other one is in
+    /// `round` from now on.
+    pub(crate) fn close(&mut self, round: &Arc<str>, stage: Stage) {
+        let announced = self.is_announced();
         let end = self.chunk.end();
         let chunk = std::mem::replace(&mut self.chunk, Chunk::new(end));
-        self.pace.closed(chunk.opened.unwrap_or(now), now, self.is_catching_up(now), gaps);
-        let verify = chunk.start < self.verify_to;
-        self.in_flight = Some(InFlight {
-            chunk: Arc::new(chunk.close()),
-            verify,
-            attempts: 0,
-            stage: Stage::Announce(now),
-        });
+        let round = match &self.announced {
+            Some(intent) if announced => intent.round.as_str().into(),
+            _ => Arc::clone(round),
+        };
+        self.in_flight = Some(InFlight { chunk: Arc::new(chunk.close()), round, attempts: 0, stage });
     }
 
     /// Whether there is nothing left to do or to say.
@@ -255,13 +286,24 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     fn partition(plan: Plan, rows: usize) -> Partition {
-        let chunks =
-            ChunkConfig { chunk_rows: rows, chunk_bytes: 1 << 20, quick_ms: 20, chunk_memory: 1 << 30 };
+        let chunks = ChunkConfig {
+            chunk_rows: rows,
+            chunk_bytes: 1 << 20,
+            quick_ms: 20,
+            inserts_per_second: 4.0,
+            chunk_memory: 1 << 30,
+        };
         let projection = Projection::new(0, plan.start, 1000, Arc::default());
         Partition::new(plan, projection, &chunks, Duration::ZERO, 0, Instant::now())
+    }
+
+    fn intent(range: Range<u64>) -> Option<Intent> {
+        Some(Intent { range, round: "before".into() })
     }
 
     /// Fills to `gap_to` with chunks closed when full; the ranges and whether each is verified.
@@ -271,16 +313,18 @@ mod tests {
         let mut chunks = Vec::new();
         while partition.projection.next < gap_to {
             partition.fill_gap(now);
-            partition.close(now, &mut Gaps::of(1));
+            let is_compared = partition.is_compared();
+            partition.close(&"another".into(), Stage::AtWork);
             let in_flight = partition.in_flight.take().unwrap();
-            chunks.push((in_flight.chunk.range(), in_flight.verify));
+            assert_eq!(&*in_flight.round == "before", in_flight.chunk.start == 25, "a round keeps its chunk");
+            chunks.push((in_flight.chunk.range(), is_compared));
         }
         chunks
     }
 
     #[test]
     fn chunks_end_where_an_announced_one_begins_and_ends() {
-        let plan = Plan { start: 0, verify_to: 60, announced: Some(25..55) };
+        let plan = Plan { start: 0, verify_to: 60, announced: intent(25..55) };
         let expected =
             [(0..10, true), (10..20, true), (20..25, true), (25..55, true), (55..60, true), (60..70, false)];
         assert_eq!(chunks(partition(plan, 10), 70), expected);
@@ -288,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_announcement_is_kept_until_its_chunk_is_made_again() {
-        let mut partition = partition(Plan { start: 25, verify_to: 60, announced: Some(25..55) }, 10);
+        let mut partition = partition(Plan { start: 25, verify_to: 60, announced: intent(25..55) }, 10);
         assert!(partition.is_settled() && !partition.owes_commit());
         partition.gap_to = 55;
         partition.fill_gap(Instant::now());

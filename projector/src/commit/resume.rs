@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::commit::intent;
+use crate::commit::intent::{self, Intent};
 use crate::commit::ledger::Extent;
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub verify_to: u64,
     /// A chunk that was announced and must be made again with these very bounds, so that it gets the
     /// id under which it may have been, or may yet be, inserted.
-    pub announced: Option<Range<u64>>,
+    pub announced: Option<Intent>,
 }
 
 /// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows.
@@ -60,15 +60,15 @@ pub(crate) fn plan(
             commit.offset, log.end
         )));
     }
-    let announced = commit.and_then(|commit| intent::announced(commit.offset, &commit.metadata));
+    let announced = commit.and_then(|commit| intent::announced(partition, commit.offset, &commit.metadata));
     // An announcement beyond the log's end can't be of this log's records.
-    let announced = announced.filter(|range| range.end <= log.end);
+    let announced = announced.filter(|intent| intent.range.end <= log.end);
     // Without a commit (it expired, or the group is new) the ledger says where to go on; but the last
     // chunk in it may be incomplete in the other tables.
     let first = if ledger.rows == 0 { log.start } else { ledger.first };
     let done = commit.map_or_else(|| ledger_end.saturating_sub(longest).max(first), |commit| commit.offset);
     let start = done.min(ledger_end);
-    let verify_to = known_end.max(done).max(announced.as_ref().map_or(0, |range| range.end));
+    let verify_to = known_end.max(done).max(announced.as_ref().map_or(0, |intent| intent.range.end));
     Ok(Plan { start, verify_to, announced })
 }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn commit(offset: u64, end: Option<u64>) -> Commit {
-        Commit { offset, metadata: end.map(intent::metadata).unwrap_or_default() }
+        Commit { offset, metadata: end.map(|end| intent::metadata(end, "round")).unwrap_or_default() }
     }
 
     #[track_caller]
@@ -161,7 +161,8 @@ mod tests {
         expected: (u64, u64, Option<Range<u64>>),
     ) {
         let plan = plan(0, &(0..1000), commit.as_ref(), ledger(rows), contiguous_to, 100).unwrap();
-        assert_eq!((plan.start, plan.verify_to, plan.announced), expected);
+        let announced = plan.announced.map(|intent| intent.range);
+        assert_eq!((plan.start, plan.verify_to, announced), expected);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::commit::ledger::Claim;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
+use crate::judge::native::block;
 use sha2::{Digest, Sha256};
 use tables::Verdict;
 use tables::verdict::{LEDGER, TARGETS};
@@ -109,13 +110,17 @@ impl Comparison {
 pub(crate) async fn settle(
     database: &Database,
     partition: i32,
+    round: &str,
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Result<Healed> {
-    let id = database.insert_id(partition, &chunk.range());
+    let id = database.insert_id(round);
+    // Several partitions of a round may be settled at once, each by statements of its own.
+    let own = format!("{id}:{partition}");
     let mut healed = Healed { kept: chunk.kept.len(), ..Healed::default() };
     for attempt in 0..ATTEMPTS {
         wait_for_running(database, &id).await?;
+        wait_for_running(database, &own).await?;
         let found = compare(database, partition, chunk).await?;
         if found.is_clean() {
             return Ok(healed);
@@ -130,21 +135,21 @@ pub(crate) async fn settle(
         let missing = remove_wrong(database, partition, chunk, &found).await?;
 
         announced.check()?;
-        // Nothing there at all: perhaps the insert never arrived, and may still arrive, sent by a process
-        // that slept. With its own token again, whichever comes second is dropped. Otherwise it has come
-        // and gone: only the missing rows are inserted, under a token that names them.
-        let inserted = if found.any_present || attempt > 0 {
-            let token = format!("{id}:heal:{}:{attempt}", fingerprint(&missing));
-            database.insert(&id, &token, chunk.block(&missing)).await
-        } else {
-            database.insert(&id, &id, chunk.block(&chunk.targets)).await
+        // First under the round's own token: its insert may still be on its way, sent by a process that slept, and
+        // whichever comes second is dropped as a whole. The round may also have taken the token long ago, or the owner of
+        // another of its partitions: then this one is dropped. From the second attempt on the token is taken in each table
+        // that gets rows of this chunk, so what is missing is inserted under a token that names it.
+        let token = match attempt {
+            0 => id.clone(),
+            _ => format!("{own}:heal:{}:{attempt}", fingerprint(&missing)),
         };
+        let inserted = database.insert(&own, &token, block(&[(&missing, &chunk.streams)])).await;
         match inserted {
             Ok(()) | Err(Error::Running) => {}
             Err(error) => return Err(error),
         }
     }
-    wait_for_running(database, &id).await?;
+    wait_for_running(database, &own).await?;
     let found = compare(database, partition, chunk).await?;
     if found.is_clean() {
         return Ok(healed);

@@ -2,24 +2,26 @@
 //! with it.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use infra::traces;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::commit::attempt::{Attempted, attempt};
-use crate::commit::intent;
-use crate::commit::pace::Gaps;
+use crate::commit::attempt::{Attempted, complete};
+use crate::commit::intent::{self, new_round};
 use crate::commit::partition::{Partition, Stage};
 use crate::commit::resume::{Commit, Resumed, resume};
-use crate::commit::settle::Announced;
-use crate::error::Result;
+use crate::commit::settle::{Announced, Healed};
+use crate::error::{Error, Result};
 use crate::log::LogConsumer;
 use crate::work::{Work, backoff};
 
@@ -41,10 +43,10 @@ pub(crate) struct Group {
 }
 
 /// What a task found out.
-pub(crate) struct Report {
-    pub partition: i32,
-    pub epoch: u64,
-    pub outcome: Outcome,
+pub(crate) enum Report {
+    /// Of a partition, in this epoch of its slot.
+    Slot(i32, u64, Outcome),
+    Round(Result<()>),
 }
 
 pub(crate) enum Outcome {
@@ -58,6 +60,8 @@ pub(crate) struct Now {
     pub at: Instant,
     /// The chunks take more memory than they may.
     pub is_crowded: bool,
+    /// The next round is full, and the one before is still being inserted.
+    pub is_full: bool,
     pub is_draining: bool,
 }
 
@@ -102,13 +106,27 @@ impl Group {
         list
     }
 
-    /// One partition a commit: librdkafka does not tell which of several was refused.
-    fn commit(&self, partition: i32, offset: u64, metadata: &str) -> Result<()> {
+    /// Commits offsets of some partitions, with their metadata. The coordinator refuses all of them or none: what it looks
+    /// at is the member and its epoch.
+    ///
+    /// # Errors
+    /// Refused, or unclear.
+    pub(crate) fn commit(&self, offsets: impl IntoIterator<Item = (i32, u64, String)>) -> Result<()> {
         let mut list = TopicPartitionList::new();
-        let mut element = list.add_partition(&self.work.config.kafka.topic, partition);
-        element.set_offset(Offset::Offset(offset as i64))?;
-        element.set_metadata(metadata);
+        for (partition, offset, metadata) in offsets {
+            let mut element = list.add_partition(&self.work.config.kafka.topic, partition);
+            element.set_offset(Offset::Offset(offset as i64))?;
+            element.set_metadata(metadata);
+        }
         Ok(self.consumer.commit(&list, CommitMode::Sync)?)
+    }
+
+    /// Sets a task on its way, whose report the loop gets.
+    pub(crate) fn spawn(&self, task: impl Future<Output = Report> + Send + 'static) -> JoinHandle<()> {
+        let reports = self.reports.clone();
+        self.runtime.spawn(async move {
+            let _ = reports.send(task.await);
+        })
     }
 }
 
@@ -152,11 +170,10 @@ impl Slot {
 
     /// Sets a task on finding out where to go on.
     pub(crate) fn resume(&mut self, group: &Group, commit: Option<Commit>) {
-        let (work, reports) = (Arc::clone(&group.work), group.reports.clone());
-        let (partition, epoch) = (self.partition, self.epoch);
-        let resuming = group.runtime.spawn(async move {
-            let outcome = Outcome::Resumed(resume(&work, partition, commit).await.map(Box::new));
-            let _ = reports.send(Report { partition, epoch, outcome });
+        let (work, partition, epoch) = (Arc::clone(&group.work), self.partition, self.epoch);
+        let resuming = group.spawn(async move {
+            let resumed = resume(&work, partition, commit).await.map(Box::new);
+            Report::Slot(partition, epoch, Outcome::Resumed(resumed))
         });
         self.state = State::Resuming(AbortOnDropHandle::new(resuming));
     }
@@ -205,12 +222,9 @@ impl Slot {
                         (in_flight.chunk, in_flight.stage) = (Arc::from(chunk), Stage::Announce(now));
                     }
                     Attempted::Failed(error) => {
+                        tracing::warn!(partition, range = ?in_flight.chunk.range(), %error, "insert");
                         group.work.progress.insert_failed(partition, &error);
-                        in_flight.attempts += 1;
-                        in_flight.verify = true;
-                        in_flight.stage = Stage::Announce(now + backoff(in_flight.attempts));
-                        let (range, attempts) = (in_flight.chunk.range(), in_flight.attempts);
-                        tracing::warn!(partition, ?range, attempts, %error, "insert");
+                        in_flight.is_unclear(now);
                     }
                 }
             }
@@ -219,8 +233,28 @@ impl Slot {
         }
     }
 
-    /// Moves the partition on: closes its chunk, announces it, pauses or goes on reading.
-    pub(crate) fn advance(&mut self, group: &Group, gaps: &mut Gaps, now: Now) {
+    /// What became of the round that its chunk was in.
+    pub(crate) fn inserted(&mut self, group: &Group, inserted: &Result<()>, now: Instant) {
+        let partition = self.partition;
+        let Some(running) = self.running() else { return };
+        let Some(in_flight) = &mut running.in_flight else { return };
+        match inserted {
+            Ok(()) => {
+                group.work.progress.inserted(partition, &in_flight.chunk, Healed::default());
+                running.in_flight = None;
+            }
+            Err(error) => {
+                if !matches!(error, Error::Late) {
+                    group.work.progress.insert_failed(partition, error);
+                }
+                in_flight.is_unclear(now);
+            }
+        }
+    }
+
+    /// Moves the partition on: finds the end of the log, closes and announces a chunk that is to be compared, pauses or
+    /// reads on.
+    pub(crate) fn advance(&mut self, group: &Group, now: Now) {
         let log_end = group.work.progress.log_end(self.partition);
         let Some(partition) = self.running() else { return };
         if let Some(log_end) = log_end {
@@ -230,21 +264,19 @@ impl Slot {
             }
         }
         partition.fill_gap(now.at);
-        let is_due =
-            partition.due(now.at).is_some_and(|due| due <= now.at || now.is_crowded || now.is_draining);
-        if partition.in_flight.is_none() && is_due {
-            partition.close(now.at, gaps);
+        let hurries = now.is_crowded || now.is_draining;
+        if partition.due(now.at).is_some_and(|due| due <= now.at || hurries) {
+            partition.close(&new_round(), Stage::Announce(now.at));
             partition.fill_gap(now.at);
         }
-        match &partition.in_flight {
-            Some(in_flight) if matches!(in_flight.stage, Stage::Announce(at) if at <= now.at) => {
-                self.announce(group);
-            }
-            Some(_) => {}
-            None => self.close_commit(group, now),
+        if let Some(in_flight) = &partition.in_flight
+            && matches!(in_flight.stage, Stage::Announce(at) if at <= now.at)
+        {
+            self.announce(group);
         }
         let Some(partition) = self.running() else { return };
         let is_held = now.is_draining
+            || now.is_full
             || partition.is_waiting(now.at)
             || partition.is_full()
             || (now.is_crowded && partition.in_flight.is_some());
@@ -256,45 +288,36 @@ impl Slot {
         }
     }
 
-    /// Commits the intent and, if the coordinator took it, sets the insert on its way.
+    /// Commits the intent of the chunk alone and, if the coordinator took it, sets the comparison on its way.
     fn announce(&mut self, group: &Group) {
         let (partition, epoch) = (self.partition, self.epoch);
         let Some(running) = self.running() else { return };
         let Some(in_flight) = &mut running.in_flight else { return };
-        let range = in_flight.chunk.range();
+        let Range { start, end } = in_flight.chunk.range();
         running.committed_to = None;
-        if let Err(error) = group.commit(partition, range.start, &intent::metadata(range.end)) {
-            tracing::warn!(partition, ?range, %error, "intent refused: the chunk is dropped");
+        if let Err(error) = group.commit([(partition, start, intent::metadata(end, &in_flight.round))]) {
+            tracing::warn!(partition, start, end, %error, "intent refused: the chunk is dropped");
             return self.restart(group);
         }
         let announced = Announced::now();
         in_flight.stage = Stage::AtWork;
-        let (chunk, verify) = (Arc::clone(&in_flight.chunk), in_flight.verify);
-        let (work, reports) = (Arc::clone(&group.work), group.reports.clone());
-        let span = chunk.span(partition);
-        let insert = async move {
-            let outcome = Outcome::Attempted(attempt(&work, partition, &chunk, verify, announced).await);
-            let _ = reports.send(Report { partition, epoch, outcome });
+        let (chunk, round) = (Arc::clone(&in_flight.chunk), Arc::clone(&in_flight.round));
+        let work = Arc::clone(&group.work);
+        let span = tracing::info_span!(target: traces::TARGET, "insert", partition, start, end);
+        chunk.link(&span);
+        let completed = async move {
+            let attempted = complete(&work, partition, &round, &chunk, announced).await;
+            Report::Slot(partition, epoch, Outcome::Attempted(attempted))
         };
-        group.runtime.spawn(insert.instrument(span));
+        group.spawn(completed.instrument(span));
     }
 
-    /// Says that nothing is under way any more, once nothing has been for a while.
-    fn close_commit(&mut self, group: &Group, now: Now) {
-        let partition = self.partition;
-        let Some(running) = self.running() else { return };
-        let next = running.projection.next;
-        let is_idle = now.is_draining || now.at.duration_since(running.last_record) > IDLE;
-        if !is_idle || !running.is_settled() || !running.owes_commit() {
-            return;
-        }
-        match group.commit(partition, next, "") {
-            Ok(()) => running.committed_to = Some(next),
-            Err(error) => {
-                tracing::warn!(partition, %error, "commit refused");
-                self.restart(group);
-            }
-        }
+    /// The offset to commit now that nothing is under way any more, once nothing has been for a while.
+    pub(crate) fn owed_commit(&mut self, now: Now) -> Option<u64> {
+        let partition = self.running()?;
+        let is_idle = now.is_draining || now.at.duration_since(partition.last_record) > IDLE;
+        let owes = is_idle && partition.is_settled() && partition.owes_commit();
+        owes.then_some(partition.projection.next)
     }
 
     pub(crate) fn pause(&mut self, group: &Group) {

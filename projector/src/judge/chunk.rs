@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
-use bytes::Bytes;
 use infra::traces;
 use tracing::Span;
 
-use crate::judge::native::{Columns, block_start};
+use crate::judge::native::{Columns, Streams};
 use crate::judge::row::Row;
 use tables::Verdict;
 
@@ -16,6 +15,7 @@ use tables::Verdict;
 /// `local-stack` shows it). To be safe, a chunk stays below the size at which ClickHouse cuts other formats into
 /// blocks: this many rows, or 256 MiB.
 pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
+pub(crate) const MAX_BLOCK_BYTES: usize = 256 << 20;
 
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Chunk {
     }
 
     pub(crate) fn close(self) -> ClosedChunk {
-        let (targets, verdicts, versions, rest) = self.columns.into_pieces();
+        let (targets, verdicts, versions, streams) = self.columns.into_streams();
         ClosedChunk {
             start: self.start,
             oldest: self.oldest.unwrap_or(0),
@@ -100,7 +100,7 @@ impl Chunk {
             targets,
             verdicts,
             versions,
-            rest,
+            streams,
             traces: self.traces,
             kept: self.kept,
             is_judged_again: false,
@@ -121,7 +121,7 @@ pub(crate) struct ClosedChunk {
     /// The version of the schema that judged each offset.
     pub versions: Vec<u16>,
     /// All other columns.
-    rest: Vec<Bytes>,
+    pub streams: Streams,
     traces: Vec<Box<str>>,
     /// The offsets for which some tables keep their rows, and those tables: see [`Chunk::keep_last_as_it_is`].
     pub kept: BTreeMap<u64, u8>,
@@ -138,17 +138,8 @@ impl ClosedChunk {
         self.targets.len()
     }
 
-    /// The span of the insert, linked with the traces that sent the records.
-    pub(crate) fn span(&self, partition: i32) -> Span {
-        let Range { start, end } = self.range();
-        let span = tracing::info_span!(target: traces::TARGET, "insert", partition, start, end);
-        self.traces.iter().for_each(|traceparent| traces::link(&span, traceparent));
-        span
-    }
-
-    /// A block in the format Native. `targets[i]` says which tables get the row of the `i`-th offset. Copies no rows.
-    pub(crate) fn block(&self, targets: &[u8]) -> impl Iterator<Item = Bytes> {
-        debug_assert_eq!(targets.len(), self.rows());
-        std::iter::once(block_start(targets)).chain(self.rest.iter().cloned())
+    /// Links the span of an insert with the traces that sent the records.
+    pub(crate) fn link(&self, span: &Span) {
+        self.traces.iter().for_each(|traceparent| traces::link(span, traceparent));
     }
 }

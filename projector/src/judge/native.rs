@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use crate::judge::row::Row;
 
+/// The one column with arrays.
+const REASONS: &str = "reasons";
+
 /// Name and type of the columns after the first one, `targets`. ClickHouse converts the strings to LowCardinality and
 /// the verdict to its Enum8, which costs the same as sending dictionaries.
 const COLUMNS: &[[&str; 2]] = &[
@@ -28,7 +31,7 @@ const COLUMNS: &[[&str; 2]] = &[
     ["log_time", "DateTime64(3, 'UTC')"],
     ["schema_version", "UInt16"],
     ["first_offset", "UInt64"],
-    ["reasons", "Array(Tuple(code String, pointer String, keyword String, message String))"],
+    [REASONS, "Array(Tuple(code String, pointer String, keyword String, message String))"],
     ["reasons_total", "UInt16"],
     ["raw", "String"],
     ["traceparent", "String"],
@@ -104,11 +107,11 @@ impl Columns {
         bytes + fixed(&mut self.reasons_end, self.reasons.to_le_bytes())
     }
 
-    /// The block without its beginning, which is [`block_start`]. Copies no large column.
-    pub(crate) fn into_pieces(self) -> (Vec<u8>, Vec<Verdict>, Vec<u16>, Vec<Bytes>) {
+    /// The rows for a block, without copying. The first three stay as they are, because they are read again.
+    pub(crate) fn into_streams(self) -> (Vec<u8>, Vec<Verdict>, Vec<u16>, Streams) {
         let versions = self.versions.iter().flat_map(|version| version.to_le_bytes()).collect();
         let verdict = self.verdicts.iter().map(|verdict| *verdict as u8).collect();
-        let streams: [Vec<Vec<u8>>; COLUMNS.len()] = [
+        let columns: [Vec<Vec<u8>>; COLUMNS.len()] = [
             vec![verdict],
             vec![self.partition],
             vec![self.offset],
@@ -135,35 +138,80 @@ impl Columns {
             vec![self.raw],
             vec![self.traceparent],
         ];
-        let (mut pieces, mut small) = (Vec::new(), Vec::new());
-        for (column, streams) in COLUMNS.iter().zip(streams) {
-            for text in column {
-                string(&mut small, text.as_bytes());
-            }
-            for stream in streams {
-                if stream.len() < SMALL {
-                    small.extend_from_slice(&stream);
-                } else {
-                    pieces.extend([std::mem::take(&mut small), stream]);
-                }
-            }
-        }
-        pieces.push(small);
-        // An HTTP client could take an empty piece for the end of a chunked body.
-        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
-        (self.targets, self.verdicts, self.versions, pieces)
+        let columns = columns.map(|streams| streams.into_iter().map(Bytes::from).collect());
+        (self.targets, self.verdicts, self.versions, Streams { columns, reasons: self.reasons })
     }
 }
 
-/// The beginning of a block: the number of columns and rows, and the first column, `targets`.
-pub(crate) fn block_start(targets: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(targets.len() + 32);
-    length(&mut out, 1 + COLUMNS.len());
-    length(&mut out, targets.len());
-    string(&mut out, b"targets");
-    string(&mut out, b"UInt8");
-    out.extend_from_slice(targets);
-    out.into()
+/// The columns of some rows, without `targets`. Each column is one or several streams of Native.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    columns: [Vec<Bytes>; COLUMNS.len()],
+    /// The number of reasons of all rows.
+    reasons: u64,
+}
+
+/// One block of the rows of several chunks, each with its targets. Copies no large column.
+pub(crate) fn block(chunks: &[(&[u8], &Streams)]) -> Vec<Bytes> {
+    let mut pieces = Pieces::default();
+    length(&mut pieces.small, 1 + COLUMNS.len());
+    length(&mut pieces.small, chunks.iter().map(|(targets, _)| targets.len()).sum());
+    pieces.name(["targets", "UInt8"]);
+    for (targets, _) in chunks {
+        pieces.small.extend_from_slice(targets);
+    }
+    for (index, column) in COLUMNS.iter().enumerate() {
+        pieces.name(*column);
+        let streams = chunks.first().map_or(0, |(_, streams)| streams.columns[index].len());
+        for stream in 0..streams {
+            let mut reasons = 0;
+            for (_, chunk) in chunks {
+                let bytes = &chunk.columns[index][stream];
+                match column[0] == REASONS && stream == 0 && reasons > 0 {
+                    true => pieces.add_ends(bytes, reasons),
+                    false => pieces.add(bytes),
+                }
+                reasons += chunk.reasons;
+            }
+        }
+    }
+    pieces.flush();
+    pieces.all
+}
+
+#[derive(Default)]
+struct Pieces {
+    small: Vec<u8>,
+    all: Vec<Bytes>,
+}
+
+impl Pieces {
+    fn name(&mut self, [name, data_type]: [&str; 2]) {
+        string(&mut self.small, name.as_bytes());
+        string(&mut self.small, data_type.as_bytes());
+    }
+
+    fn add(&mut self, bytes: &Bytes) {
+        if bytes.len() < SMALL {
+            self.small.extend_from_slice(bytes);
+        } else {
+            self.flush();
+            self.all.push(bytes.clone());
+        }
+    }
+
+    /// The ends of arrays that follow `before` elements of other chunks.
+    fn add_ends(&mut self, ends: &[u8], before: u64) {
+        let (ends, _) = ends.as_chunks::<8>();
+        self.small.extend(ends.iter().flat_map(|end| (u64::from_le_bytes(*end) + before).to_le_bytes()));
+    }
+
+    fn flush(&mut self) {
+        // An HTTP client could take an empty piece for the end of a chunked body.
+        if !self.small.is_empty() {
+            self.all.push(std::mem::take(&mut self.small).into());
+        }
+    }
 }
 
 /// ClickHouse stores a UUID as two little-endian halves, the high one first.

@@ -14,6 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::Judge;
 
+use crate::commit::intent::new_round;
 use crate::commit::resume;
 use crate::commit::settle::{Announced, Healed, settle};
 use crate::config::ChunkConfig;
@@ -39,7 +40,7 @@ pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Resu
     while reading.projection.next < range.end {
         let chunk;
         (reading, chunk) = reading.next(work).await?;
-        let found = settle(&work.database, partition, &chunk, Announced::not_needed()).await?;
+        let found = settle(&work.database, partition, &new_round(), &chunk, Announced::not_needed()).await?;
         refresh_sequences(&work.database, partition, &chunk, found).await?;
         // The range was settled before, so all of its missing rows were lost.
         healed.missing += found.missing + found.late;
