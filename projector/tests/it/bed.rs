@@ -10,6 +10,8 @@ use infra::kafka::TopicConfig;
 use local_stack::{Stack, StackOptions};
 use projector::ProjectorConfig;
 use projector::cli::{Cli, Command};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::net::TcpListener;
@@ -17,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long a test waits. Generous, so that no test depends on the machine's speed.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `check` returns a value. Panics with `what` otherwise.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
@@ -107,6 +109,24 @@ impl Bed {
         tables::serve(&config.clickhouse, 1).await.unwrap();
         let producer = config.kafka.client(&[("linger.ms", "1")]).create().unwrap();
         Self { stack, config, producer, _apps: apps }
+    }
+
+    /// Gives the topic more partitions.
+    pub(crate) async fn widen(&self, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.config.kafka.client(&[]).create().unwrap();
+        let topic = &self.config.kafka.topic;
+        let more = [NewPartitions::new(topic, partitions)];
+        admin.create_partitions(&more, &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    }
+
+    /// The rows of ledger, events and rejections.
+    pub(crate) async fn rows(&self) -> [u64; 3] {
+        let mut rows = [0; 3];
+        for (count, table) in rows.iter_mut().zip(["ledger", "events", "rejections"]) {
+            let sql = format!("SELECT count() FROM {table}");
+            *count = self.tables().query(&sql).fetch_one().await.unwrap();
+        }
+        rows
     }
 
     pub(crate) fn tables(&self) -> Client {

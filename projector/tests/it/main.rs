@@ -6,6 +6,7 @@ mod bed;
 mod raw;
 mod log;
 mod zombies;
+mod rounds;
 mod heal;
 mod erase;
 mod retention;

@@ -1,0 +1,172 @@
+//! Rounds: several partitions in one commit and one insert.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::FutureRecord;
+use rdkafka::{Offset, message::Header, message::OwnedHeaders};
+
+use crate::bed::{Bed, PATIENCE, event, eventually};
+
+const PARTITIONS: i32 = 3;
+
+/// Writes to each partition so many valid events, and to the last one as many that are not JSON.
+async fn send(bed: &Bed, events: usize) {
+    for partition in 0..PARTITIONS {
+        for _ in 0..events {
+            let valid = event(uuid::Uuid::new_v4());
+            let mut values = vec![valid.as_str()];
+            if partition == PARTITIONS - 1 {
+                values.push("not JSON");
+            }
+            for value in values {
+                let record = FutureRecord::<[u8], [u8]>::to(&bed.config.kafka.topic)
+                    .partition(partition)
+                    .headers(OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") }))
+                    .payload(value.as_bytes());
+                bed.producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+            }
+        }
+    }
+}
+
+async fn wide(arguments: &[&str]) -> Bed {
+    let bed = Bed::new(arguments).await;
+    bed.widen(PARTITIONS as usize).await;
+    bed
+}
+
+/// What the group has committed, by partition.
+async fn committed(bed: &Bed) -> BTreeMap<i32, (i64, String)> {
+    with_group(bed, |consumer, topic| {
+        let mut list = TopicPartitionList::new();
+        (0..PARTITIONS).for_each(|partition| {
+            list.add_partition(topic, partition);
+        });
+        let found = consumer.committed_offsets(list, PATIENCE).unwrap();
+        let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            Some((element.partition(), (element.offset().to_raw()?, element.metadata().to_owned())))
+        };
+        found.elements().iter().filter_map(of).collect()
+    })
+    .await
+}
+
+/// Commits by hand, to an empty group, that a round of all partitions was announced.
+async fn announce(bed: &Bed, ends: [i64; PARTITIONS as usize], round: &str) {
+    let round = round.to_owned();
+    with_group(bed, move |consumer, topic| {
+        let mut list = TopicPartitionList::new();
+        for (partition, end) in (0..).zip(ends) {
+            let mut element = list.add_partition(topic, partition);
+            element.set_offset(Offset::Offset(0)).unwrap();
+            element.set_metadata(format!("2:{end}:{round}"));
+        }
+        consumer.commit(&list, CommitMode::Sync).unwrap();
+    })
+    .await
+}
+
+async fn with_group<T: Send + 'static>(
+    bed: &Bed,
+    ask: impl FnOnce(&BaseConsumer, &str) -> T + Send + 'static,
+) -> T {
+    let config = bed.config.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let group = config.group_of(1);
+        let consumer: BaseConsumer = config.kafka.client(&[("group.id", &group)]).create().unwrap();
+        ask(&consumer, &config.kafka.topic)
+    });
+    asked.await.unwrap()
+}
+
+/// Waits until each partition is settled up to its end.
+async fn settled(bed: &Bed, ends: [i64; PARTITIONS as usize]) {
+    let expected: BTreeMap<i32, (i64, String)> =
+        (0..).zip(ends).map(|(partition, end)| (partition, (end, String::new()))).collect();
+    eventually("all partitions settled", || async { (committed(bed).await == expected).then_some(()) }).await;
+}
+
+/// Inserts all rows of a round again, as a projector would that slept.
+async fn late_insert(bed: &Bed, round: &str) {
+    let database = bed.config.clickhouse.generation(1);
+    bed.tables()
+        .query(
+            "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
+             timestamp, received_at, log_time, schema_version) \
+             SELECT * FROM (SELECT 3 AS targets, partition, offset, 'accepted', event_id, session_id, app, category, name, data, timestamp, \
+             received_at, received_at, schema_version FROM events \
+             UNION ALL SELECT 5, partition, offset, 'rejected', generateUUIDv4(), generateUUIDv4(), '', '', '', '', now64(6), \
+             now64(6), now64(3), 0 FROM rejections) ORDER BY partition, offset",
+        )
+        .with_setting("insert_deduplication_token", format!("{database}:{}:{round}", bed.config.kafka.topic))
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+        .with_setting("async_insert", "0")
+        .execute()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_round_holds_the_rows_of_all_partitions() {
+    let bed = wide(&["--quick-ms", "500"]).await;
+    let running = bed.projector().await;
+    let (began, mut sent) = (Instant::now(), 0);
+    // An intent stays for as long as records come: sooner or later one of all partitions is seen.
+    loop {
+        send(&bed, 1).await;
+        sent += 1;
+        let committed = committed(&bed).await;
+        let rounds: BTreeSet<&str> =
+            committed.values().map(|(_, metadata)| metadata.splitn(3, ':').nth(2).unwrap_or("")).collect();
+        if committed.len() == PARTITIONS as usize && rounds.len() == 1 && !rounds.contains("") {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "no round of all partitions: {committed:?}");
+    }
+    settled(&bed, [sent, sent, sent * 2]).await;
+    running.stop().await;
+    assert_eq!(bed.rows().await, [sent * 4, sent * 3, sent].map(|rows| rows as u64));
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// A projector died after it had announced a round. Each partition is completed by itself, under the same token; the
+/// insert of the dead one comes after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_that_comes_after_its_round_was_completed_is_dropped() {
+    let bed = wide(&[]).await;
+    send(&bed, 5).await;
+    announce(&bed, [5, 5, 10], "known").await;
+    let running = bed.projector().await;
+    settled(&bed, [5, 5, 10]).await;
+    assert_eq!(bed.rows().await, [20, 15, 5]);
+    late_insert(&bed, "known").await;
+    running.stop().await;
+    assert_eq!(bed.rows().await, [20, 15, 5]);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// The insert of the dead projector comes before anybody looks, or in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_of_which_some_rows_are_there_is_completed() {
+    let bed = wide(&[]).await;
+    send(&bed, 5).await;
+    announce(&bed, [5, 5, 10], "known").await;
+    let running = bed.projector().await;
+    settled(&bed, [5, 5, 10]).await;
+    running.stop().await;
+    for (table, partitions) in
+        [("ledger", "0"), ("events", "0, 2"), ("rejections", "2"), ("events", "0, 1, 2")]
+    {
+        announce(&bed, [5, 5, 10], "known").await;
+        bed.execute(&format!("ALTER TABLE {table} DELETE WHERE partition IN ({partitions})")).await;
+        let running = bed.projector().await;
+        settled(&bed, [5, 5, 10]).await;
+        running.stop().await;
+        assert_eq!(bed.rows().await, [20, 15, 5], "{table} of {partitions}");
+    }
+    assert!(bed.verb(&["audit"]).await.0);
+}
