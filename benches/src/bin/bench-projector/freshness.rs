@@ -72,7 +72,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     }
     let (inserts_before, cpu_before, clickhouse_before, since) = at_begin.context("too short")?;
     let seconds = since.elapsed().as_secs_f64();
-    let inserts = (inserts(&metrics().await?)? - inserts_before) / seconds / 16.0;
+    let inserts = (inserts(&metrics().await?)? - inserts_before) / seconds;
     let cpu = (process::cpu(pid)? - cpu_before).as_secs_f64() / seconds;
     let clickhouse = (process::cpu(bench.clickhouse_pid()?)? - clickhouse_before).as_secs_f64() / seconds;
     sender.await??;
@@ -90,7 +90,7 @@ pub(crate) async fn measure(bench: &Bench, rate: u64, time: Duration) -> anyhow:
     };
     figure(&name("p50_ms"), percentile(0.5), "ms");
     figure(&name("p99_ms"), percentile(0.99), "ms");
-    figure(&name("inserts_per_s_and_partition"), inserts, "1/s");
+    figure(&name("inserts_per_s"), inserts, "1/s");
     figure(&name("projector_cores"), cpu, "cores");
     figure(&name("clickhouse_cores"), clickhouse, "cores");
     Ok(())
