@@ -64,7 +64,7 @@ pub async fn event_types(ask: Ask, Params(_): Params<NoParams>) -> Result<Respon
     let source = Source::of(&ask.database, days, &everything).await?;
     ask.answer(source.basis(), async |database, _| {
         let (order, by, limit) = (Order::Most, By::Events, u32::from(u16::MAX));
-        let used = features::read(database, &source, &everything, order, by, limit).await?;
+        let used = features::read(database, &source, &everything, order, by, limit).await?.features;
         let mut used: BTreeMap<Feature, FeatureUse> = used
             .into_iter()
             .map(|used| (Feature { category: used.category.clone(), name: used.name.clone() }, used))

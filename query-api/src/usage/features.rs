@@ -75,12 +75,13 @@ pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Resul
     let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
     let source = Source::of(&ask.database, days, &filter).await?;
     ask.answer(source.basis(), async |database, _| {
-        let (features, all) = tokio::try_join!(
-            read(database, &source, &filter, params.order, params.by, limit),
-            series(database, &source, &filter, ALL_TIME),
-        )?;
+        let found = read(database, &source, &filter, params.order, params.by, limit);
+        if !matches!(source, Source::Days(_)) {
+            return found.await;
+        }
+        let (found, all) = tokio::try_join!(found, series(database, &source, &filter, ALL_TIME))?;
         let total = all.first().map(|all| Total { events: all.events, sessions: all.sessions });
-        Ok(Features { features, total: total.unwrap_or_default() })
+        Ok(Features { total: total.unwrap_or_default(), ..found })
     })
     .await
 }
@@ -92,11 +93,29 @@ pub(crate) async fn read(
     order: Order,
     by: By,
     limit: u32,
-) -> Result<Vec<FeatureUse>, Error> {
+) -> Result<Features, Error> {
+    #[derive(Row, Deserialize)]
+    struct Counted {
+        category: String,
+        name: String,
+        events: u64,
+        sessions: u64,
+        first_seen: Time,
+        last_seen: Time,
+        all_events: u64,
+        all_sessions: u64,
+    }
     let query = match source {
         Source::Days(days) => days.query(database, filter, FEATURE, "usage/features_days.sql")?,
         Source::Events => database.filtered("usage/features_rows.sql", filter, [])?,
         Source::Sequences => database.filtered("usage/features.sql", filter, [])?,
     };
-    Ok(query.param("order", word(order)).param("by", word(by)).param("limit", limit).fetch_all().await?)
+    let query = query.param("order", word(order)).param("by", word(by)).param("limit", limit);
+    let rows: Vec<Counted> = query.fetch_all().await?;
+    let total = rows.first().map(|row| Total { events: row.all_events, sessions: row.all_sessions });
+    let features = rows.into_iter().map(|row| {
+        let Counted { category, name, events, sessions, first_seen, last_seen, .. } = row;
+        FeatureUse { category, name, events, sessions, first_seen, last_seen }
+    });
+    Ok(Features { features: features.collect(), total: total.unwrap_or_default() })
 }

@@ -20,7 +20,16 @@
             {% endif %}
         GROUP BY key
     )
-SELECT category, name, toUInt64(events) AS events, toUInt64(sessions) AS sessions, first_seen, last_seen
+SELECT
+    category,
+    name,
+    toUInt64(events) AS events,
+    toUInt64(sessions) AS sessions,
+    first_seen,
+    last_seen,
+    -- Sessions of several features are no sum of these: the total is asked for by itself.
+    toUInt64(0) AS all_events,
+    toUInt64(0) AS all_sessions
 FROM counted
 INNER JOIN features ON features.id = counted.key
 WHERE counted.events > 0
