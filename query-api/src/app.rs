@@ -1,4 +1,4 @@
-//! What handlers share: the tables that serve, and the files of readers and event types, followed as they change.
+//! What handlers share: the serving generation, and the readers and event types, whose files are followed.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub struct Parts {
     pub stopping: watch::Sender<bool>,
 }
 
-/// A question's place among those under way. The handler holds it, or the stream that it answers with; dropping it makes
-/// room for another question.
+/// A question's place among those under way. The handler holds it, or the stream that it answers with; dropping it
+/// makes room for another question.
 #[derive(Debug, Clone)]
 pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] Arc<(OwnedSemaphorePermit, InFlight)>);
 
@@ -133,7 +133,7 @@ impl App {
         }
     }
 
-    /// The same of the event types.
+    /// The same for the event types.
     pub(crate) async fn follow_event_types(self, mut files: Files) {
         loop {
             files.changed().await;

@@ -14,12 +14,12 @@ pub enum Interval {
     Hour,
     #[default]
     Day,
-    /// From Monday.
+    /// Weeks begin on Mondays.
     Week,
     Month,
 }
 
-/// More buckets than anyone looks at, and few enough to answer.
+/// More buckets than anyone looks at, and few enough to send.
 const MAX_BUCKETS: usize = 100_000;
 
 /// Adds the empty buckets.

@@ -1,4 +1,4 @@
-//! The console's files, from inside the binary.
+//! The console's files, which are part of the binary.
 
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};

@@ -1,12 +1,12 @@
-//! Where a page ended: opaque to readers, checked when it comes back.
+//! Where a page ended. A cursor is opaque to readers, and checked when it comes back.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::Error;
 use crate::values::Time;
 
-/// A place in a list ordered by (time, partition, offset). Unlike a page number it stays right while
-/// rows arrive: the next page starts after this row, whatever came before it since.
+/// A place in a list ordered by (time, partition, offset). Unlike a page number it stays right while rows arrive: the
+/// next page starts after this row, whatever rows were added before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub time: Time,
@@ -50,7 +50,7 @@ impl Cursor {
             Some((of_list, cursor)) if of_list == fingerprint(list) => Ok(cursor),
             Some(_) => Err(Error::parameter(
                 "cursor",
-                "`cursor` belongs to a list with other filters: keep all other parameters as they were, or start without it",
+                "`cursor` belongs to a list with other filters: keep the other parameters as they were, or leave it out",
             )),
             None => Err(Error::parameter(
                 "cursor",
@@ -60,8 +60,8 @@ impl Cursor {
     }
 }
 
-/// TRICKY: only has to tell lists apart between two requests of one reader; a new release may
-/// forget old cursors.
+/// TRICKY: this has to tell lists apart only between two requests of one reader. A new release may not know old
+/// cursors.
 fn fingerprint(list: &impl Hash) -> u32 {
     let mut hasher = DefaultHasher::new();
     list.hash(&mut hasher);

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::params::Filter;
 use crate::sql::{self, Form, Form::Is};
 
-/// Bytes of an answer that is no stream.
+/// The bytes that an answer may have, unless it is a stream.
 const MAX_RESULT: u64 = 32 << 20;
 
 /// One generation. Statements name its tables without a database.
@@ -17,7 +17,7 @@ const MAX_RESULT: u64 = 32 << 20;
 pub struct Database {
     client: Client,
     name: String,
-    /// Over a cluster.
+    /// Whether its tables lie on several servers.
     is_spread: bool,
 }
 
@@ -29,14 +29,15 @@ impl Database {
             .client()
             .with_database(&name)
             .with_setting("max_execution_time", limits.time.as_secs().to_string())
-            // Dates before 1970 and after 2106 have hours, days and months, too.
+            // For hours, days and months of dates before 1970 and after 2106.
             .with_setting("enable_extended_results_for_datetime_functions", "1")
-            // What a statement learns of rows by their places, it uses on the same parts, though they be merged meanwhile.
+            // A statement that finds rows by their places reads the same parts all along, even if they are merged
+            // meanwhile.
             .with_setting("enable_shared_storage_snapshot_in_query", "1")
             .with_setting("max_memory_usage", bytes.to_string())
-            // A page is held as a whole, as rows and as JSON: a thousand of the largest events would be 1 GB.
+            // A page is in memory as a whole, as rows and as JSON: a thousand of the largest events would take 1 GB.
             .with_setting("max_result_bytes", MAX_RESULT.to_string())
-            // Large groupings go to disk well before the limit: slower, but they end.
+            // Large groupings go to disk well before the limit: they are slower, but they end.
             .with_setting("max_bytes_before_external_group_by", (bytes / 3 * 2).to_string())
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
@@ -80,7 +81,7 @@ impl Database {
     }
 }
 
-/// For what reads some rows: to start more threads takes longer than they save.
+/// For a statement that reads a few rows: starting more threads takes longer than they save.
 pub(crate) fn small(query: Query) -> Query {
     query.with_setting("max_threads", "1").with_setting("output_format_parallel_formatting", "0")
 }

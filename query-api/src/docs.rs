@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 ))]
 pub(crate) struct Api;
 
-/// The description as a page that needs nothing from elsewhere.
+/// The description as a page without parts from other servers.
 pub(crate) fn page(openapi: &utoipa::openapi::OpenApi) -> Html<String> {
     let json = serde_json::to_string_pretty(openapi).unwrap_or_default();
     Html(infra::http::api_page("The Eye: query API", &json))

@@ -7,34 +7,34 @@ use infra::http::Problem;
 /// The fate of a question that has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// 400: a parameter that does not exist or says nothing we understand.
+    /// 400: a parameter that does not exist, or a value that is not understood.
     #[error("{detail}")]
     Parameter { field: String, detail: String },
-    /// 404: the log, as far as it was read, has no such thing.
+    /// 404: not in the part of the log that was read.
     #[error("{0}")]
     NotFound(String),
-    /// 401: no key, or one that we don't know.
+    /// 401: no key, or an unknown one.
     #[error("a reader's key is needed")]
     Unauthorized,
     /// 429: this key asked too often; seconds to wait.
     #[error("this key asks too often")]
     TooMany(u64),
-    /// 408: the body of a question does not come in.
+    /// 408: the body of a question did not arrive in time.
     #[error("the body came too slowly")]
     BodyTooSlow,
     /// 503: no room for another question now.
     #[error("too many questions are under way")]
     Busy,
-    /// 422: over the limit of time, memory or result of a question.
+    /// 422: the question exceeds its limit of time, memory or result.
     #[error("the question is too large: {0}")]
     TooLarge(&'static str),
-    /// 503: no projection to read yet.
+    /// 503: there are no tables yet.
     #[error("there are no tables to read yet")]
     NotReady,
-    /// 503: ClickHouse does not answer; 500: it answers what we can't use.
+    /// 503: ClickHouse does not answer. 500: its answer is of no use.
     #[error("ClickHouse could not answer")]
     Database(#[source] clickhouse::error::Error),
-    /// 500: a fault of ours in a statement or in its form.
+    /// 500: a statement of ours has a fault.
     #[error("a statement could not be put together")]
     Statement(#[from] minijinja::Error),
 }
@@ -80,13 +80,15 @@ impl Error {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too_large",
                 format!(
-                    "the question needs more than its limit of {what}: narrow it by `from` and `to`, by `app` or `category`, or ask for shorter paths or fewer rows"
+                    "the question needs more than its limit of {what}: narrow it by `from` and `to`, by `app` or \
+                     `category`, or ask for shorter paths or fewer rows"
                 ),
             ),
             Self::NotReady => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_ready",
-                "there are no tables to read yet: start ClickHouse if it is down, else run `projector migrate` and the projector",
+                "there are no tables to read yet: start ClickHouse if it is down, else run `projector migrate` and \
+                 the projector",
             )
             .retry_after(2),
             Self::Database(clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut) => {

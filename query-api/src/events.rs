@@ -25,13 +25,13 @@ pub struct Event {
     pub data: Json,
     pub partition: u16,
     pub offset: u64,
-    /// When the gateway (or else the broker) got it.
+    /// When the gateway received it; without a gateway, when the broker did.
     pub received_at: Time,
     /// The sender's clock when it sent.
     pub sent_at: Option<Time>,
-    /// The version of the event type that judged it.
+    /// The version of the event type that the event was judged by.
     pub schema_version: u16,
-    /// W3C trace context of the request that brought it, if it had one.
+    /// W3C trace context of the request that carried the event, if it had one.
     pub traceparent: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub struct Events {
     pub next_cursor: Option<String>,
 }
 
-/// Binds the row that the page starts after; without one it starts at `start`, inclusive.
+/// Binds the row that the page starts after. Without a row, the page starts at `start`, inclusive.
 fn after(query: Query, row: Option<Cursor>, start: Cursor) -> Query {
     let Cursor { time, partition, offset } = row.unwrap_or(start);
     query

@@ -1,7 +1,7 @@
-//! What comes in, as it comes in: verdicts, for all who look at them.
+//! Verdicts as they come in, for all readers that follow them.
 //!
-//! One task asks ClickHouse for everybody, and only while somebody looks. A reader that is too slow misses some verdicts
-//! and is told how many; nothing is kept for it.
+//! One task asks ClickHouse for all readers, and only while there are readers. A reader that is too slow misses some
+//! verdicts and is told how many; nothing is kept for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::error::Error;
 use crate::values::{Id, Json, Reason, Time, Verdict};
 
 const EVERY: Duration = Duration::from_millis(500);
-/// Newest verdicts of a partition per look; a busy log shows a sample.
+/// How many verdicts of a partition a look takes, the newest ones: of a busy log the feed shows a sample.
 const PER_PARTITION: u64 = 50;
-/// A new reader waits this long for the first look, from which on nothing is left out.
+/// How long a new reader waits for its first look.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// What a slow reader may be behind.
+/// How many messages a slow reader may be behind.
 const BUFFER: usize = 2048;
 const MAX_READERS: usize = 200;
 
@@ -51,14 +51,14 @@ pub struct LiveVerdict {
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     Verdict(Arc<LiveVerdict>),
-    /// How far it goes now, and how many verdicts were left out.
+    /// What the tables include now, and how many verdicts were left out.
     Now(Arc<AsOf>, u64),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     sender: Sender<Message>,
-    /// Somebody waits for the next look.
+    /// A new reader waits for the next look.
     wake: Arc<Notify>,
     /// Changes with each look.
     looked: watch::Sender<()>,
@@ -69,7 +69,7 @@ impl Feed {
         Self { sender: broadcast::channel(BUFFER).0, wake: Arc::default(), looked: watch::Sender::new(()) }
     }
 
-    /// A place to listen from. All that comes in once this returns will be heard; without ClickHouse nothing comes in.
+    /// Follows the feed. The receiver gets everything that comes in after this returns, unless ClickHouse is away.
     pub(crate) async fn listen(&self) -> Result<Receiver<Message>, Error> {
         if self.sender.receiver_count() >= MAX_READERS {
             return Err(Error::Busy);
@@ -81,7 +81,7 @@ impl Feed {
         Ok(receiver)
     }
 
-    /// Looks for news while somebody listens.
+    /// Looks for new verdicts while there are readers, for ever.
     pub(crate) async fn run(self, database: impl Fn() -> Result<Database, Error>) {
         let mut seen: Option<BTreeMap<u16, u64>> = None;
         let mut every = tokio::time::interval(EVERY);
@@ -112,7 +112,7 @@ impl Feed {
                         let _ = self.sender.send(Message::Now(Arc::new(as_of), left_out));
                     }
                 }
-                Err(error) => tracing::debug!("no look at what came in: {error}"),
+                Err(error) => tracing::debug!("cannot look for new verdicts: {error}"),
             }
         }
     }

@@ -22,7 +22,7 @@ impl Log {
         Ok(Self { consumer: Arc::new(consumer), topic: kafka.topic.clone() })
     }
 
-    /// Partition to (first offset, next offset); none where no broker answers in time.
+    /// Partition to (first offset, next offset). Empty if no broker answers in time.
     pub(crate) async fn bounds(&self) -> BTreeMap<u16, (u64, u64)> {
         let Self { consumer, topic } = self.clone();
         let asked = tokio::task::spawn_blocking(move || -> Result<_, rdkafka::error::KafkaError> {

@@ -11,7 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     // 2. Logs and traces.
     let _telemetry = infra::telemetry::init(&config.telemetry, "query-api")?;
-    // 3. The tables, event types and readers' keys.
+    // 3. The tables, the event types and the readers' keys.
     let service = Service::connect(config.clone()).await?;
     // 4. Listen.
     let listener = TcpListener::bind(&config.listen).await.map_err(|error| {

@@ -1,4 +1,4 @@
-//! What the API tells Prometheus. Each metric answers a question of docs/operations.md.
+//! The metrics of the API. Each answers a question of docs/operations.md.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts an answer. `question` is a route of ours, so that there are only so many.
+    /// Counts an answer. `question` is a route, so that the number of labels is bounded.
     pub fn answered(&self, question: &str, status: u16, took: Duration) {
         self.seconds.with_label_values(&[question]).observe(took.as_secs_f64());
         self.answers.with_label_values(&[question, &status.to_string()]).inc();

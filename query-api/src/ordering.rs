@@ -1,8 +1,8 @@
 //! In what order features are used.
 //!
-//! All questions read `sequences`. Filters come first: neighbours, paths and steps are those of what is
-//! left of a session after filtering by time, app, category and name. Where a session begins and ends, though, no filter
-//! moves. Equal times are ordered by arrival.
+//! All questions read `sequences`. The filters by time, app, category and name come first: neighbours, paths and steps
+//! are those of the events that the filters leave of a session. The beginning and the end of a session stay where they
+//! are, whatever the filters. Equal times are ordered by arrival.
 
 pub mod ends;
 pub mod flow;
@@ -28,7 +28,7 @@ pub struct FeatureName {
     pub name: String,
 }
 
-/// The numbers of features in `sequences`. One that nobody used yet has the number 0, which no event has.
+/// The numbers of features in `sequences`. A feature that nobody used yet has the number 0, which no event has.
 struct Numbers(HashMap<(String, String), u16>);
 
 impl Numbers {

@@ -1,4 +1,4 @@
-//! What a question may be asked with: parameters that don't exist are refused, not ignored.
+//! The parameters of questions. Unknown parameters are refused, not ignored.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -10,8 +10,7 @@ use utoipa::IntoParams;
 use crate::error::Error;
 use crate::values::{Id, Time};
 
-/// The query string as `T`. `T` denies unknown fields, so that the answer to a typing error names the
-/// known parameters.
+/// The query string as `T`. `T` denies unknown fields, so that the answer to a misspelt parameter names the known ones.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
 
@@ -25,7 +24,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             |error| {
                 let field = error.path().to_string();
                 let detail = error.into_inner().to_string().replace("unknown field", "unknown parameter");
-                // The deserializer knows the value only: say which parameter it came from.
+                // The deserializer knows the value only, so the name of the parameter is added here.
                 let detail = if detail.contains(&format!("`{field}`")) {
                     detail
                 } else {
@@ -37,12 +36,12 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Of a question that has no parameters in its URL.
+/// For a question without parameters in its URL.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoParams {}
 
-/// A JSON body as `T`, which denies unknown fields; and its bytes, which name the question.
+/// A JSON body as `T`, which denies unknown fields. Its bytes tell the question from others.
 #[derive(Debug)]
 pub struct Body<T> {
     pub value: T,
@@ -59,8 +58,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let field = error.path().to_string();
             Error::parameter(field.clone(), format!("the JSON body, at `{field}`: {}", error.into_inner()))
         })?;
-        json.end()
-            .map_err(|error| Error::parameter("body", format!("the body goes on after its JSON: {error}")))?;
+        json.end().map_err(|error| {
+            Error::parameter("body", format!("there is more in the body after its JSON: {error}"))
+        })?;
         Ok(Self { value, bytes })
     }
 }
@@ -86,8 +86,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// The events that a question is about. Filters compose: an event counts if it passes all of them.
-/// Questions of order look at what is left of each session after filtering.
+/// The events that a question is about. An event counts if it passes all filters. Questions of order look at the events
+/// that the filters leave of each session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     from: Time,
@@ -120,17 +120,17 @@ impl Filter {
         })
     }
 
-    /// From inclusive, to exclusive.
+    /// The first moment of the range, and the first moment after it.
     pub fn range(&self) -> (Time, Time) {
         (self.from, self.to)
     }
 
-    /// Whether it leaves out any times.
+    /// Whether it leaves out times.
     pub fn is_ranged(&self) -> bool {
         self.range() != (Time::MIN, Time::MAX)
     }
 
-    /// Whether it leaves out any applications or features.
+    /// Whether it leaves out applications or features.
     pub fn picks(&self) -> bool {
         !(self.app.is_empty() && self.category.is_empty() && self.name.is_empty())
     }
@@ -140,8 +140,7 @@ impl Filter {
         Self { from, to, ..self.clone() }
     }
 
-    /// What `usage_days` calls the kind of event that is asked for: 0 any, 1 those of a category, 2 those of a
-    /// feature.
+    /// The number that `usage_days` has for the kind of event: 0 for any, 1 for a category, 2 for a feature.
     pub fn kind(&self) -> u8 {
         match (self.category.is_empty(), self.name.is_empty()) {
             (true, true) => 0,
@@ -150,7 +149,7 @@ impl Filter {
         }
     }
 
-    /// Whether it asks for a name in whichever category.
+    /// Whether it asks for a name in any category.
     pub fn any_category(&self) -> bool {
         self.category.is_empty() && !self.name.is_empty()
     }
@@ -166,7 +165,7 @@ impl Filter {
     }
 }
 
-/// A text of 1 to 255 characters, or nothing as the empty text.
+/// A text of 1 to 255 characters; the empty text if there is none.
 fn text(field: &str, value: Option<&str>) -> Result<String, Error> {
     match value {
         None => Ok(String::new()),
@@ -197,7 +196,7 @@ macro_rules! filtered {
         #[serde(deny_unknown_fields, default)]
         #[into_params(parameter_in = Query)]
         pub struct $name {
-            /// Only events at this time or later. RFC 3339, or without a zone in UTC.
+            /// Only events at this time or later. RFC 3339; a time without a zone is in UTC.
             pub from: Option<crate::values::Time>,
             /// Only events before this time.
             pub to: Option<crate::values::Time>,

@@ -16,11 +16,11 @@ use crate::error::Error;
 pub(crate) struct Readers {
     apps: Apps,
     open: bool,
-    /// By a reader's place in the registry.
+    /// In the order of the readers in the registry.
     buckets: Vec<Arc<Bucket>>,
 }
 
-/// Lives on when the registry is read again, unless the reader's rate changes: reading it again refills no bucket.
+/// Outlives a new reading of the registry, so that it is not refilled by that, unless the reader's rate changes.
 #[derive(Debug)]
 struct Bucket {
     name: String,
@@ -28,18 +28,18 @@ struct Bucket {
     limiter: DefaultDirectRateLimiter,
 }
 
-/// A reader may save up the requests of so many seconds.
+/// A full bucket has the requests of this many seconds.
 const BURST_SECONDS: u32 = 10;
 
 impl Readers {
-    /// Reading is open if told so, or if no reader is registered. `before`: who was registered until now. Once reading was
-    /// closed it stays so: who takes the last reader away does not want everybody to read.
+    /// Reading is open if `open` says so, or if no reader is registered. `before` has the readers until now. Once
+    /// reading was closed it stays closed: an operator who removes the last reader does not want everybody to read.
     pub(crate) fn new(apps: Apps, open: bool, before: Option<&Self>) -> Self {
         let nobody = apps.readers().is_empty();
         let was_closed = before.is_some_and(|before| !before.open);
         if nobody && was_closed && !open {
             tracing::error!(
-                "the file names no reader any more: nobody may ask until it does, or until a restart"
+                "the file of applications names no reader any more: nobody may ask until it does, or until a restart"
             );
         }
         let before = before.map_or(&[][..], |before| &before.buckets);
@@ -50,7 +50,7 @@ impl Readers {
         Self { open: open || (nobody && !was_closed), buckets: buckets.collect(), apps }
     }
 
-    /// Takes one request of the reader whose key this is.
+    /// Takes one request out of the bucket of the reader whose key the headers have.
     ///
     /// # Errors
     /// No key or an unknown one; or the reader asked more often than its rate allows.
@@ -66,12 +66,12 @@ impl Readers {
         })
     }
 
-    /// Whether a request that was admitted would still be, whatever the rate.
+    /// Whether the key is still one of a reader. Takes no request.
     pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
         self.open || self.reader(headers).is_some()
     }
 
-    /// The place in the registry of the reader whose key this is.
+    /// The place in the registry of the reader whose key the headers have.
     fn reader(&self, headers: &HeaderMap) -> Option<usize> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let key = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))?;

@@ -1,14 +1,18 @@
--- The beginning of every question that reads `sequences`: the events of each session that pass the filters,
--- in order, as `ids` and `at`. No filter moves `began` and `ended`, the times of the session's first and last event of
--- all, nor the places of `sessions`, which has all events of each session that may have one in the range. Without filters
--- only the columns that the question needs are read, and no array is copied. A range is a slice, as the times of a session
--- are in order; what passes the other filters is looked up once for both arrays. The features that are wanted are a set
--- and no array: an array that comes from a table is copied for each event (28 s instead of 1 for a hundred million).
+-- The beginning of every question that reads `sequences`: the events of each session that pass the filters, in order,
+-- as `ids` and `at`. The filters do not change `began` and `ended`, the times of the session's first and last event.
+-- They do not change the places in `sessions` either, which has all events of each session that may have one in the
+-- range.
 --
--- A session's newest row is the one with most events. FINAL finds it by comparing rows: quick as long as it reads no
--- arrays, so it is first asked for the places of the newest rows (of three million in 60 ms; all that is read here goes
--- through it in 250 ms more). A place is the number of a row in the list of parts, which is the same for all of a
--- statement (`enable_shared_storage_snapshot_in_query`). What is `spread` over a cluster has no places.
+-- Without filters, only the columns that the question needs are read, and no array is copied. A range is a slice,
+-- because the times of a session are in order. The other filters look up each event once, for both arrays. The wanted
+-- features are a set and not an array: an array that comes from a table is copied for each event (28 s instead of 1 s
+-- for a hundred million events).
+--
+-- The newest row of a session is the one with most events. FINAL finds it by comparing rows, which is quick while it
+-- reads no arrays. So FINAL is asked first for the places of the newest rows: it takes 60 ms for three million rows,
+-- and 250 ms if it reads all columns. A place is the number of a row in the list of parts, which is the same for all of
+-- a statement (`enable_shared_storage_snapshot_in_query`). Tables that are `spread` over several servers have no
+-- places.
 WITH
     {% if not spread %}
     (SELECT groupBitmapState(_part_starting_offset + _part_offset) FROM sequences FINAL) AS newest,
@@ -64,7 +68,8 @@ WITH
             began,
             ended,
             {% if picked %}
-            arrayMap((feature, app) -> feature GLOBAL IN wanted AND ({app:String} = '' OR app = {app:String}), features, apps) AS passes,
+            arrayMap((feature, app) -> feature GLOBAL IN wanted AND ({app:String} = '' OR app = {app:String}),
+                features, apps) AS passes,
             arrayFilter((feature, pass) -> pass, features, passes) AS ids,
             arrayFilter((time, pass) -> pass, times, passes) AS at
             {% else %}

@@ -34,7 +34,7 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         let Self { app, followed } = self;
-        // They end with the set.
+        // The tasks end when the set is dropped.
         let mut tasks = JoinSet::new();
         tasks.spawn(app.clone().follow_tables());
         tasks.spawn(app.clone().follow_readers(followed.apps));

@@ -1,4 +1,4 @@
-//! Which features are used most, rarely, never; and when.
+//! Which features are used most, rarely or never, and when.
 
 pub mod apps;
 mod days;
@@ -18,16 +18,16 @@ pub(crate) use days::Days;
 /// What `usage_days` calls the kind of event that is a use of a feature.
 const FEATURE: u8 = 2;
 
-/// Where use is read: the same answer at different prices.
+/// The tables that use is read from: the same answer at different costs.
 pub(crate) enum Source {
     Days(Days),
-    /// One by one, as the range is narrow.
+    /// Each event is read: the range is narrow.
     Events,
     Sequences,
 }
 
 impl Source {
-    /// `days` if there are any.
+    /// The days, if the question has them.
     pub(crate) async fn of(database: &Database, days: Option<Days>, filter: &Filter) -> Result<Self, Error> {
         if let Some(days) = days {
             return Ok(Self::Days(days));

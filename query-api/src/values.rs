@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// A moment to the microsecond. JSON: RFC 3339 in UTC with six digits; ClickHouse: `DateTime64(6)`.
-/// As a parameter also without a zone (UTC), with a space for the T, or as a mere date.
+/// A parameter may leave out the zone (UTC), have a space for the T, or be a date alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(i64);
 
@@ -50,7 +50,7 @@ impl Time {
     /// Parses what a person or a program writes.
     ///
     /// # Errors
-    /// A sentence that says what is understood.
+    /// A sentence that says which forms are understood.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut complete = text.trim().to_owned();
         if complete.len() == "2021-01-01".len() {
@@ -164,7 +164,7 @@ pub struct Reason {
     pub code: String,
     /// JSON pointer into the event.
     pub pointer: String,
-    /// The keyword of the schema that was broken, if one was.
+    /// The keyword of the schema that the event breaks, if it is one.
     pub keyword: String,
     pub message: String,
 }
@@ -210,7 +210,7 @@ pub fn word(choice: impl Serialize) -> String {
     }
 }
 
-/// JSON text of a sender, passed on as it is.
+/// JSON text of a sender, which is passed on as it is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Json(String);
@@ -225,7 +225,7 @@ impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_str::<&RawValue>(&self.0) {
             Ok(raw) => raw.serialize(serializer),
-            // Only a row that no projector wrote: show it as text rather than nothing.
+            // No projector writes such a row. It is shown as a text rather than left out.
             Err(_) => self.0.serialize(serializer),
         }
     }

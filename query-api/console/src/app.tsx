@@ -25,7 +25,7 @@ export function App() {
   useLayoutEffect(() => void (document.documentElement.dataset.route = location.hash))
   useEffect(() => {
     document.title = `${page?.title ?? 'Not found'} · The Eye`
-    // A reader of the screen hears where the link has led; the first page is read from its top.
+    // A screen reader says where the link has led. It reads the first page from its top.
     if (!first.current) heading.current?.focus()
     first.current = false
     scrollTo(0, 0)

@@ -10,7 +10,10 @@ export interface Question<T> {
   body?: unknown
   /** Members of the answer whose JSON is kept as a text, as its sender wrote it. */
   verbatim?: string[]
-  /** What the answer alone does not tell, such as its interval: becomes part of it, so that an old answer is not taken for one of a new question. */
+  /**
+   * What the answer alone does not tell, such as its interval. It becomes part of the answer, so that an old answer is not
+   * taken for that of a new question.
+   */
   kept?: object
   /** The type of the answer; never set. */
   answer?: T
@@ -76,14 +79,14 @@ export async function ask<T>(question: Question<T>, signal?: AbortSignal): Promi
   try {
     return { ...((keeping ? keeping(text, question.verbatim!) : JSON.parse(text)) as T), ...question.kept }
   } catch {
-    throw new Problem(response.status, 'not_json', 'What answers is not the query API: this is no JSON. A proxy in between may want you to sign in; load the page again.')
+    throw new Problem(response.status, 'not_json', 'The answer is not from the query API: it is no JSON. A proxy may want you to sign in: load the page again.')
   }
 }
 
 /** `value` stays while the next answer is on its way (`loading`), so that pages do not flicker: it is shown dimmed. */
 export interface Answer<T> {
   value?: T
-  /** With a `value`: the same question was answered before, and now it was not. */
+  /** If there is a `value` too, the same question was answered before and is not answered now. */
   problem?: Problem
   loading: boolean
 }
@@ -103,18 +106,18 @@ export function useAnswer<T>(question: Question<T> | null): Answer<T> {
     )
     return () => abort.abort()
   }, [asked])
-  // From the first moment that the question is another one, its old answer is not shown as the answer.
+  // As soon as the question is another one, the old answer is not shown as its answer.
   const shown: Answer<T> = answer.asked !== asked ? { value: answer.value, loading: question !== null } : { value: answer.value, problem: answer.problem, loading: false }
   useMoment((shown.value as { as_of?: AsOf } | undefined)?.as_of)
   return shown
 }
 
-/** Whether the same question may be answered a little later; what was known before is still worth a look. */
+/** Whether the same question may be answered a little later. Then the answer from before is still shown. */
 const passes = ({ status }: Problem) => status === 0 || status === 429 || status >= 500
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** The same call for a terminal. The key stays out of it: it is read from the environment. */
+/** The same call for a terminal. It has no key: it reads the key from the environment. */
 export function curl(question: Question<unknown>, accept?: string): string {
   const lines = [`curl -sS ${quoted(location.origin + question.path)}`]
   if (readerKey.get()) lines.push(`-H "Authorization: Bearer $EYE_READER_KEY"`)

@@ -3,9 +3,9 @@ import * as api from './api'
 import type { Feature } from './feature'
 import { store } from './store'
 
-/** What the filters offer, and when the data begins and ends: asked once, over all time. */
+/** The choices of the filters, and when the data begins and ends. Asked once, over all time. */
 export interface Catalogue {
-  /** Seen features first, most used first; then those declared and never seen. */
+  /** The features that were seen, most used first; then the features that are declared and were never seen. */
   features: Feature[]
   categories: string[]
   apps: string[]
@@ -19,7 +19,7 @@ export async function loadCatalogue(): Promise<void> {
   try {
     catalogue.set(await read())
   } catch {
-    // The panels say what is wrong; pages go on with what is known, if only nothing.
+    // The panels say what is wrong. The pages work with what is known, even if that is nothing.
     catalogue.set(catalogue.get() ?? { features: [], categories: [], apps: [], first: null, last: null })
   }
 }
@@ -37,7 +37,7 @@ async function read(): Promise<Catalogue> {
   }
 }
 
-/** Which of the eight colours a category has: the same on every page. */
+/** The colour of a category, one of eight: the same on every page. */
 export function categoryColour(category: string): number {
   const place = catalogue.get()?.categories.indexOf(category) ?? -1
   return place < 0 ? 7 : place % 8

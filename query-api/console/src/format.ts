@@ -11,7 +11,7 @@ export const brief = (n: number): string => (n < 10_000 ? whole.format(n) : shor
 /** `plural(2, 'session')`: `2 sessions`. */
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`
 
-/** A share of 1 as `12.3 %`; `<0.1 %` rather than a 0 that is none. */
+/** A share of 1 as `12.3 %`; `<0.1 %` rather than 0 if it is more than nothing. */
 export function percent(part: number, of: number): string {
   if (!of) return '–'
   const share = (100 * part) / of
@@ -60,7 +60,7 @@ export function ago(rfc3339: string | null | undefined, now = Date.now()): strin
   return ms < 1500 ? 'just now' : `${duration(Math.round(ms / 1000) * 1000).replace(/ (\d+) (s|min|h)$/, '')} ago`
 }
 
-/** The start of a bucket, as long as its interval needs. */
+/** The start of a bucket, with the digits that its interval needs. */
 export function bucket(start: string, interval: string): string {
   const text = time(start)
   if (interval === 'month') return text.slice(0, 7)

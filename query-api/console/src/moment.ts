@@ -10,7 +10,7 @@ export interface AsOf {
 /** The `as_of` of each answer that the page shows now. */
 export const moments = store<ReadonlyMap<object, AsOf>>(new Map())
 
-/** Counts `asOf` among what the page shows, until it is another one or the component is gone. */
+/** Counts `asOf` among the moments of the page, until it changes or the component is gone. */
 export function useMoment(asOf: AsOf | undefined): void {
   const me = useRef({}).current
   useEffect(() => {
@@ -25,13 +25,13 @@ export function useMoment(asOf: AsOf | undefined): void {
 }
 
 export interface Span {
-  /** The part of the log that all answers include; without a time it is nothing. */
+  /** The part of the log that all answers include. Without a time, it is empty. */
   all: AsOf
   /** The newest record that some of them include, if they differ. */
   some: string | null
 }
 
-/** Of which moments the figures of a page are; null without any. */
+/** The moments of the figures of a page; null without figures. */
 export function spanOf(shown: AsOf[]): Span | null {
   if (!shown.length) return null
   const positions: Record<string, number> = {}

@@ -4,17 +4,17 @@ import { scopeOf, type Filter, type Known, type Scope } from './scope'
 
 export interface PageModule {
   default: ComponentType
-  /** What its address may say beside the filters; nothing without it. */
+  /** The parameters that its address may have beside the filters; none by default. */
   params?: Known
 }
 
 export interface Page {
   path: string
   title: string
-  /** What it answers, under the title. */
+  /** The question that it answers, under the title. */
   about: string
   group: 'Use' | 'Order' | 'Events' | 'Operations'
-  /** What narrows its figures. Of others in the address it says that they do not. */
+  /** The filters that narrow its figures. Of other filters in the address, the page says that they do not. */
   filters: Filter[]
   load: () => Promise<PageModule>
 }
@@ -25,7 +25,7 @@ const RANGE: Filter[] = ['range', 'app']
 /** Every page, in the order of the navigation. Each is a file of `pages/`, loaded when it is opened. */
 export const PAGES: Page[] = [
   { path: 'usage', title: 'Usage', about: 'Which features are used most, rarely, never.', group: 'Use', filters: ALL, load: () => import('./pages/usage') },
-  { path: 'event-types', title: 'Event types', about: 'What may be sent: schemas, versions, examples, and how much each is used.', group: 'Use', filters: [], load: () => import('./pages/event-types') },
+  { path: 'event-types', title: 'Event types', about: 'The events that may be sent: schemas, versions, examples, and how much each type is used.', group: 'Use', filters: [], load: () => import('./pages/event-types') },
   { path: 'order/flow', title: 'Flow', about: 'What happens after, or before, a feature.', group: 'Order', filters: RANGE, load: () => import('./pages/order/flow') },
   { path: 'order/transitions', title: 'Transitions', about: 'Which feature directly follows which.', group: 'Order', filters: RANGE, load: () => import('./pages/order/transitions') },
   { path: 'order/precedence', title: 'Precedence', about: 'Which of two features sessions use first.', group: 'Order', filters: RANGE, load: () => import('./pages/order/precedence') },
@@ -41,7 +41,7 @@ export const PAGES: Page[] = [
 
 export const pageAt = (path: string): Page | undefined => PAGES.find((page) => path === page.path || path.startsWith(`${page.path}/`))
 
-/** Those of a page; what lies below it (one session) is shown as a whole. */
+/** The filters of a page. What lies below it (one session) is shown as a whole. */
 export const filtersAt = (path: string): Filter[] => PAGES.find((page) => page.path === path)?.filters ?? []
 
 /** The filters of the address that apply to this page. */

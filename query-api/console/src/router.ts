@@ -10,7 +10,7 @@ export interface Route {
   params: URLSearchParams
 }
 
-/** What stays when one goes from page to page. */
+/** The parameters that stay from page to page. */
 export const SHARED = ['from', 'to', 'last', 'app', 'category', 'name']
 
 export type Change = Record<string, string | string[] | null | undefined>

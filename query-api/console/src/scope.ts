@@ -19,7 +19,7 @@ export const PRESETS: { last: string; label: string; ms: number }[] = [
   { last: '90d', label: 'Last 90 days', ms: 90 * 86_400_000 },
 ]
 
-/** What the address says of these filters. No range means all time: what there is to see may be years old. */
+/** What the address says of these filters. No range means all time: the data may be years old. */
 export function scopeOf(params: URLSearchParams, filters: Filter[], now = Date.now()): Scope {
   const scope: Scope = {}
   const preset = PRESETS.find(({ last }) => last === params.get('last'))
@@ -27,7 +27,7 @@ export function scopeOf(params: URLSearchParams, filters: Filter[], now = Date.n
     // All time.
   } else if (preset) {
     // A whole minute, so that drawing the page again asks the same question again. Days are whole days (UTC):
-    // use by day is counted beforehand, and answers at once.
+    // use by day is counted in advance, so the answer comes at once.
     const unit = preset.ms > 86_400_000 ? 86_400_000 : 60_000
     scope.from = rfc3339(Math.floor(now / unit) * unit - preset.ms)
   } else {
@@ -43,7 +43,7 @@ export function scopeOf(params: URLSearchParams, filters: Filter[], now = Date.n
   return scope
 }
 
-/** A filter that stands in the address, to be shown and taken away. */
+/** A filter of the address, which the page shows and a press removes. */
 export interface Chip {
   label: string
   value: string
@@ -62,8 +62,8 @@ interface Rule {
 }
 
 /**
- * The values that a page understands, of each parameter that it has beside the time range and the filters of events.
- * All of them count where there may be `many`, else the first; none does beside what `unless` names.
+ * The values that a page understands, for each parameter that it has beside the time range and the filters of events. With
+ * `many` all values count, else the first one. No value counts if the address has the parameter that `unless` names.
  */
 export type Known = Record<string, Values | Rule>
 
@@ -79,13 +79,12 @@ const FILTERS: [Filter, string, string][] = [
 ]
 
 /**
- * Every filter in the address: nothing that narrows the figures, and nothing that does not, goes unsaid. Of other
- * parameters what does not count.
+ * Every filter of the address, whether it narrows the figures or not; and the other parameters that have no effect.
  */
 export function chipsOf(params: URLSearchParams, filters: Filter[], known?: Known): Chip[] {
   const presetOf = (value: string | null) => PRESETS.find(({ last }) => last === value)
   const rule = (name: string): Rule => {
-    // Before the page is there nobody knows.
+    // Not known before the page is loaded.
     const rule = known ? (known[name] ?? []) : { of: () => true, many: true }
     return 'of' in rule ? rule : { of: rule }
   }
@@ -115,14 +114,14 @@ export function chipsOf(params: URLSearchParams, filters: Filter[], known?: Know
   return chips
 }
 
-/** Takes these filters out of the address, and the page of the list that they made. */
+/** Removes these filters from the address, and the page of the list that they made. */
 export function without(params: URLSearchParams, chips: Chip[]): Change {
   const change: Change = { cursor: null }
   for (const { name } of chips) change[name] = params.getAll(name).filter((value) => !chips.some((chip) => chip.name === name && chip.raw === value))
   return change
 }
 
-/** Another range, and of a list its first page. */
+/** Sets another range, and the first page of a list. */
 export const inRange = (from: string | null, to: string | null): Change => ({ last: null, from, to, cursor: null })
 
 /** `2024-03-01` or `2024-03-01T10:00` (UTC) or RFC 3339 as RFC 3339 UTC; null if it is no time. */
@@ -134,7 +133,7 @@ export function toRfc3339(text: string | null | undefined): string | null {
   return /\.\d{4,}Z$/.test(zoned) ? zoned : rfc3339(ms)
 }
 
-/** As an `<input type="datetime-local">` wants it. */
+/** In the form of an `<input type="datetime-local">`. */
 export const toInput = (rfc: string | undefined): string => (rfc ? rfc.slice(0, 19).replace(/:00$/, '') : '')
 
 export const rfc3339 = (ms: number): string => new Date(ms).toISOString().replace(/\.000Z$/, 'Z')

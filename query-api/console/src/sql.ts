@@ -1,5 +1,5 @@
 /**
- * Each question as ClickHouse SQL over the views of the database `eye`, for an analyst to go on from.
+ * Each question as ClickHouse SQL over the views of the database `eye`, for an analyst to start from.
  * The API answers from faster tables; these texts give the same figures from `eye.events` alone.
  */
 import type { Feature } from './feature'
@@ -31,7 +31,7 @@ FROM eye.events${where(scope)}
 GROUP BY category, name
 ORDER BY ${by} ${order === 'most' ? 'DESC' : 'ASC'}, category, name${limit ? `\nLIMIT ${limit}` : ''}`
 
-/** The tables don't know what is declared, so that comes with the question. */
+/** The tables don't have the declared event types, so they are part of the question. */
 export const unused = ({ from, to, ...who }: Scope, declared: Feature[]) =>
   `WITH uses AS
 (
@@ -48,7 +48,7 @@ ORDER BY category, name`
 const values = (features: Feature[]) => `values('category String, name String',
     ${features.map(feature).join(',\n    ')})`
 
-/** As for `unused`, what is declared comes with the question. */
+/** The declared event types are part of the question, as for `unused`. */
 export const eventTypes = (declared: Feature[]) =>
   `WITH uses AS
 (
@@ -76,7 +76,7 @@ const START: Record<Interval, (time: string) => string> = {
   month: (time) => `toStartOfMonth(${time})`,
 }
 
-/** With the empty buckets of the whole range, or (where it has no bound) from the first row, to the last one. */
+/** With the empty buckets of the range. Without a bound, they go from the first row, or to the last row. */
 function byStart(scope: Scope, interval: Interval): string {
   const [start, step] = [START[interval], `INTERVAL 1 ${interval.toUpperCase()}`]
   const from = scope.from ? ` FROM ${start(instant(scope.from))}` : ''
@@ -120,7 +120,7 @@ GROUP BY first, \`then\`
 HAVING sessions > 0
 ORDER BY sessions DESC, first, \`then\``
 
-/** A row a session: its features in the session's order. */
+/** A row for each session: its features in order. */
 const histories = (scope: Scope, more: string[] = []) => `WITH histories AS
 (
     SELECT session_id, arrayMap(event -> event.4, arraySort(groupArray((timestamp, partition, offset, (category, name))))) AS features
@@ -128,7 +128,7 @@ const histories = (scope: Scope, more: string[] = []) => `WITH histories AS
     GROUP BY session_id
 )`
 
-/** Of the sessions that lie in the range from their beginning to their end. */
+/** For the sessions that lie in the range as a whole. */
 const wholeHistories = ({ from, to, ...who }: Scope) => {
   const inRange = [...within({ from }, 'min(timestamp)'), ...within({ to }, 'max(timestamp)')].join(' AND ')
   return histories(who, inRange ? [`session_id IN (SELECT session_id FROM eye.events GROUP BY session_id HAVING ${inRange})`] : [])
@@ -162,7 +162,7 @@ ORDER BY count DESC, steps
 LIMIT ${limit}`
 }
 
-/** The steps from each use of `start` (or back from `end`); of an empty feature there is no event: the session ended. */
+/** The steps from each use of `start` (or back from `end`). An empty feature means that the session has ended. */
 export function flow(scope: Scope, { start, end, length }: { start?: Feature; end?: Feature; length: number }): string {
   const from = end ? '(SELECT arrayReverse(features) AS features FROM histories)' : 'histories'
   return `${histories(scope)},
@@ -222,7 +222,7 @@ GROUP BY step
 ORDER BY step`
 }
 
-/** The first (or last) event of all of each session, if it passes the filters. */
+/** The first (or last) event of each session, if it passes the filters. */
 export const ends = (scope: Scope, which: 'entries' | 'exits') =>
   `WITH event.1 AS category, event.2 AS name, event.3 AS app, event.4 AS timestamp
 SELECT category, name, count() AS sessions
@@ -278,7 +278,7 @@ FROM eye.ledger
 GROUP BY partition
 ORDER BY partition`
 
-/** The tables don't know how far the log goes, so that comes with the question: as it was when it was asked. */
+/** The tables don't have the end of the log, so it is part of the question, as it was when the page asked. */
 export const lag = (partitions: { partition: number; log_start: number | null; log_end: number | null }[]) =>
   `SELECT partition, log_end, position, sequences_position, log_end - least(log_end, greatest(position, log_start)) AS lag
 FROM values('partition UInt16, log_start Nullable(UInt64), log_end Nullable(UInt64)',
@@ -292,7 +292,7 @@ FROM eye.ledger
 WHERE event_id = ${text(eventId)}
 ORDER BY partition, offset`
 
-/** Cohorts go by the first event of all of each session. */
+/** The cohort of a session is that of its first event. */
 export const retention = ({ from, ...scope }: Scope, interval: 'day' | 'week') => {
   const start = interval === 'day' ? 'toDate' : 'toMonday'
   return `SELECT ${start}(began) AS start, dateDiff('${interval}', start, ${start}(timestamp)) AS later, uniqExact(session_id) AS sessions

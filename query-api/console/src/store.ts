@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 
-/** Renders again whenever `read` gives another value after a call of the listener. */
+/** Draws again whenever `read` gives another value after a call of the listener. */
 export function useSyncExternalStore<T>(subscribe: (listener: () => void) => () => void, read: () => T): T {
   const [, render] = useState(0)
   const value = read()

@@ -7,7 +7,7 @@ const system = matchMedia('(prefers-color-scheme: dark)')
 const read = (): Theme => (['light', 'dark'] as const).find((theme) => theme === localStorage.getItem(KEY)) ?? 'system'
 
 export const theme = store<Theme>(read())
-/** What is drawn: charts take their colours anew when it changes. */
+/** The theme that is drawn. Charts read their colours again when it changes. */
 export const dark = store(isDark())
 
 function isDark() {

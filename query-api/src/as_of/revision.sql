@@ -1,7 +1,8 @@
--- Changes with every row that arrives out of turn (a healed one), changes or goes (an erased one), and when what is
--- computed from them is repaired: days of use are withdrawn then, sequences lose their positions by a mutation. Mutations
--- count by their names, as several may be made in one second; finished ones are forgotten one day, which costs an
--- answer. Those that build projections change no row, and those that drop old epochs none that counts.
+-- This changes with every row that arrives out of turn (a healed one), changes, or goes (an erased one). It also
+-- changes when days of use or sequences are repaired: the days are withdrawn then, and the sequences lose their
+-- positions by a mutation. Mutations count by their names, because several may be made in one second. ClickHouse
+-- forgets finished mutations one day, which costs one answer. Mutations that build projections change no row, and those
+-- that drop old epochs change no answer.
 SELECT sum(rows) AS rows, sum(changed) AS changed
 FROM
 (

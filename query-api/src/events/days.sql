@@ -1,5 +1,5 @@
--- The nearest day with which, counted from {nearest}, there are enough events for a page. {step} is -1 towards
--- older days, 1 towards newer ones.
+-- The nearest day, counted from `nearest`, by which there are enough events for a page. `step` is -1 towards older days
+-- and 1 towards newer ones.
 SELECT day
 FROM
 (

@@ -1,4 +1,4 @@
-//! All of a list, streamed from ClickHouse's own formats: never in memory as a whole.
+//! A whole list as a stream, in ClickHouse's own formats. It is never in memory as a whole.
 
 use std::time::Duration;
 
@@ -29,15 +29,15 @@ const FORMATS: [Format; 3] = [
     Format { media_type: "application/vnd.apache.parquet", format: "Parquet", file_name: "events.parquet" },
 ];
 
-/// An export may take so long, while its reader takes what it gets.
+/// How long an export may take.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What the asker accepts; none: a page of JSON.
+/// The format that the asker accepts; none for a page of JSON.
 pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
     let Some(accept) = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()) else {
         return Ok(None);
     };
-    // Of those we have, the one that is wanted most, the first of equals (RFC 9110, 12.4.2).
+    // The known format with the highest weight, and of equal weights the first (RFC 9110, 12.4.2).
     let (mut found, mut most) = (None, 0.0);
     for range in accept.split(',') {
         let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
@@ -53,7 +53,11 @@ pub(super) fn format(headers: &HeaderMap) -> Result<Option<Format>, Error> {
         }
     }
     found.ok_or_else(|| {
-        Error::parameter("Accept", "ask for application/json (a page), application/x-ndjson, text/csv or application/vnd.apache.parquet (all of it)")
+        Error::parameter(
+            "Accept",
+            "ask for application/json (a page), or for application/x-ndjson, text/csv or \
+             application/vnd.apache.parquet (the whole list)",
+        )
     })
 }
 
@@ -74,10 +78,10 @@ pub(super) async fn stream(
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_64bit_integers", "0")
         .with_setting("max_result_bytes", "0")
-        // The reader sets the pace: only a page of a list must be quick.
+        // The reader sets the pace of a stream. Only a page must be quick.
         .with_setting("max_execution_time", LONGEST.as_secs().to_string());
     let mut cursor = query.fetch_bytes(format.format)?;
-    // The first piece before the status line, so that what fails at once is still a problem.
+    // The first piece is read before the status line is sent, so that a question that fails at once gets a problem.
     let first = piece(&mut cursor).await?;
     let rest = stream::try_unfold((cursor, ask.room), |(mut cursor, room)| async move {
         Ok::<_, Error>(piece(&mut cursor).await?.map(|bytes| (bytes, (cursor, room))))

@@ -1,4 +1,4 @@
--- Session by session, each in its order: the order of the table, so that nothing is sorted or held.
+-- Session by session, each in its order. This is the order of the table, so nothing is sorted or kept in memory.
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,
     schema_version, nullIf(traceparent, '') AS traceparent
 FROM events

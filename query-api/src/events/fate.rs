@@ -17,7 +17,7 @@ use crate::values::{Id, Json, Reason, Time, Verdict};
 pub struct Fate {
     pub event_id: Id,
     pub verdict: Verdict,
-    /// Null where it could not be read, or is erased.
+    /// Null if the session id could not be read, or if the session is erased.
     pub session_id: Option<Id>,
     pub timestamp: Option<Time>,
     pub received_at: Time,
@@ -37,15 +37,15 @@ pub struct Content {
     pub app: String,
     pub category: String,
     pub name: String,
-    /// Of an accepted event.
+    /// The data of an accepted event.
     pub data: Option<Json>,
     /// Why a rejected record is no event.
     pub reasons: Vec<Reason>,
-    /// The bytes of a rejected record; what is not UTF-8 is replaced.
+    /// The bytes of a rejected record, with replacement characters for bytes that are not UTF-8.
     pub raw: Option<String>,
-    /// The same bytes exactly, in base64, where they are not UTF-8 as a whole; else null.
+    /// The exact bytes in base64, if they are not all UTF-8; else null.
     pub raw_base64: Option<String>,
-    /// W3C trace context of the request that brought it, if it had one; not of a duplicate.
+    /// W3C trace context of the request that carried the event, if it had one. Null for a duplicate.
     pub traceparent: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub async fn fate(
             )));
         };
         let record = records.remove(nth);
-        // Of other records, the ledger leaves empty what could not be read, or is erased.
+        // In the ledger, these are empty if they could not be read, or if the session is erased.
         let is_known = matches!(record.verdict, Verdict::Accepted | Verdict::Duplicate);
         Ok(Fate {
             event_id,

@@ -38,8 +38,8 @@ filtered! {
     }
 }
 
-/// The accepted events, a page at a time. With `Accept: application/x-ndjson`, `text/csv` or
-/// `application/vnd.apache.parquet` all of them are streamed instead, session by session.
+/// The accepted events, page by page. With `Accept: application/x-ndjson`, `text/csv` or
+/// `application/vnd.apache.parquet` the answer is a stream of all of them, session by session.
 #[utoipa::path(get, path = "/v1/events", tag = "Events", params(EventsParams), responses((status = 200, body = Events,)))]
 pub async fn list(
     ask: Ask,
@@ -62,8 +62,8 @@ pub async fn list(
     let limit = limit(params.limit, 100, 1000)?;
     let list = EventsParams { cursor: None, limit: None, ..params.clone() };
     let after_row = params.cursor.as_deref().map(|text| Cursor::decode(text, &list)).transpose()?;
-    // A session's events are few; those of all sessions are looked for on the days where enough are known to be. The days
-    // may be behind the log, so what they leave short is looked for everywhere.
+    // A session has few events. Those of all sessions are looked for on the days that are known to have enough. The
+    // days may be behind the log: if a page is not full after them, it is looked for everywhere.
     let near = async |database: &Database| match session_id.as_str() {
         "" => near(database, &filter, params.order, after_row, limit + 1).await,
         _ => Ok(None),
@@ -102,10 +102,10 @@ async fn near(
 ) -> Result<Option<Filter>, Error> {
     let (from, to) = filter.range();
     let (step, nearest) = match order {
-        // Days that lie in the range as a whole and after the cursor's.
+        // Whole days of the range, after the day of the cursor.
         ListOrder::Newest => (-1, after_row.map_or(to, |row| row.time.min(to)).day() - 1),
         ListOrder::Oldest => {
-            // What is left of the cursor's day is no whole day, even if the cursor stands at its midnight.
+            // The rest of the cursor's day is no whole day, even if the cursor stands at its midnight.
             let first = after_row.map_or(from, |row| Time::from_micros(row.time.micros() + 1).max(from));
             (1, first.day() + i64::from(!first.is_midnight()))
         }

@@ -1,6 +1,6 @@
 -- The projection `listed` knows where the rows of the page are. A place is the number of a row in the list of parts,
--- which is the same for all of a statement (`enable_shared_storage_snapshot_in_query`): as one number it is found in a
--- third of the time that part and row take.
+-- which is the same for all of a statement (`enable_shared_storage_snapshot_in_query`). A row is found by this one
+-- number in a third of the time that part and row number take.
 {% set after = "<" if newest else ">" %}
 {% set direction = "DESC" if newest else "ASC" %}
 SELECT event_id, session_id, timestamp, app, category, name, data, partition, offset, received_at, sent_at,

@@ -60,7 +60,7 @@ pub async fn session(
                 session_id.0
             )));
         }
-        // After the page: it knows at least the events of the page.
+        // This is read after the page, so that it includes the events of the page.
         let query = small(database.query("events/whole_session.sql", [])?);
         let session = query.param("session_id", session_id).fetch_one().await?;
         Ok(Session { session, page: page(events, limit, &list) })

@@ -1,4 +1,4 @@
--- What came in since: {ranges} of the log as (partition, first offset, end) in three arrays.
+-- The verdicts of some ranges of the log. The ranges come as three arrays: partitions, first offsets, ends.
 WITH ranges AS
 (
     SELECT range.1 AS partition, arrayJoin(range(range.2, range.3)) AS offset
@@ -21,7 +21,8 @@ accepted AS
 rejected AS
 (
     SELECT partition, offset, app, category, name,
-        arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), rejections.reasons) AS reasons
+        arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), 
+            rejections.reasons) AS reasons
     FROM rejections
     WHERE (partition, offset) IN (SELECT partition, offset FROM ranges)
 )

@@ -33,19 +33,19 @@ pub struct PartitionAudit {
     pub lag: Option<u64>,
     /// Offset ranges `[start, end)` of the ledger without a verdict; the first 100.
     pub gaps: Vec<(u64, u64)>,
-    /// Verdicts too many.
+    /// How many verdicts are too many.
     pub overlaps: u64,
     pub verdicts: Verdicts,
     /// First offset of which events and rejections are kept; 0 without retention.
     pub kept_from: u64,
-    /// Rows of `events`: as many as were accepted, from `kept_from` on.
+    /// Rows of `events`. There must be one for each accepted record from `kept_from` on.
     pub events: u64,
-    /// Rows of `rejections`: as many as were rejected, from `kept_from` on.
+    /// Rows of `rejections`. There must be one for each rejected record from `kept_from` on.
     pub rejections: u64,
-    /// Rows of `erasures`: as many as ask to erase a session.
+    /// Rows of `erasures`. There must be one for each request to erase a session.
     pub erasures: u64,
     pub adds_up: bool,
-    /// What does not, in words.
+    /// What does not add up, in words.
     pub problems: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct Verdicts {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Audit {
     pub adds_up: bool,
-    /// Whether the brokers answered, so that the ends of the log were compared, too.
+    /// Whether the brokers answered. If not, the ends of the log were not compared.
     pub log_compared: bool,
     pub verdicts: Verdicts,
     pub partitions: Vec<PartitionAudit>,
@@ -84,24 +84,24 @@ struct VerdictCount {
 /// What the ledger and the tables hold.
 struct Held {
     verdicts: Vec<VerdictCount>,
-    /// Partition, then rows of events, rejections and erasures.
+    /// Partition, rows of events, rows of rejections, rows of erasures.
     tables: Vec<(u16, u64, u64, u64)>,
-    /// Where retention is on: partition, first offset that is kept, events and rejections that are due.
+    /// If retention is on: partition, first offset that is kept, events that are due, rejections that are due.
     due: Vec<(u16, u64, u64, u64)>,
 }
 
-/// Looks at a partition that does not add up, each at a certain part of the log.
+/// How often a partition that does not add up is looked at again.
 const LOOKS: u32 = 3;
 
-/// Every offset of the log has exactly one verdict, and every verdict its row: yes or no, and where not.
-/// `projector audit --heal` puts right what this finds.
+/// Whether every offset of the log has exactly one verdict, and every verdict its row; and where not.
+/// `projector audit --heal` repairs what this finds.
 #[utoipa::path(get, path = "/v1/audit", tag = "Operations", responses((status = 200, body = Audit)))]
 pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Error> {
     let log = ask.app.log.clone();
     let patience = ask.app.config.limits.patience();
-    // The log's end is not in the ETag: an unchanged ledger may have fallen behind.
+    // There is no ETag: the ledger may be unchanged, and the log have moved on.
     ask.always(async |database, _| {
-        // The log first: what is appended meanwhile counts as lag, not as a surplus of the ledger.
+        // The log comes first. Records that are appended meanwhile are lag then, not a surplus of the ledger.
         let bounds = log.bounds().await;
         let held = within(patience, Held::read(database, None)).await?;
         let with_rows =
@@ -111,8 +111,9 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         for partition in known {
             let bounds = bounds.get(&partition).copied();
             let (mut account, _) = held.account(partition, bounds);
-            // One statement after another sees a log that goes on. So what does not add up is looked at again, each
-            // statement below the same offset; and once more, as the tables get an insert one after another, too.
+            // The log moves on from statement to statement. A partition that does not add up is looked at again, with
+            // all statements below one offset; and several times, because an insert reaches one table after another,
+            // too.
             for _ in 0..LOOKS {
                 if account.adds_up {
                     break;
@@ -136,7 +137,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
     .await
 }
 
-/// The account of what a partition has by now.
+/// The account of a partition below the offset that it has reached.
 async fn account_below(
     database: &Database,
     partition: u16,
@@ -159,7 +160,7 @@ async fn account_below(
 }
 
 impl Held {
-    /// Of all partitions, or of one below an offset.
+    /// Reads all partitions, or one below an offset.
     async fn read(database: &Database, below: Option<(u16, u64)>) -> Result<Self, Error> {
         let query = |file: &str| -> Result<Query, Error> {
             let (partition, end) = below.unwrap_or_default();

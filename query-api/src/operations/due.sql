@@ -1,4 +1,4 @@
--- Where retention is on: the first offset that is kept of a partition, and how many rows are due from there on.
+-- If retention is on: the first offset of a partition that is kept, and how many rows there must be from there on.
 WITH
     horizon AS (SELECT partition, max(horizons.kept_from) AS kept_from FROM horizons GROUP BY partition),
     (SELECT min(kept_from) FROM horizon) AS first_kept

@@ -1,4 +1,4 @@
--- Below it is all that a partition has, in whichever table.
+-- The offset below which all rows of a partition are, in all tables.
 SELECT max(end)
 FROM
 (

@@ -1,4 +1,4 @@
-//! What may be sent, and how much of it was.
+//! The event types that may be sent, and how much each is used.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct EventType {
     /// All versions with their JSON Schemas of `data`, oldest first.
     pub versions: Vec<Version>,
     pub examples: Vec<TypeExample>,
-    /// JSON pointers into `data` of what is marked as personal; `*` is every element, or every property not named.
+    /// JSON pointers to the personal values of `data`; `*` is every element, or every property that is not named.
     pub personal: Vec<String>,
     pub events: u64,
     pub sessions: u64,
@@ -43,10 +43,10 @@ pub struct Version {
 /// A whole event as an example.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TypeExample {
-    /// Whether it is accepted, or shows what is refused.
+    /// True if the event is accepted; false if it shows what is rejected.
     pub valid: bool,
     pub event: Json,
-    /// Codes of the reasons that an invalid one is rejected for.
+    /// The codes of the reasons why an invalid example is rejected.
     pub reasons: Vec<String>,
 }
 

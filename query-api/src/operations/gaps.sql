@@ -1,8 +1,10 @@
--- Where a partition's ledger is not one row an offset: [after the last one, before the next one).
+-- The ranges [start, end) of a partition's offsets that have no row in the ledger.
 SELECT previous + 1 AS start, offset AS end
 FROM
 (
-    SELECT offset, lagInFrame(offset, 1, offset) OVER (ORDER BY offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS previous
+    SELECT
+        offset,
+        lagInFrame(offset, 1, offset) OVER (ORDER BY offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS previous
     FROM ledger
     WHERE partition = {partition:UInt16} AND offset < {end:UInt64}
 )

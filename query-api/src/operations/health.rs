@@ -20,11 +20,11 @@ pub struct PartitionHealth {
     pub log_start: Option<u64>,
     /// Next offset of the log; null if no broker answered.
     pub log_end: Option<u64>,
-    /// Next offset that the tables wait for.
+    /// The offset that the tables include next.
     pub position: u64,
-    /// Next offset that the sequences wait for.
+    /// The offset that the sequences include next.
     pub sequences_position: u64,
-    /// Offsets that the tables lack.
+    /// Offsets that the tables lack; null if no broker answered.
     pub lag: Option<u64>,
 }
 
@@ -36,11 +36,11 @@ pub struct Health {
     pub log_reachable: bool,
     /// Offsets of the log that the tables lack; null if no broker answered.
     pub lag: Option<u64>,
-    /// Offsets that the sequences (order) lack and the tables have.
+    /// Offsets that the tables have and the sequences, which answer questions about order, lack.
     pub sequences_lag: u64,
-    /// Age of the newest included record, in seconds, while something is missing; 0 if nothing is.
+    /// Age of the newest included record in seconds; 0 if the tables lack nothing.
     pub freshness_seconds: Option<f64>,
-    /// How far the sequences are, as `as_of` says for the tables.
+    /// What the sequences include, as `as_of` says it of the tables.
     pub sequences_as_of: AsOf,
     pub now: Time,
     pub partitions: Vec<PartitionHealth>,

@@ -15,9 +15,9 @@ use crate::feed::{LiveVerdict, Message};
 use crate::params::{NoParams, Params};
 use crate::values::word;
 
-/// Verdicts as they come in, as server-sent events `accepted`, `rejected`, `duplicate` (the data is a
-/// verdict); `as_of` when the tables moved on; `skipped` (`{"verdicts": n}`) when some were left out, because
-/// the log is busy or the reader slow.
+/// Verdicts as they come in, as server-sent events. `accepted`, `rejected` and `duplicate` carry a verdict; `as_of`
+/// says that the tables moved on; `skipped` (`{"verdicts": n}`) says that verdicts were left out, because the log is
+/// busy or the reader slow.
 #[utoipa::path(get, path = "/v1/live", tag = "Operations",
     responses((status = 200, body = LiveVerdict, content_type = "text/event-stream")))]
 pub async fn live(
@@ -25,7 +25,7 @@ pub async fn live(
     Params(_): Params<NoParams>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    // An asker that is told that the stream is open misses nothing from then on.
+    // The head of the answer is sent after this: a reader that has it misses nothing from then on.
     let receiver = app.feed.listen().await?;
     let stopping = app.stopping.subscribe();
     let readers = app.readers.subscribe();
@@ -39,7 +39,7 @@ pub async fn live(
                 let message = tokio::select! {
                     message = receiver.recv() => message,
                     _ = stopping.wait_for(|stopping| *stopping) => return None,
-                    // The key was taken away.
+                    // The reader's key was withdrawn.
                     _ = readers.wait_for(|readers| !readers.allows(&headers)) => return None,
                 };
                 let skipped = |verdicts: u64| {

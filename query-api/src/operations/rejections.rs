@@ -25,7 +25,7 @@ filtered! {
     }
 }
 
-/// A record of the log that could not become an event. What could not be read of it is empty.
+/// A record of the log that could not become an event. A field that could not be read is empty.
 #[derive(Debug, Clone, Row, Serialize, Deserialize, ToSchema)]
 pub struct Rejection {
     pub partition: u16,
@@ -43,13 +43,13 @@ pub struct Rejection {
     pub reasons: Vec<Reason>,
     /// How many reasons there were.
     pub reasons_total: u16,
-    /// The first 64 KiB as they came; what is not UTF-8 is replaced.
+    /// The first 64 KiB of the record, with replacement characters for bytes that are not UTF-8.
     pub raw: String,
-    /// The same bytes exactly, in base64, where they are not UTF-8 as a whole; else null.
+    /// The exact bytes in base64, if they are not all UTF-8; else null.
     pub raw_base64: Option<String>,
-    /// How many bytes of the record are kept: all, unless it was `record_too_large`.
+    /// How many bytes of the record are kept: all of them, unless the reason is `record_too_large`.
     pub raw_bytes: u64,
-    /// W3C trace context of the request that brought it, if it had one.
+    /// W3C trace context of the request that carried the record, if it had one.
     pub traceparent: Option<String>,
 }
 
@@ -60,8 +60,8 @@ pub struct Rejections {
     pub next_cursor: Option<String>,
 }
 
-/// Rejected records, the last received first. `from` and `to` are about the time of receipt, as the time
-/// of the event may be what is wrong with it.
+/// Rejected records, the last received first. `from` and `to` limit the time of receipt, because the event's own time
+/// may be wrong.
 #[utoipa::path(get, path = "/v1/rejections", tag = "Operations", params(RejectionsParams), responses((status = 200, body = Rejections)))]
 pub async fn rejections(ask: Ask, Params(params): Params<RejectionsParams>) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 100, 1000)?);
@@ -91,7 +91,7 @@ pub async fn rejections(ask: Ask, Params(params): Params<RejectionsParams>) -> R
 /// The empty text for no filter.
 fn reason(asked: Option<&str>) -> Result<String, Error> {
     let Some(asked) = asked else { return Ok(String::new()) };
-    // The reasons are what the judge can say: an unknown one would silently match nothing.
+    // The judge gives no other reasons: an unknown one would silently match nothing.
     match serde_json::from_value::<schemas::ReasonCode>(asked.into()) {
         Ok(_) => Ok(asked.to_owned()),
         Err(error) => {
@@ -116,7 +116,7 @@ pub struct RejectionCount {
     pub app: String,
     pub category: String,
     pub name: String,
-    /// A record with several reasons counts under each.
+    /// The number of records. A record with several reasons counts under each of them.
     pub records: u64,
     pub first_seen: Time,
     pub last_seen: Time,
@@ -170,7 +170,7 @@ impl From<(String, u64)> for ReasonCount {
 pub struct RejectionsBucket {
     pub start: Time,
     pub records: u64,
-    /// By name. A record with several reasons counts under each.
+    /// The counts of each reason, by its name. A record with several reasons counts under each of them.
     pub reasons: Vec<ReasonCount>,
 }
 
@@ -179,8 +179,8 @@ pub struct RejectionsSeries {
     pub series: Vec<RejectionsBucket>,
 }
 
-/// Rejections over time, by the time of receipt. Buckets without any are included: from `from` to `to` where they are
-/// given, else from the first to the last rejection.
+/// Rejections over time, by the time of receipt, buckets without rejections included. The first bucket is that of
+/// `from`, or of the first rejection; the last bucket is that of `to`, or of the last rejection.
 #[utoipa::path(get, path = "/v1/rejections/series", tag = "Operations", params(RejectionsSeriesParams), responses((status = 200, body = RejectionsSeries)))]
 pub async fn rejections_series(
     ask: Ask,

@@ -9,11 +9,12 @@ SELECT
     received_at,
     toDateTime64(log_time, 6, 'UTC') AS log_time,
     schema_version,
-    arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message), rejections.reasons)
-        AS reasons,
+    arrayMap(reason -> (toString(reason.code), reason.pointer, toString(reason.keyword), reason.message),
+        rejections.reasons) AS reasons,
     reasons_total,
     toValidUTF8(substring(rejections.raw, 1, 65536)) AS raw,
-    if(isValidUTF8(substring(rejections.raw, 1, 65536)), NULL, base64Encode(substring(rejections.raw, 1, 65536))) AS raw_base64,
+    if(isValidUTF8(substring(rejections.raw, 1, 65536)), NULL, base64Encode(substring(rejections.raw, 1, 65536)))
+        AS raw_base64,
     length(rejections.raw) AS raw_bytes,
     nullIf(traceparent, '') AS traceparent
 FROM rejections

@@ -1,4 +1,4 @@
--- A record with several reasons counts under each of them, but once per reason; and once under none, as the record itself.
+-- A record with several reasons counts once under each of them, and once under no reason: as the record itself.
 SELECT
     start,
     sumIf(records, reason = '') AS records,
@@ -8,8 +8,8 @@ FROM
     SELECT
         if({width:Int64} = 0,
             toUnixTimestamp64Micro(toDateTime64(toStartOfMonth(received_at), 6, 'UTC')),
-            intDiv(toUnixTimestamp64Micro(received_at) + 2208988800000000, {width:Int64}) * {width:Int64} - 2208988800000000)
-            AS start,
+            intDiv(toUnixTimestamp64Micro(received_at) + 2208988800000000, {width:Int64}) * {width:Int64}
+                - 2208988800000000) AS start,
         reason,
         count() AS records
     FROM rejections

@@ -1,4 +1,4 @@
--- A record with several reasons counts under each of them, but once per reason.
+-- A record with several reasons counts once under each of them.
 SELECT
     reason,
     app,

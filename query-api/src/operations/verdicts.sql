@@ -1,4 +1,4 @@
--- From the ledger's projection: a few rows a part.
+-- The ledger's projection `positions` answers this: it has a few rows a part.
 SELECT
     partition,
     toString(verdict) AS verdict,

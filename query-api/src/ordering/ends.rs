@@ -12,7 +12,7 @@ use crate::params::{Params, filtered, limit};
 
 filtered! {
     pub struct EndsParams {
-        /// Which place in the whole session, 1 to 1000: 1 is its first (or, of exits, its last) event of all.
+        /// The place in the whole session, 1 to 1000: 1 is its first event (for exits, its last event).
         pub step: Option<u32>,
         /// How many features, 1 to 10000 (1000).
         pub limit: Option<u32>,
@@ -37,14 +37,15 @@ pub struct Exits {
     pub exits: Vec<End>,
 }
 
-/// What sessions begin with. A session counts if its first event passes the filters; one that began before `from` is
-/// no entry.
+/// The features that sessions begin with. A session counts if its first event passes the filters. A session that began
+/// before `from` does not count.
 #[utoipa::path(get, path = "/v1/order/entries", tag = "Order", params(EndsParams), responses((status = 200, body = Entries)))]
 pub async fn entries(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
     ends(ask, params, 1, |entries| Entries { entries }).await
 }
 
-/// What sessions end with. A session counts if its last event passes the filters; one that went on after `to` is no exit.
+/// The features that sessions end with. A session counts if its last event passes the filters. A session that continued
+/// after `to` does not count.
 #[utoipa::path(get, path = "/v1/order/exits", tag = "Order", params(EndsParams), responses((status = 200, body = Exits)))]
 pub async fn exits(ask: Ask, Params(params): Params<EndsParams>) -> Result<Response, Error> {
     ends(ask, params, -1, |exits| Exits { exits }).await

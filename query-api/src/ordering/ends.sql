@@ -1,5 +1,5 @@
--- The event at a place of each session, counted from its start (1, 2, ..) or its end (-1, -2, ..), filters or not: it
--- counts if it passes them itself.
+-- The event at a place of each session, counted from its start (1, 2, ..) or from its end (-1, -2, ..). The filters do
+-- not move the place: an event counts if it passes them itself.
 {% include "selected.sql" %}
     , counted AS
     (

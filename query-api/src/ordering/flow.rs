@@ -19,13 +19,13 @@ const MAX_TOP: u32 = 50;
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowBody {
-    /// The feature that is followed, from every use of it on; or `end`.
+    /// The feature that every flow begins with. Give either this or `end`.
     pub start: Option<FeatureName>,
-    /// The feature that is followed back, from every use of it; or `start`.
+    /// The feature that every flow ends with; the columns lead back from it.
     pub end: Option<FeatureName>,
-    /// Columns, that of the start (or end) included, 2 to 12 (4).
+    /// How many columns, the column of the start (or end) included, 2 to 12 (4).
     pub length: Option<u8>,
-    /// Features of a column that are named, 1 to 50 (7). All others of a column are one.
+    /// How many features of a column are named, 1 to 50 (7). All other features of a column count together.
     pub top: Option<u32>,
     pub from: Option<Time>,
     pub to: Option<Time>,
@@ -34,7 +34,7 @@ pub struct FlowBody {
     pub name: Option<String>,
 }
 
-/// A feature of a column, and in how many places it is there.
+/// A feature of a column, and how often it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FlowFeature {
     #[serde(flatten)]
@@ -45,38 +45,39 @@ pub struct FlowFeature {
 /// The features of a column that are not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FlowOther {
-    /// How many different ones.
+    /// How many different features.
     pub features: u32,
-    /// In how many places.
+    /// How often they are there.
     pub count: u64,
 }
 
-/// All of a column together are as many as the features of the column before, named or not.
+/// A column adds up to the features of the column before, named or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FlowColumn {
     /// The most frequent first; ties by category, then name.
     pub features: Vec<FlowFeature>,
     pub other: FlowOther,
-    /// Where the column before is the last event (with `end`: the first) of what the filters leave of the session.
+    /// How often the column before has the last event (with `end`: the first event) that the filters leave of a
+    /// session.
     pub ended: u64,
 }
 
-/// What is in a place of a column.
+/// One node of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FlowNode {
-    /// One that is named.
+    /// A feature that is named.
     Feature(Feature),
-    /// Any of those that are not.
+    /// Any feature that is not named.
     Other,
-    /// No event: the session has ended (with `end`: had not begun).
+    /// No event: the session has ended (with `end`: it had not begun).
     Ended,
 }
 
 /// How often `to` in a column is next to `from` in the column before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FlowLink {
-    /// That of `to`.
+    /// The column of `to`.
     pub column: u8,
     pub from: FlowNode,
     pub to: FlowNode,
@@ -85,15 +86,15 @@ pub struct FlowLink {
 
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Flow {
-    /// Uses of the start (or end).
+    /// How often the start (or end) was used.
     pub starts: u64,
-    /// `length` of them. Column 0 is the start (or end), column n what is n events after (or before) it.
+    /// `length` columns. Column 0 is the start (or end); column n is n events after (or before) it.
     pub columns: Vec<FlowColumn>,
     /// By column, the most frequent first.
     pub links: Vec<FlowLink>,
 }
 
-/// What comes after (or before) every use of a feature, step by step: counts of all uses, overlapping ones included.
+/// What comes after (or before) every use of a feature, step by step. All uses count, overlapping ones included.
 /// Every use is in each column, as a feature or as an end, until its session has ended.
 #[utoipa::path(post, path = "/v1/order/flow", tag = "Order", request_body = FlowBody, responses((status = 200, body = Flow)))]
 pub async fn flow(
@@ -122,7 +123,7 @@ pub async fn flow(
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
             let start = Numbers::read(database).await?.of(anchor);
-            // To the statement 0 is an end.
+            // In the statement 0 is an end.
             if start == 0 {
                 return Ok(Flow::of(anchor, length, top, Vec::new()));
             }
@@ -144,7 +145,7 @@ struct Link {
     to_rank: u32,
     to_feature: Feature,
     count: u64,
-    /// The highest rank of what is one in `to`.
+    /// The highest rank of the features that `to` counts together.
     last_rank: u32,
 }
 

@@ -1,6 +1,6 @@
--- What comes after each use of a feature, column by column: column n is what is n events further on, 0 where the session
--- has ended. A column is the session shifted by n, of which the places of the start are taken: no lambda captures an
--- array (see paths.sql). A link is one number: its column, and two neighbours.
+-- What comes after each use of a feature, column by column. Column n is the feature n events further on, or 0 if the
+-- session has ended. A column is the session shifted by n, at the places of the start, so that no lambda captures an
+-- array (see paths.sql). A link is one number: its column and two neighbours.
 {% include "selected.sql" %}
     , {start:UInt16} AS start,
     {top:UInt32} AS top,
@@ -54,7 +54,7 @@
         LEFT JOIN features AS one ON one.id = a
         LEFT JOIN features AS two ON two.id = b
     ),
-    -- The place within its column, 1 for the most frequent; 0 for an end.
+    -- The place within the column, from 1 for the most frequent feature; 0 for an end.
     ranked AS
     (
         SELECT
@@ -65,7 +65,7 @@
     )
 SELECT
     column,
-    -- All that are not named have one rank.
+    -- All features that are not named have one rank.
     toUInt32(least(from_place, top + 1)) AS from_rank,
     if(from_place > top, ('', ''), from) AS from_feature,
     toUInt32(least(to_place, top + 1)) AS to_rank,

@@ -14,10 +14,10 @@ use crate::sql::Form::{self, Count, Each, Is};
 use crate::values::{Time, word};
 
 const MAX_STEPS: usize = 20;
-/// Longer than any session: no window. Far enough from the ends of `Int64` for sums with times.
+/// Longer than any session, and far enough from the ends of `Int64` for sums with times.
 const NO_WINDOW: i64 = 1 << 61;
 
-/// From which occurrences of step 1 a funnel may start.
+/// The occurrences of step 1 that a funnel may start from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
@@ -31,16 +31,16 @@ pub enum Start {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunnelBody {
-    /// 1 to 20 steps. One feature may be several steps; one event never is.
+    /// 1 to 20 steps. One feature may be several steps. One event is never two steps.
     pub steps: Vec<FeatureName>,
-    /// The longest time from step 1, inclusive: `90s`, `30m`, `1h30m`, `7d`, `500ms`. None: any time.
+    /// The longest time from step 1, inclusive: `90s`, `30m`, `1h30m`, `7d`, `500ms`. Without it, any time.
     pub window: Option<String>,
     #[serde(default)]
     pub start: Start,
     /// Features that end an attempt when they occur after its step 1.
     #[serde(default)]
     pub exclude: Vec<FeatureName>,
-    /// Also how long the quickest attempts took, which costs two to three times as much.
+    /// Whether to measure the quickest attempts as well, which costs two to three times as much.
     #[serde(default)]
     pub shortest: bool,
     pub from: Option<Time>,
@@ -57,10 +57,10 @@ pub struct FunnelStep {
     pub name: String,
     /// Sessions that reach this step.
     pub sessions: u64,
-    /// Median time from step 1 of these sessions, from the first occurrence of step 1 that reaches this
-    /// step, each step as early as possible; null if there are none.
+    /// Median time of these sessions from step 1: from its first occurrence that reaches this step, each step as early
+    /// as possible. Null without sessions.
     pub median_time_ms: Option<f64>,
-    /// The same from that occurrence of step 1 that is the quickest; null unless `shortest` was asked for.
+    /// The same from the occurrence of step 1 that is the quickest. Null unless `shortest` is set.
     pub median_shortest_ms: Option<f64>,
 }
 
@@ -109,7 +109,7 @@ struct Reached {
 }
 
 impl FunnelBody {
-    /// Checks the steps and the exclusions; the window in microseconds.
+    /// Checks the steps and the exclusions, and returns the window in microseconds.
     fn checked_window(&self) -> Result<i64, Error> {
         if !(1..=MAX_STEPS).contains(&self.steps.len()) {
             let detail = format!("a funnel has 1 to {MAX_STEPS} steps, not {}", self.steps.len());
@@ -134,13 +134,13 @@ impl FunnelBody {
 
     /// What the statement's text depends on. `steps` are the numbers of the steps.
     fn form(&self, steps: &[u16], excludes: bool) -> [(&'static str, Form); 5] {
-        // What the first start reaches, it reaches in time and unbroken, unless there is a window or an exclusion.
+        // Without a window and exclusions, no other start reaches more than the first one.
         let walking = self.shortest || excludes || (self.window.is_some() && self.start == Start::Any);
         let choosing = excludes || (self.shortest && self.start == Start::First);
         let repeats = (0..steps.len()).map(|nth| nth > 0 && steps[nth] == steps[nth - 1]);
         [
             ("length", Count(steps.len())),
-            // Whether step n, at n - 1, is the same feature as the step before.
+            // The item n - 1: whether step n is the same feature as the step before.
             ("repeats", Each(repeats.collect())),
             // Whether other starts than a session's first one can matter.
             ("walking", Is(walking)),

@@ -19,7 +19,7 @@ const MAX_LENGTH: u8 = 12;
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathsBody {
-    /// Events of a path, 1 to 12 (3). Of whole sessions: only those of this length, 1 to 255.
+    /// Events of a path, 1 to 12 (3). With `whole_session`: only sessions of this length, 1 to 255.
     pub length: Option<u8>,
     /// What the path begins with.
     pub start: Option<FeatureName>,
@@ -27,8 +27,7 @@ pub struct PathsBody {
     pub through: Option<FeatureName>,
     /// What it ends with.
     pub end: Option<FeatureName>,
-    /// The sessions as a whole rather than windows of them: those that lie between `from` and `to` from their beginning
-    /// to their end.
+    /// Whole sessions rather than windows: the sessions that lie between `from` and `to` as a whole.
     pub whole_session: bool,
     pub from: Option<Time>,
     pub to: Option<Time>,
@@ -81,7 +80,7 @@ pub async fn paths(
             let numbers = Numbers::read(database).await?;
             let number = |feature: &Option<FeatureName>| feature.as_ref().map(|feature| numbers.of(feature));
             let (start, through, end) = (number(&body.start), number(&body.through), number(&body.end));
-            // A feature that was never used is in no path; to the statement 0 means "any".
+            // A feature that was never used is in no path. In the statement 0 means "any".
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
             }
@@ -103,8 +102,8 @@ pub async fn paths(
         .await
 }
 
-/// The bits that a statement takes for a feature: enough for twice the `highest` number of before, as features may be used
-/// for the first time while it runs.
+/// The bits that a statement takes for a feature: enough for twice the `highest` number, because more features may be
+/// used for the first time while the statement runs.
 fn bits(highest: u16) -> u8 {
     (2 * u32::from(highest) + 1).ilog2().clamp(7, 15) as u8 + 1
 }

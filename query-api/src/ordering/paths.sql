@@ -1,6 +1,6 @@
--- Contiguous windows of some features, each packed into one number with `bits` for a feature, the first one highest:
--- numbers are grouped much faster than tuples. No lambda captures an array: a captured array is copied for
--- each element, which a long session would not survive.
+-- Contiguous windows of some features. Each window is packed into one number, with `bits` for a feature and the first
+-- feature highest: numbers are grouped much faster than tuples. No lambda captures an array: a captured array is copied
+-- for each element, which a long session would not survive.
 {% set further = range(2, length + 1) %}
 {% set parameters %}step_1{% for n in further %}, step_{{ n }}{% endfor %}{% endset %}
 {% set arrays %}steps_1{% for n in further %}, steps_{{ n }}{% endfor %}{% endset %}
@@ -55,13 +55,14 @@
         FROM chosen
         ARRAY JOIN paths AS path, arrayEnumerateUniq(paths) AS nth
         GROUP BY path
-        -- Those tied at the end are told apart by their names.
+        -- Paths that are tied at the end are ordered by their names below.
         ORDER BY count DESC
         LIMIT {limit:UInt32} WITH TIES
     )
 SELECT
     arrayMap(place -> (known.2)[indexOf(known.1,
-        toUInt16(bitAnd(bitShiftRight(path, bits * (length - place)), bitShiftLeft(toUInt32(1), bits) - 1)))], range(1, length + 1)) AS steps,
+        toUInt16(bitAnd(bitShiftRight(path, bits * (length - place)), bitShiftLeft(toUInt32(1), bits) - 1)))],
+        range(1, length + 1)) AS steps,
     count,
     sessions
 FROM counted

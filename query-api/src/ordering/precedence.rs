@@ -18,13 +18,13 @@ filtered! {
     }
 }
 
-/// Of the sessions that use both features, in how many the first use of `first` is before that of `then`.
+/// How many of the sessions that use both features use `first` before `then`, each for the first time.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Pair {
     pub first: Feature,
     pub then: Feature,
     pub sessions: u64,
-    /// Sessions that use both, in whichever order.
+    /// Sessions that use both, in either order.
     pub both: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct Precedence {
     pub pairs: Vec<Pair>,
 }
 
-/// What comes first. Pairs that no session uses in this order are left out.
+/// Which feature comes first. A pair that no session uses in this order is left out.
 #[utoipa::path(get, path = "/v1/order/precedence", tag = "Order", params(PrecedenceParams),
     responses((status = 200, body = Precedence)))]
 pub async fn precedence(ask: Ask, Params(params): Params<PrecedenceParams>) -> Result<Response, Error> {

@@ -29,13 +29,14 @@ filtered! {
     }
 }
 
-/// The sessions that began in one interval, of those that use what the filters leave.
+/// The sessions that began in one interval and have an event that passes the filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Cohort {
     pub start: Time,
     pub sessions: u64,
-    /// In how many of them something that passes the filters happened n intervals later, n from 0. An interval that is
-    /// under way counts so far. Null for one that had not begun at `as_of.time`, or that begins at `to` or later.
+    /// The number of sessions with an event that passes the filters n intervals later, for n from 0. An interval that
+    /// is under way counts up to now. Null for an interval that had not begun at `as_of.time`, or that begins at `to`
+    /// or later.
     pub returned: Vec<Option<u64>>,
 }
 
@@ -44,8 +45,8 @@ pub struct Retention {
     pub cohorts: Vec<Cohort>,
 }
 
-/// In how many sessions something happens again days or weeks after their first event of all. `from` and `to` are about
-/// that first event; `app`, `category` and `name` choose the uses that count, and with them the sessions that have any.
+/// How many sessions have events again days or weeks after their first event. `from` and `to` limit the time of that
+/// first event. `app`, `category` and `name` choose the events that count; a session without such an event is left out.
 #[utoipa::path(get, path = "/v1/retention", tag = "Order", params(RetentionParams), responses((status = 200, body = Retention)))]
 pub async fn retention(ask: Ask, Params(params): Params<RetentionParams>) -> Result<Response, Error> {
     #[derive(Row, Deserialize)]

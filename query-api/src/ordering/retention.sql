@@ -1,5 +1,5 @@
--- Days since 1900 rather than dates: plain numbers, also for weeks (1900-01-01 was a Monday). A session counts with its
--- first use that passes the filters (`first_uses`), and belongs to where it began itself.
+-- Days are counted since 1900: plain numbers, also for weeks (1900-01-01 was a Monday). A session counts with its first
+-- use that passes the filters (`first_uses`). Its cohort is the interval of its own first event.
 {% include "selected.sql" %}
     , {days:Int64} * 86400000000 AS length,
     2208988800000000 AS since_1900,
@@ -16,7 +16,7 @@
     )
 SELECT
     toInt64(cohort * length - since_1900) AS start,
-    -- What is later than all periods is only in a first use.
+    -- Uses after all periods count only as first uses.
     toUInt32(least(bucket - cohort, {periods:UInt32} + 1)) AS later,
     count() AS sessions,
     countIf(nth = 1) AS first_uses

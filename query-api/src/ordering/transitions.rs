@@ -28,7 +28,7 @@ pub struct Transition {
     pub count: u64,
     /// Distinct sessions.
     pub sessions: u64,
-    /// The median time between the two; of an even number, the mean of the middle two.
+    /// The median time between the two. The median of an even number of times is the mean of the middle two.
     pub median_gap_ms: f64,
 }
 
@@ -50,7 +50,7 @@ pub async fn transitions(ask: Ask, Params(params): Params<TransitionsParams>) ->
             count: u64,
             sessions: u64,
             median_gap_ms: f64,
-            /// Its number, if the median is longer than the statement could tell; else 0.
+            /// The number of the transition if its median is too long for the statement; else 0.
             far_pair: u32,
         }
         let query = database.filtered("ordering/transitions.sql", &filter, [])?;

@@ -1,11 +1,12 @@
--- Neighbours: each array against itself shifted by one. Exact medians keep every gap, so a gap is kept as 32 bits:
--- microseconds up to 71 minutes. Where a median lies beyond (`far`), transitions_far.sql finds it.
+-- Neighbours are found by each array against itself, shifted by one. Exact medians keep every gap, so a gap is kept in
+-- 32 bits: microseconds, up to 71 minutes. If a median is longer (`far`), transitions_far.sql finds it.
 {% include "selected.sql" %}
     , 4294967295 AS farthest,
     pairs AS
     (
         SELECT
-            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids)) AS pairs,
+            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids))
+                AS pairs,
             arrayMap(gap -> toUInt32(least(gap, farthest)),
                 arrayPopFront(arrayDifference(arrayMap(time -> toUnixTimestamp64Micro(time), at)))) AS gaps
         FROM selected

@@ -1,12 +1,14 @@
--- The medians of some transitions, whatever their length.
+-- The medians of some transitions, however long they are.
 {% include "selected.sql" %}
     , pairs AS
     (
         SELECT
-            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids)) AS all_pairs,
+            arrayMap((a, b) -> toUInt32(bitShiftLeft(toUInt32(a), 16) + b), arrayPopBack(ids), arrayPopFront(ids))
+                AS all_pairs,
             arrayFilter(pair -> has({pairs:Array(UInt32)}, pair), all_pairs) AS pairs,
             arrayFilter((gap, pair) -> has({pairs:Array(UInt32)}, pair),
-                arrayMap((a, b) -> toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a), arrayPopBack(at), arrayPopFront(at)),
+                arrayMap((a, b) -> toUnixTimestamp64Micro(b) - toUnixTimestamp64Micro(a),
+                    arrayPopBack(at), arrayPopFront(at)),
                 all_pairs) AS gaps
         FROM selected
     )

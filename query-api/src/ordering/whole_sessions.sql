@@ -1,4 +1,4 @@
--- The session as a whole is the path. One that the range cuts is not whole.
+-- The whole session is the path. A session that the range cuts is not whole.
 {% include "selected.sql" %}
     , counted AS
     (

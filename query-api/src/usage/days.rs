@@ -10,14 +10,14 @@ use crate::params::Filter;
 /// The part of `usage_days` that answers a question.
 pub(crate) struct Days {
     moment: Moment,
-    /// Of the range, both inclusive; 1 is 1900-01-01.
+    /// The first and the last day of the range, both inclusive; 1 is 1900-01-01.
     first_day: u32,
     last_day: u32,
 }
 
 impl Days {
     /// None if the range does not consist of whole days (UTC), or if the days are not counted yet: then `sequences`
-    /// know the answer, at a price.
+    /// have the answer, at a higher cost.
     pub(crate) async fn of(database: &Database, filter: &Filter) -> Result<Option<Self>, Error> {
         let (from, to) = filter.range();
         if !from.is_midnight() || !to.is_midnight() {

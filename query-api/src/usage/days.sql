@@ -1,5 +1,5 @@
--- The beginning of every question that reads `usage_days`: the rows of one kind that the runs of an epoch name.
--- A category goes by the number of one of its features, so a list of features finds it, too.
+-- The beginning of every question that reads `usage_days`: the rows of one kind in the runs of an epoch. A category has
+-- the number of one of its features, so a list of features finds it, too.
 WITH days AS
 (
     SELECT app, key, day, previous, usage_days.events AS events, first, last

@@ -34,7 +34,7 @@ filtered! {
         /// Most or least used first; ties by category, then name.
         #[param(inline)]
         pub order: Order,
-        /// What use is counted by.
+        /// Whether events or sessions count.
         #[param(inline)]
         pub by: By,
         /// How many features, 1 to 10000 (1000).
@@ -54,7 +54,7 @@ pub struct FeatureUse {
     pub last_seen: Time,
 }
 
-/// How much all features together were used, however many are listed.
+/// How much all features together were used, whatever `limit` lists.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Total {
     pub events: u64,

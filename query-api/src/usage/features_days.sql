@@ -1,5 +1,5 @@
--- A session counts on the day of the range on which it used the feature first. Without a range, the projection
--- `totals` has it all.
+-- A session counts on the first day of the range on which it used the feature. Without a range, the projection `totals`
+-- has the whole answer.
 {% include "usage/days.sql" %}
     , counted AS
     (
@@ -38,5 +38,5 @@ ORDER BY
     category,
     name
 LIMIT {limit:UInt32}
--- Some dozens of rows are joined: how best to join them takes longer to find out.
+-- A few dozen rows are joined: finding out how best to join them takes longer than joining them.
 SETTINGS enable_join_runtime_filters = 0, query_plan_join_swap_table = 'false'

@@ -1,4 +1,4 @@
--- As features.sql, for a narrow range: the projection `listed` has the times of each feature in order.
+-- Like features.sql, for a narrow range: the projection `listed` has the times of each feature in order.
 WITH counted AS
 (
     SELECT

@@ -1,4 +1,4 @@
--- For each feature: was it used in the range, and when was it last used at all (by the app asked for).
+-- For each feature: whether it was used in the range, and when it was last used at all (by the app, if one is given).
 SELECT
     category,
     name,

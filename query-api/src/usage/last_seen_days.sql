@@ -1,4 +1,4 @@
--- As last_seen.sql, from the days.
+-- Like last_seen.sql, from the days.
 {% include "usage/days.sql" %}
     , counted AS
     (

@@ -35,8 +35,8 @@ pub struct Usage {
     pub series: Vec<Bucket>,
 }
 
-/// Use over time. Buckets without events are included: from `from` to `to` where they are given, else
-/// from the first to the last event.
+/// Use over time, buckets without events included. The first bucket is that of `from`, or of the first event; the last
+/// bucket is that of `to`, or of the last event.
 #[utoipa::path(get, path = "/v1/usage", tag = "Usage", params(UsageParams), responses((status = 200, body = Usage)))]
 pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Response, Error> {
     let filter = params.filter()?;
@@ -56,7 +56,7 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
     .await
 }
 
-/// A width that has every event in one bucket.
+/// A width that puts all events into one bucket.
 pub(super) const ALL_TIME: i64 = i64::MAX;
 
 /// The buckets that have events, of `width` microseconds; 0 is a month.

@@ -1,5 +1,5 @@
--- Buckets are whole multiples since 1900-01-01, a Monday: plain arithmetic. Months have no width.
--- A session's times ascend, so a bucket is new to it where it differs from the one before.
+-- Buckets are whole multiples of their width since 1900-01-01, a Monday: plain arithmetic. Months have no width. The
+-- times of a session ascend, so a bucket is new to the session if it differs from the bucket before.
 {% include "selected.sql" %}
     , bucketed AS
     (

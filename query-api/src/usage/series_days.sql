@@ -1,5 +1,5 @@
--- A session counts once a bucket: where its previous event lies in another one, or before the range. Buckets
--- are named by their first day.
+-- A session counts once in a bucket: on the day whose previous event lies in another bucket, or before the range.
+-- Buckets are named by their first day.
 {% include "usage/days.sql" %}
     , toDate32('1900-01-01') AS day_one,
     (number -> if({width:Int64} = 0,

@@ -1,4 +1,4 @@
--- As series.sql, for a narrow range.
+-- Like series.sql, for a narrow range.
 SELECT
     if({width:Int64} = 0,
         toUnixTimestamp64Micro(toDateTime64(toStartOfMonth(timestamp), 6, 'UTC')),

@@ -23,14 +23,14 @@ filtered! {
 pub struct UnusedFeature {
     pub category: String,
     pub name: String,
-    /// The last use outside of the range; null if it was never used at all.
+    /// The last use outside of the range; null if the event type was never used.
     pub last_seen: Option<Time>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Unused {
     pub features: Vec<UnusedFeature>,
-    /// All that are declared (of the category and name asked for): what `features` was chosen from.
+    /// All declared event types that pass the filters `category` and `name`; `features` are some of them.
     pub declared: Vec<Feature>,
 }
 

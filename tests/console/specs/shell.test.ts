@@ -151,7 +151,7 @@ describe('Address, filters and states', () => {
     const page = await Console.open(browser, 'order/transitions')
     await page.page.route('**/v1/order/transitions*', (route) => route.fulfill({ contentType: 'text/html', body: '<html>Sign in</html>' }))
     await page.choose('Application', 'demo')
-    await page.page.getByRole('alert').getByText('What answers is not the query API').waitFor()
+    await page.page.getByRole('alert').getByText('The answer is not from the query API').waitFor()
     await page.close()
   })
 

@@ -21,11 +21,11 @@ export interface Colours {
 }
 
 interface Props {
-  /** What the chart shows, for those who do not see it; the panel's table has the figures. */
+  /** What the chart shows, for readers who do not see it. The panel's table has the figures. */
   label: string
   height: number
   option: (colours: Colours) => Option
-  /** Drawn anew when this changes. */
+  /** The chart is drawn again when this changes. */
   data: unknown
   onPick?: (dataIndex: number, what: 'node' | 'edge' | undefined) => void
   /** Narrower than this, it scrolls sideways. */

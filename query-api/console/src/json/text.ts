@@ -2,16 +2,16 @@ import { createScanner, format } from 'jsonc-parser'
 
 /*
  * JSON as its sender wrote it. JSON.parse and JSON.stringify would rewrite it: integers above 2^53, `1.10`, `-0`, and
- * the order of keys that look like numbers. So its text is kept, and only the space between its tokens changes.
+ * the order of keys that look like numbers. So the text is kept, and only the space between its tokens changes.
  */
 
-/** Where each token begins and ends, the space between them left out. */
+/** Where each token begins and ends, without the space between them. */
 function* tokens(text: string): Generator<[number, number]> {
   const scanner = createScanner(text, true)
   for (scanner.scan(); scanner.getTokenOffset() < text.length; scanner.scan()) yield [scanner.getTokenOffset(), scanner.getTokenOffset() + scanner.getTokenLength()]
 }
 
-/** By how much a token that begins like this goes deeper. */
+/** How much deeper the text is nested after a token that begins like this. */
 const step = (first: string) => (first === '{' || first === '[' ? 1 : first === '}' || first === ']' ? -1 : 0)
 
 /** JSON.parse, but the value of each outermost member with one of these names stays the text that it was; null is null. */
@@ -19,7 +19,7 @@ export function parseKeeping(text: string, names: string[]): unknown {
   const quoted = names.map((name) => JSON.stringify(name))
   const parts: string[] = []
   let [taken, depth, before] = [0, 0, '']
-  /** The value that is read at present and stays a text. */
+  /** The value that is being read and stays a text. */
   let kept: { from: number; depth: number } | null = null
   for (const [from, to] of tokens(text)) {
     const first = text[from]!
@@ -38,15 +38,15 @@ export function parseKeeping(text: string, names: string[]): unknown {
   return JSON.parse(parts.join('') + text.slice(taken))
 }
 
-/** A text that was indented, and where its places have gone. */
+/** A text that was indented, and the new places of its characters. */
 export interface Indented {
   text: string
   moved: (place: number) => number
 }
 
-/** The text with a line for each member, as far as it is JSON; null if it is nested too deep for that. */
+/** The text with a line for each member, up to where it is JSON; null if it is nested too deep for that. */
 export function indented(text: string): Indented | null {
-  // Most would be indentation: gigabytes of it.
+  // Gigabytes of it would be indentation.
   if (isTooDeep(text)) return null
   const edits = format(text, undefined, { insertSpaces: true, tabSize: 2, eol: '\n' })
   const parts: string[] = []

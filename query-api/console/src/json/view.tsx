@@ -1,6 +1,6 @@
 import { indented } from './text'
 
-/** JSON with a line for each member, its keys set apart. What is nested too deep for that stays as it was sent. */
+/** JSON with a line for each member, its keys set apart. JSON that is nested too deep for that stays as it was sent. */
 export function Json({ text, label = 'JSON' }: { text: string; label?: string }) {
   const lines = (indented(text)?.text ?? text).split('\n')
   return (

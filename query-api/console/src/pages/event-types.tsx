@@ -35,7 +35,7 @@ export default function EventTypes() {
                 No event type is declared for {chosen.category} / {chosen.name}.
               </strong>
             </p>
-            <p class="muted">Events of it are rejected as unknown_event_type. Declare it by a JSON Schema in the folder of event types.</p>
+            <p class="muted">Its events are rejected as unknown_event_type. Declare it by a JSON Schema in the folder of event types.</p>
             <button type="button" onClick={() => setParams({ type: null })}>
               All event types
             </button>

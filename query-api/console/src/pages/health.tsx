@@ -84,7 +84,7 @@ export default function HealthPage() {
         answer={health}
         sql={now?.partitions.length ? sql.lag(now.partitions) : undefined}
         isEmpty={({ partitions }) => !partitions.length}
-        empty={<p>There is no partition to be behind on.</p>}
+        empty={<p>The log has no partition.</p>}
         note={now && `Answers come from ${now.generation}. Answers about order include the log up to ${second(now.sequences_as_of.time)}.`}
         table={({ partitions }) => (
           <Table

@@ -12,7 +12,7 @@ import { Choice } from '../ui/feature-select'
 import { FeatureName } from '../ui/feature'
 import { follow } from './live/follow'
 
-/** What is kept on the page. */
+/** How many verdicts the page keeps. */
 const KEPT = 200
 
 type Shown = 'all' | LiveVerdict['verdict']
@@ -26,7 +26,7 @@ export default function Live() {
   const key = readerKey.use()
   const [connected, setConnected] = useState<boolean | null>(null)
   const [verdicts, setVerdicts] = useState<LiveVerdict[]>([])
-  /** What a pause holds on to; the others go on to come in, and are there after it. */
+  /** The verdicts that the page shows during a pause. Others come in meanwhile, and are shown after it. */
   const [held, setHeld] = useState<{ verdicts: LiveVerdict[]; seen: number } | null>(null)
   const [counts, setCounts] = useState({ accepted: 0, rejected: 0, duplicate: 0, skipped: 0 })
   const [asOf, setAsOf] = useState<AsOf>()
@@ -34,7 +34,7 @@ export default function Live() {
 
   useEffect(() => {
     const abort = new AbortController()
-    // What arrives within a frame is drawn at once.
+    // All that arrives within a frame is drawn together.
     let arrived: LiveVerdict[] = []
     let skipped = 0
     const draw = () => {

@@ -34,7 +34,7 @@ export default function Problems() {
             ))}
           </select>
         </label>
-        <p class="muted">The time range is about when a record was received: the event's own time may be what is wrong with it.</p>
+        <p class="muted">The time range limits the time of receipt, because the event's own time may be wrong.</p>
       </div>
       <Summary scope={scope} reason={reason} question={question} answer={summary} />
       <OverTime scope={scope} reason={reason} summary={summary} />

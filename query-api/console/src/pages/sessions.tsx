@@ -11,9 +11,9 @@ import { Panel } from '../ui/panel'
 import { Table } from '../ui/table'
 import { Timeline } from './sessions/timeline'
 
-/** The most events of a session that are drawn. */
+/** How many events of a session are drawn at most. */
 const LIMIT = 2000
-/** How far back recent sessions are looked for, in events. */
+/** How many events back recent sessions are looked for. */
 const RECENT = 300
 
 export default function Sessions() {

@@ -164,7 +164,7 @@ function AllFeatures({ features, events }: { features: FeatureUse[]; events: num
   )
 }
 
-/** Where to go on from one feature. */
+/** Links from one feature to other pages. */
 function FeatureLinks({ feature }: { feature: Feature }) {
   const encoded = encodeFeature(feature)
   const none = { category: null, name: null }

@@ -2,14 +2,14 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useErrorBoundary } from 'preact/hooks'
 
 interface Props {
-  /** What can't be shown, as the subject of a sentence. */
+  /** The name of the part, as the subject of the sentence that it can't be shown. */
   what: string
-  /** What the children show; another one is tried anew. */
+  /** The data that the children show. The boundary tries again with other data. */
   of?: unknown
   children: () => ComponentChildren
 }
 
-/** A fault in drawing ends here: this part says so, and the rest of the page goes on. */
+/** A fault in drawing ends here: this part says so, and the rest of the page works. */
 export function Boundary({ what, of, children }: Props) {
   const [error, again] = useErrorBoundary((error) => console.error(error))
   useEffect(() => void (error && again()), [of])

@@ -10,7 +10,7 @@ interface Props {
   onFind: (id: string | null) => void
 }
 
-/** A field for an id (UUID); an empty one finds nothing again. */
+/** A field for an id (UUID). An empty field clears what was found. */
 export function FindById({ label, value, button, help, onFind }: Props) {
   const [text, setText] = useState(value ?? '')
   const [wrong, setWrong] = useState(false)
@@ -35,7 +35,7 @@ export function FindById({ label, value, button, help, onFind }: Props) {
         {button}
       </button>
       <p id="find-help" class={wrong ? 'wrong' : 'muted'} role={wrong ? 'alert' : undefined}>
-        {wrong ? 'This is not an id: it has 32 hexadecimal digits, as in the example.' : help}
+        {wrong ? 'This is not an id: an id has 32 hexadecimal digits, as in the example.' : help}
       </p>
     </form>
   )

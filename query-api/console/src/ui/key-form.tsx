@@ -21,7 +21,7 @@ export function KeyForm() {
         Use this key
       </button>
       <p id="key-help" class="muted">
-        {readerKey.get() ? 'The query API does not know the key you gave.' : 'The query API wants to know who reads.'} Ask whoever runs The Eye for a reader key.
+        {readerKey.get() ? 'The query API does not know the key you gave.' : 'The query API answers only readers with a key.'} Ask the operator of The Eye for a reader key.
         It is kept in this tab only, until the tab is closed.
       </p>
     </form>

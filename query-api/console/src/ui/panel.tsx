@@ -9,7 +9,7 @@ interface Props<T> {
   title: string
   note?: ComponentChildren
   controls?: ComponentChildren
-  /** What is asked (for its curl) and what came back. */
+  /** The question (for its curl) and its answer. */
   question: Question<unknown> | null
   answer: Answer<T>
   sql?: string
@@ -20,7 +20,7 @@ interface Props<T> {
   class?: string
 }
 
-/** One question: its chart, the same as a table, the SQL and the curl to ask it elsewhere. */
+/** One question: its chart, the same figures as a table, and the SQL and the curl that ask it elsewhere. */
 export function Panel<T>({ title, note, controls, question, answer, sql, isEmpty, empty, chart, table, class: className = '' }: Props<T>) {
   const [asTable, setAsTable] = useState(!chart)
   const heading = useId()

@@ -3,7 +3,7 @@ import { catalogue } from '../catalogue'
 import { current, setParams, useRoute, type Change } from '../router'
 import { chipsOf, inRange, PRESETS, scopeOf, toInput, toRfc3339, without, type Chip, type Filter, type Known } from '../scope'
 
-/** The time range and the filters of the page, and all that stand in the address. A new filter starts paging anew. */
+/** The time range and the filters of the page, and all filters of the address. A new filter leads to the first page. */
 export function ScopeBar({ filters, known: parameters }: { filters: Filter[]; known: Known | undefined }) {
   const { params } = useRoute()
   const known = catalogue.use()
@@ -71,7 +71,7 @@ export function ScopeBar({ filters, known: parameters }: { filters: Filter[]; kn
   )
 }
 
-/** Filters, each of which a press takes away. */
+/** Filters, each of which a press removes. */
 function Chips({ says, alert = false, chips }: { says?: string; alert?: boolean; chips: Chip[] }) {
   if (!chips.length) return null
   return (
@@ -80,14 +80,14 @@ function Chips({ says, alert = false, chips }: { says?: string; alert?: boolean;
       {chips.map((chip) => (
         <button key={`${chip.name} ${chip.raw}`} type="button" class={`chip ${alert ? 'wrong' : ''}`} title="Take this filter away" onClick={() => setParams(without(current().params, [chip]))}>
           {chip.label}: <b>{chip.value}</b> <span aria-hidden="true">✕</span>
-          <span class="visually-hidden">(take away)</span>
+          <span class="visually-hidden">(remove)</span>
         </button>
       ))}
     </span>
   )
 }
 
-/** Taken when one leaves the field or presses Enter: half a date is no range. */
+/** Read when the focus leaves the field, or at Enter: half a date is no range. */
 function TimeInput({ label, value, onChange }: { label: string; value?: string; onChange: (rfc: string | null) => void }) {
   const take = (input: HTMLInputElement) => {
     if (toRfc3339(input.value) !== toRfc3339(toInput(value))) onChange(toRfc3339(input.value))

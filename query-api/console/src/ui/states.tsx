@@ -46,7 +46,7 @@ export function ProblemNote({ problem, before = false }: { problem: Problem; bef
           Enter a key
         </button>
       ) : (
-        // What was not understood won't be the next time.
+        // A question that is not understood is not understood the next time either.
         problem.status !== 400 && (
           <button type="button" onClick={refresh}>
             Try again
@@ -59,7 +59,7 @@ export function ProblemNote({ problem, before = false }: { problem: Problem; bef
 
 const isRange = ({ name }: Chip) => ['from', 'to', 'last'].includes(name)
 
-/** Nothing was found: says where the data is and how to get there. */
+/** Nothing was found: the page says where the data is and how to get there. */
 export function NothingHere({ what = 'events', unfiltered }: { what?: string; unfiltered?: ComponentChildren }) {
   const { page, params } = useRoute()
   const known = catalogue.use()

@@ -2,7 +2,7 @@ import { second } from '../format'
 import { moments, spanOf } from '../moment'
 import { setTheme, theme, type Theme } from '../theme'
 
-/** What part of the log the figures of the page include: all of them, and the newest ones. */
+/** The part of the log that all figures of the page include, and the part that the newest one includes. */
 export function Freshness() {
   const span = spanOf([...moments.use().values()])
   if (!span) return null

@@ -5,7 +5,7 @@ import { count } from '../format'
 export interface Column<Row> {
   label: string
   cell: (row: Row) => ComponentChildren
-  /** By what the column sorts; without it, it does not. */
+  /** The value that the column sorts by; without it, the column does not sort. */
   sort?: (row: Row) => number | string
   number?: boolean
   class?: string
@@ -16,14 +16,14 @@ interface Props<Row> {
   columns: Column<Row>[]
   rows: Row[]
   rowKey: (row: Row, index: number) => string
-  /** Rows shown at first; a button shows the rest, or as many of it as a browser draws at once. */
+  /** Rows that are shown at first. A button shows the rest, or as many rows as a browser draws at once. */
   shown?: number
 }
 
-/** Rows that one press adds: more of them at once would hold up the page. */
+/** Rows that one press adds: more rows at once would block the page. */
 const MOST = 2000
 
-/** A table that sorts by its headers and scrolls sideways where it must. */
+/** A table that sorts by its headers, and scrolls sideways if it is too wide. */
 export function Table<Row>({ caption, columns, rows, rowKey, shown = 50 }: Props<Row>) {
   const [order, setOrder] = useState<{ label: string; down: boolean } | null>(null)
   const [more, setMore] = useState(0)
@@ -80,7 +80,7 @@ export function Table<Row>({ caption, columns, rows, rowKey, shown = 50 }: Props
 
 const compare = (a: number | string, b: number | string) => (a < b ? -1 : a > b ? 1 : 0)
 
-/** A figure with a bar of its share of the largest. */
+/** A figure with a bar that compares it with the largest one. */
 export function BarCell({ value, of, colour = 0, text = count(value) }: { value: number; of: number; colour?: number; text?: string }) {
   return (
     <span class="barcell">

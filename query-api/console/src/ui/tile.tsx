@@ -10,7 +10,7 @@ interface Props<T> {
   good?: (value: T) => boolean
 }
 
-/** One figure at a glance: dimmed while it is that of an old question, absent without an answer. */
+/** One figure at a glance: dimmed while it answers an old question, absent without an answer. */
 export function Tile<T>({ label, test, answer: { value, problem, loading }, figure, more, good }: Props<T>) {
   const verdict = value === undefined || !good ? '' : good(value) ? 'good' : 'bad'
   return (

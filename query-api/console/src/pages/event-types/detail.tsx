@@ -64,7 +64,7 @@ export function TypeDetail({ type }: { type: EventType }) {
                 <span class="muted">{example.reasons.join(', ')}</span>
               </p>
               {example.event?.startsWith('"') ? (
-                // Not JSON at all: as it would be sent.
+                // It is no JSON, and is shown as it would be sent.
                 <pre tabIndex={0}>{JSON.parse(example.event)}</pre>
               ) : (
                 <Json text={example.event ?? 'null'} label={`Example ${index + 1}`} />

@@ -3,8 +3,8 @@ import { send, type Question } from '../../ask'
 import { parseKeeping } from '../../json/text'
 
 /**
- * Reads server-sent events until `signal`; comes back after a second when the stream ends or breaks.
- * Not the browser's EventSource: that can't send a reader key.
+ * Reads server-sent events until `signal`. Connects again after a second when the stream ends or breaks.
+ * The browser's EventSource can't send a reader key.
  */
 export async function follow(question: Question<unknown>, signal: AbortSignal, on: { event: (name: string, data: unknown) => void; connected: (yes: boolean) => void }): Promise<void> {
   const parser = createParser({ onEvent: ({ event, data }) => on.event(event ?? 'message', parseKeeping(data, question.verbatim ?? [])) })
@@ -17,7 +17,7 @@ export async function follow(question: Question<unknown>, signal: AbortSignal, o
       const reader = body!.getReader()
       for (let read = await reader.read(); !read.done; read = await reader.read()) parser.feed(decoder.decode(read.value, { stream: true }))
     } catch {
-      // The next try tells whether it is over.
+      // The next try shows whether the fault is over.
     }
     if (signal.aborted) return
     on.connected(false)

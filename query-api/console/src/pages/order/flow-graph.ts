@@ -3,12 +3,12 @@ import { encodeFeature, type Feature } from '../../feature'
 import { plural } from '../../format'
 
 export interface Node {
-  /** Unique: the step and what is there. */
+  /** The step and the node; unique. */
   id: string
   /** Its place in the drawing, from the left. */
   depth: number
   label: string
-  /** How many uses of the start (or end) come by here. */
+  /** How many uses of the start (or end) pass here. */
   count: number
   feature?: Feature
 }
@@ -25,7 +25,7 @@ export interface Graph {
   links: Link[]
 }
 
-/** The flow as it is drawn, in the order of time: one to its end (`backwards`) comes in from the left. */
+/** The flow as it is drawn, in the order of time: a flow to an end (`backwards`) begins on the left. */
 export function graphOf({ columns, links, backwards, filtered }: api.Flow): Graph {
   const ending = filtered ? `nothing ${backwards ? 'before' : 'more'} that passes the filters` : `session ${backwards ? 'begins' : 'ends'}`
   const nodes = new Map<string, Node>()

@@ -23,7 +23,7 @@ const WINDOWS: [string, string, number | null][] = [
   ['7d', '7 days', 7 * 86400e3],
   ['30d', '30 days', 30 * 86400e3],
 ]
-/** To be chosen; an address may have more. */
+/** How many can be chosen; an address may have more. */
 const MAX_STEPS = 8
 const withRoom = (list: Feature[]): (Feature | null)[] => (list.length < MAX_STEPS ? [...list, null] : list)
 
@@ -71,7 +71,7 @@ export default function Funnel() {
           {withRoom(exclude).map((feature, index) => (
             <FeatureSelect
               key={index}
-              label={index ? `nor (${index + 1})` : 'Not if in between comes'}
+              label={index ? `Excluded (${index + 1})` : 'Excluded'}
               none="nothing"
               value={feature}
               onChange={(feature) => setParams({ exclude: put(exclude, index, feature) })}
@@ -112,7 +112,7 @@ export default function Funnel() {
   )
 }
 
-/** The steps, each to be changed, moved or taken out; the last select adds one. */
+/** The steps. Each can be changed, moved or removed; the last select adds one. */
 function StepList({ steps }: { steps: Feature[] }) {
   const [said, setSaid] = useState('')
   const move = (index: number, by: number) => {

@@ -1,4 +1,4 @@
-/** What UTF-8 allows, in a string that has a character a byte. */
+/** The valid UTF-8 in a string with one character for each byte. */
 const UTF8 = [
   '[\\x00-\\x7f]+',
   '[\\xc2-\\xdf][\\x80-\\xbf]',
@@ -7,8 +7,8 @@ const UTF8 = [
 ].join('|')
 
 /**
- * The bytes of a record as text. A byte that is not UTF-8 becomes a lone surrogate (U+DC80 to U+DCFF), which UTF-8
- * can't give: so it has its one place in the text, and is known for what it is.
+ * The bytes of a record as text. A byte that is not UTF-8 becomes a lone surrogate (U+DC80 to U+DCFF), which valid
+ * UTF-8 never has. So it has one place in the text, and is recognised.
  */
 export function textOf(raw: string, base64: string | null): string {
   if (base64 === null) return raw
@@ -18,7 +18,7 @@ export function textOf(raw: string, base64: string | null): string {
   )
 }
 
-/** The character of such a text that has this byte of the record; the last one if the byte is its end, null if it is beyond. */
+/** The character of such a text that has this byte of the record: the last one at the end, null beyond it. */
 export function placeOfByte(text: string, byte: number): { from: number; to: number } | null {
   let [from, to, end] = [0, 0, 0]
   for (const character of text) {
@@ -29,10 +29,10 @@ export function placeOfByte(text: string, byte: number): { from: number; to: num
   return end >= byte && to > 0 ? { from, to } : null
 }
 
-/** Runs of what can't be seen as text: foreign bytes, control characters but tab and line feed, invisible and reordering ones. */
+/** Runs of invisible characters: foreign bytes, control characters but tab and line feed, characters that reorder. */
 const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+)/u
 
-/** Text and bytes in turn: what can be read, and what has to be shown as its bytes. */
+/** Text and bytes in turn: a part that can be read, then a part that is shown as bytes. */
 export function parts(text: string): (string | number[])[] {
   const turns = text.split(UNSEEN).map((part, index) => (index % 2 ? [...part].flatMap(bytesOf) : part))
   return turns.filter((part) => part !== '')

@@ -11,9 +11,9 @@ export interface Mark {
   reasons: number[]
 }
 
-/** Where each reason points: the value, else (if it is absent) the end of the nearest part that is there. */
+/** The place of each reason: the value it points to or, if that is absent, the end of the nearest part that exists. */
 export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | 'message'>[]): Mark[] {
-  // Nothing so deep is read as JSON, so no reason points into it; the tree of it would exhaust the stack.
+  // The judge reads nothing this deep as JSON, so no reason points into it. Its tree would exhaust the stack.
   const tree = isTooDeep(text) ? undefined : parseTree(text, [], { disallowComments: true })
   const found: Mark[] = []
   const add = (from: number, to: number, reason: number) => {
@@ -23,7 +23,7 @@ export function marks(text: string, reasons: Pick<Reason, 'code' | 'pointer' | '
   }
   reasons.forEach(({ code, pointer, message }, index) => {
     if (code === 'invalid_json') {
-      // The message says where the reading ended.
+      // The message says where reading ended.
       const place = placeOfByte(text, Number(/ at byte (\d+)$/.exec(message)?.[1]))
       if (place) add(place.from, place.to, index + 1)
       return

@@ -14,7 +14,7 @@ import { NothingRejected } from './summary'
 interface Props {
   scope: Scope
   reason: string | null
-  /** All rejections of the scope: when the first and the last one was. */
+  /** When the first and the last rejection of the scope was. */
   summary: Answer<{ summary: RejectionCount[]; as_of: AsOf }>
 }
 
@@ -25,7 +25,7 @@ export function OverTime({ scope, reason, summary }: Props) {
   const interval = fittingInterval(first && last ? Date.parse(scope.to ?? last) - Date.parse(scope.from ?? first) : 0, 60)
   const question = lines.length ? api.rejectionsSeries(scope, reason, interval) : null
   const series = useAnswer(question)
-  // Where nothing was rejected there is nothing to ask; where the summary is under way, nobody knows yet.
+  // If nothing was rejected, there is nothing to ask. While the summary is under way, that is not known.
   const answer: typeof series = question ? series : { ...summary, value: summary.loading ? series.value : summary.value && { ...summary.value, series: [], interval } }
   const look = (start: string, interval: Interval) => setParams(inRange(start, bucketEnd(start, interval)))
   return (

@@ -8,20 +8,20 @@ import { marks, type Mark } from './marks'
 
 interface Props {
   raw: string
-  /** The exact bytes, where `raw` can't hold them. */
+  /** The exact bytes, if `raw` can't hold them. */
   base64: string | null
   reasons: Reason[]
   total?: number
   size?: number
 }
 
-/** A record as it came, with each reason at its place. */
+/** A record as it arrived, with each reason at its place. */
 export function RawRecord({ raw, base64, reasons, total = reasons.length, size }: Props) {
   const [view, setView] = useState<'sent' | 'indented'>('sent')
   const sent = textOf(raw, base64)
   const inLines = view === 'indented' ? indented(sent) : null
   const text = inLines?.text ?? sent
-  // A mark takes its first and its last character along.
+  // A mark includes its first and its last character.
   const at = marks(sent, reasons).map((mark) => (inLines ? { ...mark, from: inLines.moved(mark.from), to: inLines.moved(mark.to - 1) + 1 } : mark))
   return (
     <div class="raw">
@@ -61,7 +61,7 @@ export function RawRecord({ raw, base64, reasons, total = reasons.length, size }
   )
 }
 
-/** The text with its marks; of two that overlap the inner one is drawn inside the outer. */
+/** The text with its marks. If two marks overlap, the inner one is drawn inside the outer one. */
 function marked(text: string, all: Mark[], from = 0, to = text.length): preact.ComponentChildren[] {
   const out: preact.ComponentChildren[] = []
   let at = from
@@ -85,7 +85,7 @@ function marked(text: string, all: Mark[], from = 0, to = text.length): preact.C
   return out
 }
 
-/** The text, with the bytes in it that can't be seen as text in hex. */
+/** The text, with its invisible characters in hex. */
 const visible = (text: string) => parts(text).map((part, index) => (typeof part === 'string' ? part : <Bytes key={index} bytes={part} />))
 
 function Bytes({ bytes }: { bytes: number[] }) {

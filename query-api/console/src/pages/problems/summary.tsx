@@ -20,7 +20,7 @@ interface Props {
   answer: Answer<{ summary: RejectionCount[] }>
 }
 
-/** How many records were rejected, by what is wrong, what they were to be, and who sent them. */
+/** How many records were rejected, by reason, event type and application. */
 export function Summary({ scope, reason, question, answer }: Props) {
   const { params } = useRoute()
   const by = BY.find(([name]) => name === params.get('group'))?.[0] ?? 'reason'

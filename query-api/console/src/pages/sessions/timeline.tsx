@@ -7,10 +7,10 @@ import { elsewhere } from '../../router'
 import { Boundary } from '../../ui/boundary'
 import { FeatureName } from '../../ui/feature'
 
-/** A gap from here on is a pause: it gets a line of its own. */
+/** A gap of this length or longer is a pause, and gets a line of its own. */
 const PAUSE_MS = 30 * 60_000
 
-/** Facts of the whole session; then its events in their order, a column for each application, each event with its data. */
+/** The facts of the whole session, then its events in order: a column for each application, each event with its data. */
 export function Timeline({ session, events }: { session: WholeSession; events: StoredEvent[] }) {
   const apps = [...new Set(events.map(({ app }) => app))]
   const all = session.events === events.length
@@ -62,7 +62,7 @@ export function Timeline({ session, events }: { session: WholeSession; events: S
 
 const ms = ({ timestamp }: StoredEvent) => Date.parse(timestamp)
 
-/** Where in the session's time its events lie, a line for each application. */
+/** The events along the session's time, a line for each application. */
 function Strip({ events, span, apps }: { events: StoredEvent[]; span: number; apps: string[] }) {
   catalogue.use() // knows the colours
   const first = ms(events[0]!)

@@ -6,8 +6,8 @@ export interface Bulk {
 }
 
 /**
- * Where nearly all events are, if that is less than half of the range: a few that lie far away (a sender's clock, a
- * first try) leave the others no room in a chart. Outside is at most one event in a thousand, or a single one.
+ * The part with nearly all events, if it is less than half of the range: a few events far away (a sender's clock, a first
+ * try) leave the others no room in a chart. At most one event in a thousand, or a single one, lies outside.
  */
 export function bulk(series: { events: number }[]): Bulk | null {
   const total = series.reduce((sum, { events }) => sum + events, 0)

@@ -9,10 +9,10 @@ import { Panel } from '../../ui/panel'
 import { BarCell, Table } from '../../ui/table'
 import { bulk } from './bulk'
 
-/** Bars that are drawn. */
+/** How many bars are drawn at most. */
 const MOST = 3000
 
-/** Events and sessions by time; a bucket is a way into its own range. */
+/** Events and sessions by time. A press on a bucket leads to its range. */
 export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: Interval; onPick: (start: string, interval: Interval) => void }) {
   const question = api.usage(scope, interval)
   const answer = useAnswer(question)
@@ -94,7 +94,7 @@ export function OverTime({ scope, interval, onPick }: { scope: Scope; interval: 
   )
 }
 
-/** More bars than pixels would hold up the page and show nothing. */
+/** More bars than pixels would block the page and show nothing. */
 function TooMany({ series, interval }: { series: number; interval: Interval }) {
   const coarser = INTERVALS[INTERVALS.indexOf(interval) + 1]
   return (
@@ -114,7 +114,7 @@ function TooMany({ series, interval }: { series: number; interval: Interval }) {
   )
 }
 
-/** The way out of a chart that a few far-away events squeeze. */
+/** Leads out of a chart that a few far-away events squeeze. */
 function lookCloser(series: { start: string; events: number }[], interval: Interval, scope: Scope) {
   const found = bulk(series)
   if (!found) return null
