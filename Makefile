@@ -67,7 +67,7 @@ include clients/Makefile
 prerequisites:
 	@tests/tools/prerequisites
 
-$(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
+$(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json query-api/openapi.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html -type f 2>/dev/null)
 	cd $(CONSOLE) && npm ci --no-audit --no-fund && npm run build
 
 bench-ingest: prerequisites ## measure the gateway against its limits, and with the broker stopped (needs wrk)

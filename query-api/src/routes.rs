@@ -22,18 +22,18 @@ use crate::app::App;
 use crate::error::Error;
 use crate::{console, docs, events, operations, ordering, usage};
 
-/// Who asks whether we are ready does not wait for long.
+/// How long `/readyz` waits for ClickHouse.
 const READY: Duration = Duration::from_secs(2);
-/// A question's body: twenty steps and twenty exclusions of the longest names fit in several times.
+/// Bytes of a question's body: several times twenty steps and twenty exclusions of the longest names.
 const MAX_BODY: usize = 1 << 20;
-/// It comes in so long, or it is given up.
+/// How long the body of a question may take to come in.
 const BODY: Duration = Duration::from_secs(10);
 
 pub(crate) fn router(app: App) -> Router {
     let (questions, openapi) = questions().split_for_parts();
     let questions = questions.route_layer(middleware::from_fn_with_state(app.clone(), guard));
     let openapi = Arc::new(openapi);
-    // What never changes while we run is worth compressing, and has no tag of its own that would change with it.
+    // These never change while the service runs, and have no ETag that compression would change.
     let files = Router::new()
         .route(
             "/openapi.json",
@@ -86,12 +86,12 @@ fn questions() -> OpenApiRouter<App> {
         .routes(routes!(operations::live::live))
 }
 
-/// Key, room, time and count of every question.
+/// Checks the key of every question, finds room for it, and measures it.
 async fn guard(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let admitted = async {
         app.readers.borrow().admit(request.headers())?;
-        // First the whole body: who sends it slowly takes no room.
+        // The whole body comes first: an asker that sends it slowly takes no room.
         let mut request = if request.method() == Method::POST { received(request).await? } else { request };
         request.extensions_mut().insert(app.room()?);
         Ok::<_, Error>(request)
@@ -121,6 +121,23 @@ async fn ready(State(app): State<App>) -> Response {
         Err(Error::NotReady) => Error::NotReady.into_response(),
         Err(error) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", format!("{error}")).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::questions;
+
+    /// The build of the console makes its types from this file.
+    #[test]
+    fn the_description_on_disk_is_that_of_the_routes() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let (_, openapi) = questions().split_for_parts();
+        let description = serde_json::to_string_pretty(&openapi).unwrap() + "\n";
+        if std::fs::read_to_string(file).unwrap_or_default() != description {
+            std::fs::write(file, description).unwrap();
+            panic!("query-api/openapi.json was stale. It is written anew: commit it");
         }
     }
 }

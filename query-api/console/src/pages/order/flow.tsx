@@ -21,7 +21,7 @@ export const params: Known = { start: { of: decodeFeature, unless: 'end' }, end:
 
 const NO_FLOW: api.Flow = { columns: [], links: [], starts: 0, backwards: false, filtered: false }
 
-/** The flow from a start feature, or to an end feature; by default from where most sessions begin. */
+/** The flow from a start feature, or to an end feature. By default it starts where most sessions begin. */
 export default function FlowPage() {
   const { params } = useRoute()
   const scope = useScope()
@@ -32,17 +32,17 @@ export default function FlowPage() {
   // There may be events, and yet no session that begins with one of them.
   const none = !entries.loading && entries.value?.entries.length === 0
   const most = useAnswer(none ? api.features(scope, 'most', 'events', 1) : null)
-  // Of this time range and application, not of those before.
+  // The answer for this time range and application, not for those before.
   const wait = entries.loading || (none && most.loading)
   const [likely] = wait ? [] : none ? (most.value?.features ?? []) : (entries.value?.entries ?? [])
   const anchor = end ?? asked ?? (likely ? { category: likely.category, name: likely.name } : null)
   const backwards = end !== null
 
-  const body = anchor && { [backwards ? 'end' : 'start']: anchor, length: steps }
+  const body = anchor && (backwards ? { end: anchor, length: steps } : { start: anchor, length: steps })
   const question = body && api.flow(scope, body)
   const flow = useAnswer(question)
   const problem = entries.problem ?? (none ? most.problem : undefined)
-  // Without a feature there is no event at all; until that is known, the flow from before stays.
+  // Without a feature there is no event at all. Until that is known, the old flow stays.
   const answer: Answer<api.Flow> = anchor ? flow : wait ? { value: flow.value, loading: true } : { problem, value: problem ? undefined : NO_FLOW, loading: false }
 
   const pick = (feature: string) => setParams(backwards ? { end: feature, start: null } : { start: feature, end: null })

@@ -14,6 +14,7 @@ const SAYS = {
   duplicate: 'The same event id came before; the first one counts.',
   erased: 'Its session is erased: nothing but this verdict is kept of it here.',
   erasure: 'It asks to erase a session.',
+  absent: 'The log holds no record at this place.',
 }
 
 /** What became of one event. */
