@@ -304,8 +304,14 @@ async fn a_question_over_its_limit_says_how_to_narrow_it() {
     .await;
     let (status, code, _) = world.problem(world.request("/v1/order/transitions")).await;
     assert_eq!((status, code.as_str()), (422, "too_large"));
-    // The service goes on.
-    assert_eq!(world.request("/readyz").send().await.unwrap().status(), 200);
+    let is_ready = async {
+        while world.request("/readyz").send().await.unwrap().status() != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_ready)
+        .await
+        .expect("the service is ready for other questions");
 }
 
 /// `events` of three features in turn, a second apart; `session` is an expression of `number`.
