@@ -99,15 +99,10 @@ impl Error {
                 )
                 .retry_after(2)
             }
-            Self::Statement(_) => Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "statement",
-                "this question could not be put to ClickHouse; the log of query-api says why",
-            ),
-            Self::Database(_) => Problem::new(
+            Self::Database(_) | Self::Statement(_) => Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "database",
-                "ClickHouse could not answer; the log of query-api says why",
+                "the question could not be answered; the log of query-api says why",
             ),
         }
     }
@@ -129,11 +124,8 @@ impl From<clickhouse::error::Error> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match &self {
-            Self::Database(cause) => {
-                tracing::error!(error = cause as &dyn std::error::Error, "question failed")
-            }
-            Self::Statement(cause) => {
-                tracing::error!(error = cause as &dyn std::error::Error, "question failed")
+            Self::Database(_) | Self::Statement(_) => {
+                tracing::error!(error = std::error::Error::source(&self), "question failed")
             }
             Self::NotReady | Self::Busy => tracing::warn!("{self}"),
             _ => tracing::debug!("{self}"),

@@ -1,7 +1,7 @@
 //! The statements: `.sql` files, each a template in the notation of Jinja.
 //!
-//! `{% .. %}` and `{{ .. }}` choose the form of a statement: whether there is a range, how many steps. What an asker
-//! gives never becomes text: `{name:Type}` is a parameter, whose value ClickHouse gets beside the statement.
+//! `{% .. %}` and `{{ .. }}` choose the form of a statement: whether there is a range, how many steps. A value that an
+//! asker gives never becomes text: `{name:Type}` is a parameter, whose value ClickHouse gets beside the statement.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -55,56 +55,25 @@ impl From<Form> for Value {
 }
 
 macro_rules! files {
-    ($($file:literal,)*) => { &[$(($file, include_str!($file)),)*] };
+    ($($file:literal)*) => { &[$(($file, include_str!($file)),)*] };
 }
 
-const FILES: &[(&str, &str)] = files![
-    "as_of/epoch.sql",
-    "as_of/log.sql",
-    "as_of/revision.sql",
-    "as_of/sequences.sql",
-    "events/days.sql",
-    "events/export.sql",
-    "events/fate.sql",
-    "events/fate_accepted.sql",
-    "events/fate_rejected.sql",
-    "events/list.sql",
-    "events/session.sql",
-    "events/whole_session.sql",
-    "feed/news.sql",
-    "operations/due.sql",
-    "operations/end.sql",
-    "operations/gaps.sql",
-    "operations/overlaps.sql",
-    "operations/rejections.sql",
-    "operations/rejections_series.sql",
-    "operations/rejections_summary.sql",
-    "operations/tables.sql",
-    "operations/verdicts.sql",
-    "ordering/ends.sql",
-    "ordering/flow.sql",
-    "ordering/funnel.sql",
-    "ordering/numbers.sql",
-    "ordering/paths.sql",
-    "ordering/precedence.sql",
-    "ordering/retention.sql",
-    "ordering/transitions.sql",
-    "ordering/transitions_far.sql",
-    "ordering/whole_sessions.sql",
-    "selected.sql",
-    "usage/apps.sql",
-    "usage/apps_days.sql",
-    "usage/days.sql",
-    "usage/features.sql",
-    "usage/features_days.sql",
-    "usage/features_rows.sql",
-    "usage/is_narrow.sql",
-    "usage/last_seen.sql",
-    "usage/last_seen_days.sql",
-    "usage/series.sql",
-    "usage/series_days.sql",
-    "usage/series_rows.sql",
-];
+const FILES: &[(&str, &str)] = files! {
+    "as_of/epoch.sql" "as_of/log.sql" "as_of/revision.sql" "as_of/sequences.sql"
+    "events/days.sql" "events/export.sql" "events/fate.sql" "events/fate_accepted.sql"
+    "events/fate_rejected.sql" "events/list.sql" "events/session.sql" "events/whole_session.sql"
+    "feed/news.sql"
+    "operations/due.sql" "operations/end.sql" "operations/gaps.sql" "operations/overlaps.sql"
+    "operations/rejections.sql" "operations/rejections_series.sql" "operations/rejections_summary.sql"
+    "operations/tables.sql" "operations/verdicts.sql"
+    "ordering/ends.sql" "ordering/flow.sql" "ordering/funnel.sql" "ordering/numbers.sql" "ordering/paths.sql"
+    "ordering/precedence.sql" "ordering/retention.sql" "ordering/transitions.sql"
+    "ordering/transitions_far.sql" "ordering/whole_sessions.sql"
+    "selected.sql"
+    "usage/apps.sql" "usage/apps_days.sql" "usage/days.sql" "usage/features.sql" "usage/features_days.sql"
+    "usage/features_rows.sql" "usage/is_narrow.sql" "usage/last_seen.sql" "usage/last_seen_days.sql"
+    "usage/series.sql" "usage/series_days.sql" "usage/series_rows.sql"
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,19 +8,31 @@ import type { Interval, Scope } from './scope'
 export type { Feature }
 
 /** An answer has all its members: a value that does not exist is null. Free JSON is kept as a text (see `verbatim`). */
-type Whole<T> = unknown extends T ? string : T extends Record<string, never> ? string : { [K in keyof T]-?: Whole<T[K]> }
+type Whole<T> = unknown extends T
+  ? string
+  : T extends Record<string, never>
+    ? string
+    : { [K in keyof T]-?: Whole<T[K]> }
 type Schemas = Whole<components['schemas']>
 
 type Gets = { [P in keyof Paths]: Paths[P]['get'] }
 type Posts = { [P in keyof Paths]: Paths[P]['post'] }
-type Answer<O> = O extends { responses: { 200: { content: { 'application/json': infer T } } } } ? Whole<T> & { as_of: AsOf } : never
-type Query<O> = O extends { parameters: { query?: infer Q } } ? { [K in keyof NonNullable<Q>]: NonNullable<Q>[K] | null } : never
-type Body<O> = O extends { requestBody: { content: { 'application/json': infer T } } } ? T : never
+type Json<T> = { content: { 'application/json': T } }
+type Answer<O> = O extends { responses: { 200: Json<infer T> } } ? Whole<T> & { as_of: AsOf } : never
+type Body<O> = O extends { requestBody: Json<infer T> } ? T : never
+type Query<O> = O extends { parameters: { query?: infer Q } }
+  ? { [K in keyof NonNullable<Q>]: NonNullable<Q>[K] | null }
+  : never
 
 /** `verbatim`: the members whose JSON is not read, but kept as its sender wrote it. `id`: for a path that has one. */
-function get<P extends keyof Paths>(path: P, query: Query<Gets[P]>, verbatim?: string[], id = ''): Question<Answer<Gets[P]>> {
+function get<P extends keyof Paths>(
+  path: P,
+  query: Query<Gets[P]>,
+  verbatim?: string[],
+  id = '',
+): Question<Answer<Gets[P]>> {
   const search = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== '') search.set(name, String(value))
+  for (const [name, value] of Object.entries(query)) if ((value ?? '') !== '') search.set(name, String(value))
   const text = search.toString().replace(/%(2F|3A|2C)/g, (code) => decodeURIComponent(code))
   const named = path.replace(/\{\w+\}/, encodeURIComponent(id))
   return { method: 'GET', path: text ? `${named}?${text}` : named, verbatim }
@@ -30,7 +42,7 @@ const post = <P extends keyof Paths>(path: P, body: Body<Posts[P]>): Question<An
   ({ method: 'POST', path, body: JSON.parse(JSON.stringify(body)) })
 
 /** An answer that keeps what it was asked for. */
-const keeping = <T, K extends object>(question: Question<T>, kept: K): Question<T & K> => ({ ...question, kept }) as Question<T & K>
+const keeping = <T, K extends object>(question: Question<T>, kept: K) => ({ ...question, kept }) as Question<T & K>
 
 // Usage
 
@@ -38,7 +50,8 @@ export type FeatureUse = Schemas['FeatureUse']
 export const features = (scope: Scope, order: 'most' | 'least', by: 'events' | 'sessions', limit?: number) =>
   get('/v1/features', { order, by, ...scope, limit })
 export const unused = (scope: Scope) => get('/v1/features/unused', { ...scope })
-export const usage = (scope: Scope, interval: Interval) => keeping(get('/v1/usage', { interval, ...scope }), { interval })
+export const usage = (scope: Scope, interval: Interval) =>
+  keeping(get('/v1/usage', { interval, ...scope }), { interval })
 export const apps = (scope: Scope) => get('/v1/apps', { ...scope })
 
 // Order
@@ -49,16 +62,21 @@ export const transitions = (scope: Scope) => get('/v1/order/transitions', { ...s
 export type Pair = Schemas['Pair']
 export const precedence = (scope: Scope) => get('/v1/order/precedence', { ...scope, limit: 10_000 })
 
-export const paths = (scope: Scope, body: components['schemas']['PathsBody']) => post('/v1/order/paths', { ...scope, ...body })
+export const paths = (scope: Scope, body: components['schemas']['PathsBody']) =>
+  post('/v1/order/paths', { ...scope, ...body })
 
 export type FlowNode = Schemas['FlowNode']
 /** `backwards`: it leads to an end. `filtered`: it leaves out other events of its sessions. */
 export type Flow = Schemas['Flow'] & { backwards: boolean; filtered: boolean }
 export const flow = (scope: Scope, body: components['schemas']['FlowBody']): Question<Flow> =>
-  keeping(post('/v1/order/flow', { ...scope, ...body }), { backwards: !!body.end, filtered: Object.keys(scope).length > 0 })
+  keeping(post('/v1/order/flow', { ...scope, ...body }), {
+    backwards: !!body.end,
+    filtered: Object.keys(scope).length > 0,
+  })
 
 export type FunnelStep = Schemas['FunnelStep']
-export const funnel = (scope: Scope, body: components['schemas']['FunnelBody']) => post('/v1/order/funnel', { ...scope, ...body })
+export const funnel = (scope: Scope, body: components['schemas']['FunnelBody']) =>
+  post('/v1/order/funnel', { ...scope, ...body })
 
 export type EndFeature = Schemas['End']
 export const entries = (scope: Scope) => get('/v1/order/entries', { ...scope, limit: 10_000 })
@@ -71,7 +89,8 @@ export type WholeSession = Schemas['WholeSession']
 export const session = (id: string, limit: number) => get('/v1/sessions/{session_id}', { limit }, ['data'], id)
 
 export type ListOrder = 'newest' | 'oldest'
-export const events = (scope: Scope, query: Query<Gets['/v1/events']>) => get('/v1/events', { ...scope, ...query }, ['data'])
+export const events = (scope: Scope, query: Query<Gets['/v1/events']>) =>
+  get('/v1/events', { ...scope, ...query }, ['data'])
 
 /** The streams of all events: their labels, media types and file names. */
 export const EXPORTS = [
@@ -89,10 +108,12 @@ export const REASONS = [
 ]
 
 export type Rejection = Schemas['Rejection']
-export const rejections = (scope: Scope, query: Query<Gets['/v1/rejections']>) => get('/v1/rejections', { ...scope, ...query })
+export const rejections = (scope: Scope, query: Query<Gets['/v1/rejections']>) =>
+  get('/v1/rejections', { ...scope, ...query })
 
 export type RejectionCount = Schemas['RejectionCount']
-export const rejectionsSummary = (scope: Scope, reason?: string | null) => get('/v1/rejections/summary', { ...scope, reason })
+export const rejectionsSummary = (scope: Scope, reason?: string | null) =>
+  get('/v1/rejections/summary', { ...scope, reason })
 
 export type RejectionBucket = Schemas['RejectionsBucket']
 export const rejectionsSeries = (scope: Scope, reason: string | null, interval: Interval) =>

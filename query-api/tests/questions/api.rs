@@ -125,7 +125,7 @@ async fn streams_have_every_row() {
     assert_eq!((&parquet[..4], &parquet[parquet.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
     let refused = world.request("/v1/events?limit=5").header("accept", "text/csv");
     assert_eq!(world.problem(refused).await, (400, "invalid_parameter".into(), "limit".into()));
-    // What is wanted most, and never what is not wanted.
+    // The format with the highest weight, and never one with weight 0.
     for (accept, found) in [
         ("application/json;q=0.5, text/csv", "text/csv"),
         ("text/csv;q=0, application/json", "application/json"),
@@ -215,7 +215,7 @@ async fn an_answer_of_tables_at_fault_is_not_unchanged_once_they_are_repaired() 
 
     run("ALTER TABLE sequences DELETE WHERE 1 SETTINGS mutations_sync = 1").await;
     let wrong = ask(transitions).await;
-    // What a heal does once the rows at fault are gone.
+    // A heal does this once the rows at fault are gone.
     run("INSERT INTO sequences SELECT * FROM kept").await;
     epochs::withdraw(&world.servers).await.unwrap();
     check(wrong, ask(transitions).await);
@@ -278,7 +278,7 @@ async fn what_is_not_understood_is_refused() {
         assert_eq!((status, code.as_str()), (400, "invalid_parameter"), "{body}");
         assert!(field == "?" || found == field, "{body}: {found}");
     }
-    // What stands in the URL of a question with a body, or behind its JSON, is not ignored either.
+    // Parameters in the URL of a question with a body, and bytes behind its JSON, are not ignored either.
     for (query, body, field) in
         [("?app=web", "{}", "app"), ("", "{} {}", "body"), ("", "{\"length\": 3}]", "body")]
     {

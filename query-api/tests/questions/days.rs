@@ -44,7 +44,7 @@ async fn many_runs_tampering_and_healing() {
     assert!((1..=8).contains(&runs), "{runs} runs of {} looks", events.len() / 100);
     assert_eq!(usage::refresh(&world.servers).await.unwrap(), Counted::Nothing);
 
-    // What was folded goes, the rest stays.
+    // Folded runs go, the others stay.
     let kept = "SELECT uniqExact(run) FROM usage_days";
     assert!(number(&world, kept).await > runs);
     epochs::forget(&world.servers, Duration::ZERO).await.unwrap();

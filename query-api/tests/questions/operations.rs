@@ -153,7 +153,7 @@ async fn the_audit_adds_up_while_events_arrive() {
     let answers = ask_during(write, 6, ask).await;
     assert!(answers > 5, "{answers} answers");
     assert_eq!(world.get("/v1/audit").await["verdicts"]["accepted"], 9600);
-    // What is wrong is found all the same, also while nothing arrives, and at the end of a partition.
+    // Faults are found all the same, also at the end of a partition.
     let lose = "ALTER TABLE ledger DELETE WHERE partition = 2 AND offset >= 2990 SETTINGS mutations_sync = 1";
     world.tables.query(lose).execute().await.unwrap();
     let again = "INSERT INTO ledger SELECT * FROM ledger WHERE partition = 1 AND offset IN (7, 8)";

@@ -190,7 +190,7 @@ async fn a_flow_says_what_is_not_named_and_where_sessions_end() {
     }
 }
 
-/// What comes into a column has been in the one before; the links of a node are all that it is.
+/// Everything in a column comes from the column before, and the links of a node add up to the node.
 pub fn adds_up(flow: &Value) {
     let sum =
         |list: &mut dyn Iterator<Item = &Value>| list.map(|one| one["count"].as_u64().unwrap()).sum::<u64>();
