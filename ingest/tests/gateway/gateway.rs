@@ -118,6 +118,14 @@ impl Gateway {
         (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
     }
 
+    /// A metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    }
+
     /// Asks it to stop and waits until it has.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         let _ = self.stop.take().map(|stop| stop.send(()));

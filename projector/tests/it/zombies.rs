@@ -1,6 +1,7 @@
 //! A process that dies, sleeps or comes back writes nothing twice and loses nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use local_stack::{START, Stack, StackOptions};
@@ -118,24 +119,29 @@ async fn a_rebalance_takes_partitions_with_open_chunks() {
     let bed = Bed::new(&["--quick-ms", "2000"]).await;
     let topic = infra::kafka::TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&bed.config.kafka, &topic).await.unwrap();
-    let first = bed.projector().await;
-    let mut others = Vec::new();
+    let mut members = vec![bed.projector().await];
     let mut sent = 0;
-    // Members come and go while chunks are open. There is one partition, so each change may take it.
+    // Members come and go while chunks are open. The oldest goes, and there is one partition: each time it moves.
     for round in 0..6 {
+        eventually("the oldest member, or the other one, has the partition", || async {
+            let mut owned = 0.0;
+            for member in &members {
+                owned += metric(&member.url, "eye_projector_partitions").await?;
+            }
+            (owned == 1.0).then_some(())
+        })
+        .await;
         bed.send_events(20).await;
         sent += 20;
-        if round % 2 == 0 {
-            others.push(bed.projector().await);
-        } else if let Some(other) = others.pop() {
-            other.stop().await;
+        match round % 2 {
+            0 => members.push(bed.projector().await),
+            _ => members.remove(0).stop().await,
         }
     }
     bed.verdicts(sent).await;
-    first.stop().await;
     bed.settled(sent).await;
-    for other in others {
-        other.stop().await;
+    for member in members {
+        member.stop().await;
     }
     assert_eq!(bed.counts().await, [(sent, sent), (sent, sent), (0, 0)]);
     assert!(bed.verb(&["audit"]).await.0);
@@ -357,22 +363,28 @@ async fn cut_connections_do_not_end_a_starting_projector() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = bed.config.clone();
     config.clickhouse.url = format!("http://{}", listener.local_addr().unwrap());
-    let network = tokio::spawn(async move {
-        for number in 0.. {
-            let (mut ours, _) = listener.accept().await.unwrap();
-            if number % 3 == 2 && number < 9 {
-                // The cut waits for a request: without one, hyper would send it again.
-                let _ = ours.readable().await;
-                continue;
+    let cut = Arc::new(AtomicU32::new(0));
+    let network = tokio::spawn({
+        let cut = Arc::clone(&cut);
+        async move {
+            for number in 0.. {
+                let (mut ours, _) = listener.accept().await.unwrap();
+                if number % 3 == 2 && number < 9 {
+                    // The cut waits for a request: without one, hyper would send it again.
+                    let _ = ours.readable().await;
+                    cut.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut theirs = TcpStream::connect(clickhouse).await.unwrap();
+                    let _ = copy_bidirectional(&mut ours, &mut theirs).await;
+                });
             }
-            tokio::spawn(async move {
-                let mut theirs = TcpStream::connect(clickhouse).await.unwrap();
-                let _ = copy_bidirectional(&mut ours, &mut theirs).await;
-            });
         }
     });
     let projector = bed.projector_with(config).await;
     bed.verdicts(offset + 1).await;
     projector.stop().await;
     network.abort();
+    assert!(cut.load(Ordering::Relaxed) >= 1, "no connection was cut");
 }
