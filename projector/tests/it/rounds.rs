@@ -9,6 +9,7 @@ use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, message::Header, message::OwnedHeaders};
 
 use crate::bed::{Bed, PATIENCE, event, eventually};
+use crate::zombies::metric;
 
 const PARTITIONS: i32 = 3;
 
@@ -168,5 +169,37 @@ async fn a_round_of_which_some_rows_are_there_is_completed() {
         running.stop().await;
         assert_eq!(bed.rows().await, [20, 15, 5], "{table} of {partitions}");
     }
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
+/// Members come and go while chunks are open. Each time, partitions move: one that comes gets some of those that are being
+/// read, and those of one that goes pass to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebalance_takes_partitions_with_open_chunks() {
+    let bed = wide(&["--quick-ms", "2000"]).await;
+    let mut members = vec![bed.projector().await];
+    let mut sent = 0;
+    for change in 0..6 {
+        eventually("each member has partitions, and each partition one member", || async {
+            let mut all = 0.0;
+            for member in &members {
+                let owned = metric(&member.url, "eye_projector_partitions").await?;
+                all += if owned > 0.0 { owned } else { f64::NAN };
+            }
+            (all == f64::from(PARTITIONS)).then_some(())
+        })
+        .await;
+        send(&bed, 10).await;
+        sent += 10;
+        match change % 2 {
+            0 => members.push(bed.projector().await),
+            _ => members.remove(0).stop().await,
+        }
+    }
+    settled(&bed, [sent, sent, sent * 2]).await;
+    for member in members {
+        member.stop().await;
+    }
+    assert_eq!(bed.rows().await, [sent * 4, sent * 3, sent].map(|rows| rows as u64));
     assert!(bed.verb(&["audit"]).await.0);
 }

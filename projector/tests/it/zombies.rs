@@ -33,7 +33,7 @@ pub(crate) async fn commit(bed: &Bed, offset: i64, metadata: &str) {
     .unwrap();
 }
 
-async fn metric(url: &str, name: &str) -> Option<f64> {
+pub(crate) async fn metric(url: &str, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
@@ -112,39 +112,6 @@ async fn the_broker_lets_a_member_commit_what_it_does_not_own() {
     })
     .await
     .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rebalance_takes_partitions_with_open_chunks() {
-    let bed = Bed::new(&["--quick-ms", "2000"]).await;
-    let topic = infra::kafka::TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
-    infra::kafka::create_topic(&bed.config.kafka, &topic).await.unwrap();
-    let mut members = vec![bed.projector().await];
-    let mut sent = 0;
-    // Members come and go while chunks are open. The oldest goes, and there is one partition: each time it moves.
-    for round in 0..6 {
-        eventually("the oldest member, or the other one, has the partition", || async {
-            let mut owned = 0.0;
-            for member in &members {
-                owned += metric(&member.url, "eye_projector_partitions").await?;
-            }
-            (owned == 1.0).then_some(())
-        })
-        .await;
-        bed.send_events(20).await;
-        sent += 20;
-        match round % 2 {
-            0 => members.push(bed.projector().await),
-            _ => members.remove(0).stop().await,
-        }
-    }
-    bed.verdicts(sent).await;
-    bed.settled(sent).await;
-    for member in members {
-        member.stop().await;
-    }
-    assert_eq!(bed.counts().await, [(sent, sent), (sent, sent), (0, 0)]);
-    assert!(bed.verb(&["audit"]).await.0);
 }
 
 /// ClickHouse refuses a second statement with the same id. A name of a round is random; even an analyst who knows one can't
