@@ -1,6 +1,8 @@
 //! Lists the files of `event-types/` for `registry.rs`, which embeds them.
 
-use std::{env, fmt::Write, fs, io, path::Path};
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=event-types");

@@ -8,13 +8,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// What takes milliseconds is waited for so long.
+/// How long to wait for a statement that takes milliseconds.
 pub const SMALL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "ClickHouse")]
 pub struct ClickHouseConfig {
-    /// Where ClickHouse answers HTTP.
+    /// The URL of ClickHouse (HTTP).
     #[arg(long = "clickhouse-url", env = "EYE_CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123")]
     pub url: String,
     #[arg(long = "clickhouse-user", env = "EYE_CLICKHOUSE_USER", default_value = "default")]
@@ -26,7 +26,7 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub password: String,
-    /// A file with the password, instead of the password itself: it stays out of the environment.
+    /// A file with the password, so that it stays out of the environment.
     #[arg(
         long = "clickhouse-password-file",
         env = "EYE_CLICKHOUSE_PASSWORD_FILE",
@@ -38,11 +38,12 @@ pub struct ClickHouseConfig {
     /// The database of the views; generations live beside it as `<database>_g1`, `<database>_g2`, ...
     #[arg(long = "clickhouse-database", env = "EYE_CLICKHOUSE_DATABASE", default_value = "eye")]
     pub database: String,
-    /// The cluster to spread the tables over, as system.clusters calls it; without it, one server.
+    /// The name of the cluster that has the tables, as in system.clusters. Without it there is one server.
     #[arg(long = "clickhouse-cluster", env = "EYE_CLICKHOUSE_CLUSTER", value_name = "NAME", value_parser = cluster_name)]
     pub cluster: Option<String>,
-    /// The URLs of all shards of the cluster, if each is one server without replicas; the first one is asked. Always in
-    /// this order; the URL above is not used then. Without them the cluster is a replicated one, with ClickHouse Keeper.
+    /// The URLs of all shards of the cluster, if each is one server without replicas. Their order must never change;
+    /// the first one is asked. The URL above is not used then. Without them the cluster is a replicated one, with
+    /// ClickHouse Keeper.
     #[arg(
         long = "clickhouse-nodes",
         env = "EYE_CLICKHOUSE_NODES",
@@ -60,7 +61,7 @@ fn cluster_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What the command line gives if it says nothing.
+/// The defaults of the command line.
 impl Default for ClickHouseConfig {
     fn default() -> Self {
         Self {
@@ -113,19 +114,19 @@ impl ClickHouseConfig {
         let client =
             Client::with_http_client(http).with_url(url).with_user(&self.user).with_password(self.password());
         match self.cluster {
-            // A table in a subquery means the shard's own: sharded by session, what belongs together is there. By
-            // default ClickHouse refuses such subqueries once there are two shards.
+            // A table in a subquery means the shard's own: sharding by session keeps together what belongs together.
+            // By default ClickHouse refuses such subqueries once there are two shards.
             Some(_) => client
                 .with_setting("distributed_product_mode", "local")
                 // ClickHouse 26.7 writes a DateTime64 of such a condition so that a shard can't read it (Code 41).
                 .with_setting("allow_push_predicate_ast_for_distributed_subqueries", "0")
-                // An insert counts once the shards have it.
+                // An insert succeeds once the shards have the rows.
                 .with_setting("distributed_foreground_insert", "1"),
             None => client,
         }
     }
 
-    /// Of the user.
+    /// The password of the user.
     pub fn password(&self) -> &str {
         self.password_in_file.as_ref().unwrap_or(&self.password)
     }
@@ -148,17 +149,17 @@ impl ClickHouseConfig {
         }
     }
 
-    /// What follows a name in DDL: nothing, or ` ON CLUSTER 'name'`.
+    /// The end of a name in DDL: nothing, or ` ON CLUSTER 'name'`.
     pub fn on_cluster(&self) -> String {
         self.replicated().map(|cluster| format!(" ON CLUSTER '{cluster}'")).unwrap_or_default()
     }
 }
 
-/// `work` on a ClickHouse that may hang, or be gone without a word, with its connections open: its own limits of time
-/// are no bound then. Keep `limit` above them.
+/// Bounds `work` on a ClickHouse that may hang, or be gone without closing its connections. Its own limits of time are
+/// no bound then. Keep `limit` above them.
 ///
-/// It also bounds what no server is to blame for: where a runtime has several threads, hyper (1.12, with tokio 1.54) may
-/// take a request for a connection that closes at that moment on another thread, and then never answers.
+/// It also bounds a fault that is no server's: in a runtime with several threads hyper (1.12, with tokio 1.54) may take
+/// a request for a connection that closes at that moment on another thread, and then never answers.
 ///
 /// # Errors
 /// Those of `work`, and [`clickhouse::error::Error::TimedOut`].
@@ -169,8 +170,7 @@ pub async fn within<T, E: From<clickhouse::error::Error>>(
     timeout(limit, work).await.unwrap_or_else(|_| Err(clickhouse::error::Error::TimedOut.into()))
 }
 
-/// The number of ClickHouse's exception, if it is one: it answers `Code: N. DB::Exception: ...`, also in the middle of
-/// a stream.
+/// The number of an exception of ClickHouse. It answers `Code: N. DB::Exception: ...`, also in the middle of a stream.
 pub fn exception_code(error: &clickhouse::error::Error) -> Option<u32> {
     let clickhouse::error::Error::BadResponse(text) = error else { return None };
     let (_, rest) = text.split_once("Code: ")?;
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_may_stand_in_a_file() {
+    fn a_file_may_have_the_password() {
         #[derive(clap::Parser, Debug)]
         struct Line {
             #[command(flatten)]

@@ -1,8 +1,8 @@
 //! Files that a service follows while it runs: the applications, the event types.
 //!
-//! A service looks at the contents every [`EVERY`], which costs less than being told of changes reliably on every
-//! kind of volume. Contents are compared, not times: a mounted volume swaps a link to a folder, and says nothing of it.
-//! What has changed counts once two looks in a row see the same: files may be in the middle of being copied.
+//! A service reads the contents every [`EVERY`]: no notification of changes is reliable on every kind of volume. It
+//! compares contents, not times: a mounted volume swaps a link to a folder, and no time changes. A change counts once
+//! two reads in a row see the same, because files may be in the middle of being copied.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 16;
 pub struct Files {
     paths: Vec<PathBuf>,
     seen: String,
-    /// What the last look saw, if it was something else.
+    /// The version that the last read saw, if it is another one.
     next: Option<String>,
     /// The process got SIGHUP, and nobody was told yet.
     told: bool,
@@ -130,7 +130,7 @@ impl InForce {
         self.loaded.set(0);
     }
 
-    /// Says, in the log too, what came of reading `what` again. What is refused changes nothing.
+    /// Notes, also in the log, the result of reading `what` again. Files that are refused change nothing.
     pub fn read_again(&self, what: &str, version: Option<&str>, read: anyhow::Result<()>) {
         match read {
             Ok(()) => {
@@ -152,7 +152,7 @@ impl InForce {
     }
 }
 
-/// What can't be read is a version of its own.
+/// Files that can't be read are a version of their own.
 fn version(paths: &[PathBuf]) -> String {
     let mut hash = Sha256::new();
     for path in paths {

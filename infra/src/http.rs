@@ -1,4 +1,4 @@
-//! What every HTTP surface of ours answers alike.
+//! What all our HTTP servers answer alike.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -17,8 +17,8 @@ use crate::traces;
 /// The name under which sender, answer and log speak of the same request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives every request an id, the caller's or a new one: it is in the answer, and in each line that is logged
-/// meanwhile.
+/// Gives every request an id, the caller's or a new one. It is in the answer, and in each line that is logged for the
+/// request.
 pub fn with_request_ids(router: Router) -> Router {
     router.layer(middleware::from_fn(request_id))
 }
@@ -49,8 +49,8 @@ async fn request_id(request: Request, next: Next) -> Response {
     response
 }
 
-/// The span of a request. At the level of errors, so that no filter leaves a line of the log without its request. It
-/// belongs to the caller's trace; probes and scrapes are no traces.
+/// The span of a request. It has the level of errors, so that no filter takes the request off a line of the log. It
+/// belongs to the caller's trace. Probes and scrapes are not traced.
 fn request_span(request: &Request, request_id: String) -> Span {
     let (method, path) = (request.method(), request.uri().path());
     if !traces::are_exported() || ["/healthz", "/readyz", "/metrics"].contains(&path) {
@@ -79,7 +79,7 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
 pub struct Problem {
     #[serde(skip)]
     pub status: StatusCode,
-    /// Stable, snake_case; what a program branches on.
+    /// For programs: stable, snake_case.
     pub code: &'static str,
     /// The status in words.
     pub title: &'static str,

@@ -2,8 +2,8 @@
 
 use tokio::signal::unix::{SignalKind, signal as unix_signal};
 
-/// Resolves on the first SIGTERM or SIGINT. A second one is left to the default action, so that an
-/// impatient operator can still end a drain.
+/// Resolves on the first SIGTERM or SIGINT. A second one ends the process at once, for an operator who can't wait for
+/// the drain.
 pub async fn signal() {
     let (Ok(mut term), Ok(mut int)) =
         (unix_signal(SignalKind::terminate()), unix_signal(SignalKind::interrupt()))

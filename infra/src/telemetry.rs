@@ -41,14 +41,14 @@ impl Drop for Telemetry {
 /// Installs the global subscriber. Call it once, first thing in `main`. `service` is the name in traces.
 ///
 /// # Errors
-/// A filter that does not parse, a collector's address that is none.
+/// A filter that does not parse, or an invalid address of the collector.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|error| anyhow::anyhow!("--log {:?} is not a filter: {error}", config.filter))?;
     let logs = fmt::layer().with_writer(std::io::stderr);
     let logs: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Text => logs.compact().with_filter(filter).boxed(),
-        // Of a request its span says the id; there are no others to list.
+        // The span of a request has its id. There are no other spans to list.
         LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     };
     let endpoint = config.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());

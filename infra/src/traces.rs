@@ -1,6 +1,7 @@
-//! Traces: spans to an OpenTelemetry collector, where one is named. Otherwise nothing is done for them.
+//! Traces: spans to an OpenTelemetry collector, if one is named. Otherwise spans cost nothing.
 //!
-//! What is exported are the spans of [`TARGET`]: one a request, one an insert of the projector. They hold no payloads.
+//! The spans of [`TARGET`] are exported: one for each request, one for each insert of the projector. They have no
+//! payloads.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -23,15 +24,15 @@ use tracing_subscriber::registry::LookupSpan;
 /// The target of spans that are exported.
 pub const TARGET: &str = "trace";
 
-/// More of them are of no use to anybody who looks at one span.
+/// More links than these are of no use to a reader of the span.
 pub const MAX_LINKS: usize = 128;
 
-/// So long the last spans may take at the end.
+/// How long the last spans may take at the end.
 const LAST: Duration = Duration::from_secs(3);
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Whether spans go anywhere: what is collected for them alone need not be, otherwise.
+/// Whether spans are exported. Otherwise nothing needs to be collected for them.
 pub fn are_exported() -> bool {
     PROVIDER.get().is_some()
 }

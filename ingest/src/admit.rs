@@ -1,4 +1,4 @@
-//! Who may send, and how much: the registry of applications with a rate limiter each.
+//! The applications that may send, and how much: the registry with a rate limiter for each.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -18,8 +18,8 @@ use tokio::sync::Mutex;
 use crate::error::Error;
 use crate::metrics::{AppMetrics, Metrics};
 
-/// So long an application that went over its rate is refused without a look at what it sends: reading and
-/// slicing bodies only to refuse them would take time from the others.
+/// For how long the gateway refuses an application over its rate without reading what it sends: reading and slicing
+/// bodies only to refuse them would take time from the others.
 const UNREAD: Duration = Duration::from_secs(1);
 
 /// The registry in force.
@@ -30,22 +30,22 @@ pub(crate) struct Admission {
     metrics: Arc<Metrics>,
 }
 
-/// A registry with what runs beside each of its applications.
+/// A registry, with a [`Sender`] for each of its applications.
 struct Admitted {
     apps: Apps,
-    beside: Vec<Arc<Beside>>,
+    senders: Vec<Arc<Sender>>,
 }
 
-/// What an application has beside its entry. Lives on through reloads that don't change its rate, so that a
-/// reload refills no bucket.
-pub(crate) struct Beside {
+/// An application's rate limiter and counters. It outlives a reload that doesn't change the rate: a reload refills no
+/// bucket.
+pub(crate) struct Sender {
     pub name: String,
     pub metrics: AppMetrics,
     rate: u32,
     burst: u32,
     limiter: DefaultDirectRateLimiter,
     since: Instant,
-    /// Milliseconds after `since` until which requests are refused unread.
+    /// Until then requests are refused unread: milliseconds after `since`.
     unread_until: AtomicU64,
 }
 
@@ -66,7 +66,7 @@ impl Admission {
         Ok(Self { current: ArcSwap::from_pointee(admitted), path, files: Mutex::new(files), metrics })
     }
 
-    /// Reads the file again when it changes and on SIGHUP, for ever. A file that is refused changes nothing.
+    /// Reads the file again when it changes and on SIGHUP, for ever. A file that can't be used changes nothing.
     pub(crate) async fn watch(&self) {
         let mut files = self.files.lock().await;
         loop {
@@ -78,22 +78,22 @@ impl Admission {
     fn reload(&self, version: Option<&str>) {
         let Some(path) = &self.path else { return };
         let read = Apps::load(path).map(|apps| {
-            let admitted = Admitted::new(apps, &self.current.load().beside, &self.metrics);
+            let admitted = Admitted::new(apps, &self.current.load().senders, &self.metrics);
             self.current.store(Arc::new(admitted));
         });
         self.metrics.apps.read_again("applications", version, read.map_err(Into::into));
     }
 
-    /// The application that a request comes from.
+    /// The application that sends a request.
     ///
     /// # Errors
-    /// No valid key, or not from where the application may send.
+    /// No valid key, or a network or origin from which the application may not send.
     pub(crate) fn admit(
         &self,
         headers: &HeaderMap,
         query: Option<&str>,
         address: IpAddr,
-    ) -> Result<Arc<Beside>, Error> {
+    ) -> Result<Arc<Sender>, Error> {
         let admitted = self.current.load();
         let now = time::OffsetDateTime::now_utc().unix_timestamp();
         let (key, in_url) = key(headers, query)?;
@@ -109,7 +109,7 @@ impl Admission {
         {
             return Err(Error::Origin);
         }
-        admitted.beside.get(found.index).cloned().ok_or(Error::UnknownKey)
+        admitted.senders.get(found.index).cloned().ok_or(Error::UnknownKey)
     }
 
     /// Whether a browser may be told that pages of this origin can send. The key decides later.
@@ -119,17 +119,17 @@ impl Admission {
 }
 
 impl Admitted {
-    fn new(apps: Apps, before: &[Arc<Beside>], metrics: &Metrics) -> Self {
-        let beside = apps.apps().iter().map(|app| {
-            let same = before.iter().find(|beside| beside.is_for(app));
-            same.cloned().unwrap_or_else(|| Arc::new(Beside::new(app, metrics)))
+    fn new(apps: Apps, before: &[Arc<Sender>], metrics: &Metrics) -> Self {
+        let senders = apps.apps().iter().map(|app| {
+            let same = before.iter().find(|sender| sender.is_for(app));
+            same.cloned().unwrap_or_else(|| Arc::new(Sender::new(app, metrics)))
         });
-        let beside = beside.collect();
-        Self { apps, beside }
+        let senders = senders.collect();
+        Self { apps, senders }
     }
 }
 
-impl Beside {
+impl Sender {
     fn new(app: &App, metrics: &Metrics) -> Self {
         let (rate, burst) = (app.rate, app.burst());
         let nonzero = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
@@ -154,7 +154,7 @@ impl Beside {
         (self.since.elapsed() + after).as_millis() as u64
     }
 
-    /// Asked before a body is read.
+    /// Whether to read a body at all.
     ///
     /// # Errors
     /// The application has just been told that it is over its rate.
@@ -168,7 +168,7 @@ impl Beside {
     /// Takes `events` from the application's allowance.
     ///
     /// # Errors
-    /// Over the rate, with the seconds until there is enough again; or more than there ever can be.
+    /// Over the rate, with the seconds to wait; or more events than the burst.
     pub(crate) fn take(&self, events: usize) -> Result<(), Error> {
         let Some(wanted) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
         match self.limiter.check_n(wanted) {
@@ -183,7 +183,7 @@ impl Beside {
     }
 }
 
-/// The key of a request, and whether it stood in the URL.
+/// The key of a request, and whether the URL has it.
 fn key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<(&'a str, bool), Error> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let value = value.to_str().map_err(|_| Error::UnknownKey)?;
@@ -223,7 +223,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        admission.admit(&map, query, [127, 0, 0, 1].into()).map(|beside| beside.name.clone())
+        admission.admit(&map, query, [127, 0, 0, 1].into()).map(|sender| sender.name.clone())
     }
 
     #[tokio::test]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_before_the_first_look_is_seen() {
+    async fn a_change_before_the_first_check_is_seen() {
         let (admission, file) = admission("");
         let registry = std::fs::read_to_string(&file).unwrap();
         let key = sha256_hex(b"later");
@@ -289,8 +289,8 @@ mod tests {
         std::fs::write(&file, format!("{good}\n[[app]]\nname = \"new\"\n")).unwrap();
         admission.reload(None);
         assert!(admission.metrics.apps.is_loaded());
-        let beside = Arc::clone(&admission.current.load().beside[0]);
-        assert!(matches!(beside.take(20), Err(Error::Rate(1..=2))));
-        assert!(matches!(beside.take(21), Err(Error::Burst(21, 20))));
+        let sender = Arc::clone(&admission.current.load().senders[0]);
+        assert!(matches!(sender.take(20), Err(Error::Rate(1..=2))));
+        assert!(matches!(sender.take(21), Err(Error::Burst(21, 20))));
     }
 }

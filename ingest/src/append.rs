@@ -1,9 +1,9 @@
-//! The log's side: records queued for the brokers, and a count-down until all of a request are acknowledged.
+//! The producer: queues records for the brokers, and counts down until they have acknowledged all of a request.
 //!
-//! A request takes room for its records and bytes before it queues any, so that the queue of librdkafka never
-//! overflows half way. Each record carries a pointer to its request; the delivery callback notes the place in
-//! the log and counts down; the last one wakes the request. The room is given back when the brokers have
-//! answered for all of it, not when the sender gave up: what is still queued is still in memory.
+//! A request takes room for its records and bytes before it queues any. So the queue of librdkafka never overflows half
+//! way. Each record carries a pointer to its request; the delivery callback notes the place in the log and counts down;
+//! the last one wakes the request. The request gives its room back when the brokers have answered for all of it, not
+//! when the sender gives up: what is still queued is still in memory.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
 
-/// Between two looks whether the producer can go on.
+/// How often the gateway checks that the producer still works.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// An event to append.
@@ -31,7 +31,7 @@ pub(crate) struct Event<'a> {
     pub event_id: Uuid,
 }
 
-/// What the headers of a request's records have in common.
+/// The headers that all records of a request share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Common<'a> {
     pub app: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct Place {
     pub offset: i64,
 }
 
-/// Why an event is not known to be in the log.
+/// Why the gateway doesn't know that an event is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// There was no room within the bound. Nothing of the request was queued.
@@ -112,7 +112,7 @@ impl Log {
     /// # Errors
     /// Kafka options that librdkafka does not take.
     pub(crate) fn connect(config: &LogConfig, metrics: Arc<Metrics>) -> Result<Self, KafkaError> {
-        // A sender is told after `wait` that the brokers are slow; the record is given up soon after.
+        // After `wait` the sender is told that the brokers are slow; librdkafka gives the record up a second later.
         let delivery = (config.wait + Duration::from_secs(1)).as_millis().to_string();
         // librdkafka's own limits stay out of the way: the semaphores are the bound.
         let kilobytes = (config.queue_bytes / 512).to_string();
@@ -159,7 +159,7 @@ impl Log {
         let Some(request) = self.enqueue(common, events, deadline).await else {
             return vec![Err(Failure::Full); events.len()];
         };
-        // A permit that was stored before is found at once.
+        // Returns at once if the last acknowledgement came before.
         let _ = timeout_at(deadline.into(), request.complete.notified()).await;
         request.outcomes.iter().map(|outcome| outcome.get().copied().unwrap_or(Err(Failure::Slow))).collect()
     }
@@ -208,8 +208,8 @@ impl Log {
         Some(request)
     }
 
-    /// Waits until the producer can't go on, and says why: once librdkafka can't keep records in order and each but
-    /// once, it refuses all for ever. Its callbacks tell that from no other error.
+    /// Waits for a fatal error of the producer, and returns it. Once librdkafka can't keep records in order, and each
+    /// but once, it refuses all records for ever. Its callbacks don't tell this error from others.
     pub(crate) async fn fatal(&self) -> String {
         loop {
             if let Some((_, why)) = self.producer.client().fatal_error() {
@@ -219,8 +219,8 @@ impl Log {
         }
     }
 
-    /// How many seconds a refused sender should wait: as long as the brokers have been silent, so that
-    /// senders neither hammer a broker that is down nor dawdle when it is back.
+    /// How many seconds a refused sender should wait: as long as the brokers have been silent. So senders neither
+    /// hammer a broker that is down nor dawdle when it is back.
     pub(crate) fn retry_after(&self) -> u64 {
         let context = self.producer.context();
         let last = Duration::from_millis(context.last_acknowledged.load(Ordering::Relaxed));
@@ -258,7 +258,7 @@ impl Log {
     }
 }
 
-/// What librdkafka keeps besides a value, about: record, headers, key, and what points back here.
+/// About what librdkafka keeps besides a value: record, headers, key, and the pointer to the request.
 const OVERHEAD: usize = 512;
 
 fn kibibytes(events: usize, bytes: usize) -> u32 {

@@ -46,7 +46,7 @@ impl Bodies {
     ) -> Result<(Bytes, SemaphorePermit<'_>), Error> {
         let limit = self.limits.max_body_bytes;
         let encoding = encoding(headers)?;
-        // What is not announced, or is inflated, may become as large as is allowed.
+        // A body without a length, or one to be inflated, may become as large as the limit.
         let announced = match (encoding, content_length(headers)) {
             (_, Some(length)) if length > limit => return Err(Error::BodyTooLarge(limit)),
             (Encoding::Identity, Some(length)) => length,
@@ -63,7 +63,7 @@ impl Bodies {
             Ok(Ok(sent)) => sent.to_bytes(),
         };
         let bytes = inflate(encoding, sent, limit)?;
-        // It is mostly far smaller, and the room is held until the brokers have answered.
+        // The body is mostly far smaller, and keeps its room until the brokers have answered.
         drop(permit.split(permit.num_permits().saturating_sub(bytes.len().div_ceil(1024))));
         Ok((bytes, permit))
     }

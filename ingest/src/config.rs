@@ -1,4 +1,4 @@
-//! What an operator can set.
+//! The settings of an operator.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Take events (what happens without a verb, too).
+    /// Take events. This is the default.
     Run(Box<Config>),
     /// Keys of applications.
     #[command(subcommand)]
@@ -29,11 +29,11 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// Make a key for an application: prints it, once, with the line to put into the registry.
+    /// Make a key for an application. Prints it once, with the line to put into the registry.
     New {
         /// The application's name.
         app: String,
-        /// The key will be in web pages, where anybody can read it: it can only write.
+        /// The key is for web pages, where anybody can read it. It can only write.
         #[arg(long)]
         browser: bool,
         /// Days until it expires.
@@ -47,7 +47,7 @@ pub struct Config {
     /// Address and port to listen on.
     #[arg(long, env = "EYE_INGEST_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// The registry of applications and their keys (TOML). Read again when it changes, and on SIGHUP.
+    /// The registry of applications and their keys (TOML). The gateway reads it again when it changes, and on SIGHUP.
     #[arg(long, env = "EYE_APPS", value_name = "FILE")]
     pub apps: Option<PathBuf>,
     /// Certificate chain (PEM): with --tls-key the gateway speaks HTTPS.
@@ -66,20 +66,21 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
-/// What is kept out of the log.
+/// How personal values are kept out of the log.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Personal data")]
 pub struct PersonalConfig {
-    /// A folder with more event types, beside the built-in ones; may be given several times. Values that their
-    /// schemas mark with `"x-personal": "redact"` or `"hash"` are replaced. Read again when they change, and on SIGHUP.
+    /// A folder with more event types, beside the built-in ones; may be given several times. The gateway replaces the
+    /// values that their schemas mark with `"x-personal": "redact"` or `"hash"`. It reads the folders again when they
+    /// change, and on SIGHUP.
     #[arg(long, env = "EYE_EVENT_TYPES", value_name = "DIR", value_delimiter = ':')]
     pub event_types: Vec<PathBuf>,
     /// The key of the hashes, 32 characters or more. With another key the same value has another hash.
     #[arg(long, env = "EYE_PERSONAL_KEY", value_name = "KEY", hide_env_values = true)]
     pub personal_key: Option<String>,
-    /// What becomes of an event whose type is not declared here: `append` takes it as it is, `refuse` answers with an error,
-    /// since its schema may mark values that this gateway does not know yet. If not given: `refuse` as soon as any type
-    /// has a value to be replaced.
+    /// What to do with an event whose type is not declared here. `append` takes it as it is. `refuse` answers with an
+    /// error, since the schema may mark values that this gateway does not know yet. Default: `refuse` if any declared
+    /// type has a value to replace, else `append`.
     #[arg(long, env = "EYE_UNDECLARED_TYPES", value_enum)]
     pub undeclared_types: Option<Undeclared>,
 }
@@ -90,11 +91,11 @@ pub enum Undeclared {
     Refuse,
 }
 
-/// What a request may cost.
+/// The limits of a request.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Bytes of a body, as sent and also inflated.
+    /// Bytes of a body, both as sent and inflated.
     #[arg(long, env = "EYE_MAX_BODY_BYTES", default_value_t = 5 << 20, value_name = "BYTES")]
     pub max_body_bytes: usize,
     /// Bytes of one event. The brokers' message.max.bytes must leave room for its headers.
@@ -106,7 +107,7 @@ pub struct Limits {
     /// Bytes of bodies that are held at once, over all requests.
     #[arg(long, env = "EYE_MAX_BODIES_BYTES", default_value_t = 128 << 20, value_name = "BYTES")]
     pub max_bodies_bytes: usize,
-    /// Connections at once; further ones wait in the kernel's queue.
+    /// Connections at once. Further ones wait in the kernel's queue.
     #[arg(long, env = "EYE_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "CONNECTIONS")]
     pub max_connections: usize,
     /// Seconds a sender may take for its headers, and again for its body.

@@ -28,7 +28,7 @@ impl ToSchema for Events {
     }
 }
 
-/// What somebody did. The gateway needs `session_id`; the rest is judged by the projector.
+/// Something that somebody did. The gateway needs `session_id`; the projector judges the rest.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct Event {
@@ -71,10 +71,10 @@ pub(crate) enum Receipt {
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
     status: u16,
-    /// What a program branches on.
+    /// For programs: stable, snake_case.
     code: String,
     title: String,
-    /// What to do.
+    /// For people: what to do.
     detail: String,
     field: Option<String>,
 }

@@ -1,10 +1,10 @@
-//! Why a whole request is not taken. (What is wrong with single events is in the receipts.)
+//! Why the gateway refuses a whole request. Receipts say what is wrong with single events.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use infra::http::Problem;
 
-/// Each variant says its status; a sender repeats after 429 and 503 only, with the same event ids.
+/// Each variant says its status. A sender repeats after 429 and 503 only, with the same event ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// 401
@@ -27,10 +27,10 @@ pub(crate) enum Error {
     )]
     Origin,
     /// 413
-    #[error("the body has more than {0} bytes (also inflated); send fewer events a request")]
+    #[error("the body has more than {0} bytes, as sent or inflated; send fewer events in a request")]
     BodyTooLarge(usize),
     /// 413
-    #[error("the body has more than {0} events, which is the most; send fewer a request")]
+    #[error("the body has more than {0} events; send fewer in a request")]
     TooManyEvents(usize),
     /// 415
     #[error("Content-Type must be application/json, application/x-ndjson or text/plain")]
@@ -42,13 +42,13 @@ pub(crate) enum Error {
     #[error("the body is not what Content-Encoding says: {0}")]
     Inflate(String),
     /// 400
-    #[error("the body holds no event; send one, an array of them, or one a line as application/x-ndjson")]
+    #[error("the body has no event; send one, an array of them, or one in each line as application/x-ndjson")]
     NoEvents,
     /// 400
     #[error("the body ended before it was complete")]
     Incomplete,
     /// 400
-    #[error("there is no parameter `{0}` here: only `key`, for what can't set a header")]
+    #[error("there is no parameter `{0}`; the only one is `key`, for a sender that can't set a header")]
     UnknownParameter(String),
     /// 408
     #[error("the body did not arrive within {0} s")]
@@ -57,14 +57,14 @@ pub(crate) enum Error {
     #[error("the application is over its rate; send again in {0} s, with the same event ids")]
     Rate(u64),
     /// 413
-    #[error("{0} events at once are more than the burst of the application, {1}; send fewer a request")]
+    #[error("{0} events at once are more than the burst of the application, {1}; send fewer in a request")]
     Burst(usize, u32),
     /// 503
     #[error("there is no room for more events; send again in {0} s, with the same event ids")]
     Full(u64),
     /// 503
     #[error(
-        "the brokers did not acknowledge in time: the events may or may not be in the log. Send again in {0} s with the same event ids, then they count once"
+        "the brokers did not acknowledge in time: the events may or may not be in the log. Send again in {0} s with the same event ids; then they count once"
     )]
     Slow(u64),
     /// 503

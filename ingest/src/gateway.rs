@@ -1,4 +1,4 @@
-//! What the requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 

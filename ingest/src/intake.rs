@@ -18,7 +18,7 @@ use time::macros::format_description;
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::admit::Beside;
+use crate::admit::Sender;
 use crate::append::{Common, Event, Failure, Outcome};
 use crate::config::Undeclared;
 use crate::error::Error;
@@ -30,19 +30,19 @@ use crate::{body, docs, json, personal};
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
-/// Bytes of a record's key: one that is no session's need not be whole, and beside its value it takes memory, and
-/// the room that the brokers have for a record.
+/// Bytes of a record's key. A key that is no session's need not be whole: it takes memory, and the room that the
+/// brokers have for a record.
 const MAX_KEY: usize = 256;
 
-/// Where a request comes from.
+/// The address that a request comes from.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub IpAddr);
 
 /// Append events
 ///
-/// One event, an array of events, or one a line (`application/x-ndjson`); `text/plain` is taken as JSON. A
-/// receipt for each, in input order. An event that can't be appended has an `error` instead and does not harm its
-/// neighbours. 202 says that all brokers which must acknowledge have the events with a place.
+/// One event, an array of events, or one in each line (`application/x-ndjson`); `text/plain` is read as JSON. The
+/// answer has a receipt for each, in input order. An event that can't be appended has an `error` instead and does not
+/// harm its neighbours. 202 says that all brokers that must acknowledge have the events with a place.
 #[utoipa::path(
     post,
     path = "/events",
@@ -75,8 +75,8 @@ pub(crate) async fn post_events(State(gateway): State<Arc<Gateway>>, request: Re
     let is_unread = taken.is_err() && !body.is_end_stream();
     let mut response = taken.unwrap_or_else(IntoResponse::into_response);
     if is_unread && parts.version < Version::HTTP_2 {
-        // The connection ends with the answer, as the rest of the body stands in the way of a next request:
-        // unsaid, the sender would send that, and lose it.
+        // The rest of the body stands in the way of a next request, so the connection ends with the answer. A sender
+        // that doesn't hear of it would send that request, and lose it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let metrics = &gateway.metrics;
@@ -88,19 +88,19 @@ pub(crate) async fn post_events(State(gateway): State<Arc<Gateway>>, request: Re
 /// Takes the events of a request.
 ///
 /// # Errors
-/// What keeps the whole request from being taken.
+/// Why the whole request is refused.
 async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -> Result<Response, Error> {
     only_a_key(parts.uri.query())?;
-    let beside = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
-    beside.may_send()?;
+    let sender = gateway.admission.admit(&parts.headers, parts.uri.query(), peer)?;
+    sender.may_send()?;
     let form = body::form(&parts.headers)?;
     let (body, _room) = gateway.bodies.read(&parts.headers, body).await?;
-    // From here on: how long the sender took with the body is not the brokers' time.
+    // From here on: the time that the sender took for the body is not the brokers'.
     let deadline = Instant::now() + gateway.config.log.wait;
     gateway.metrics.body_bytes.inc_by(body.len() as u64);
 
     let limits = &gateway.config.limits;
-    // An item takes much more memory than the shortest event: no more of them than are taken, and one to tell.
+    // An item takes much more memory than the shortest event: slice as many as are allowed, and one more to see it.
     let items = slice(&body, form, limits.max_events + 1);
     if items.is_empty() {
         return Err(Error::NoEvents);
@@ -108,12 +108,12 @@ async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -
     if items.len() > limits.max_events {
         return Err(Error::TooManyEvents(limits.max_events));
     }
-    // One pass for all events; only in a body that is not UTF-8 it is asked for each.
+    // One pass for all events. Only if the body is not UTF-8, each event is checked.
     let is_utf8 = std::str::from_utf8(&body).is_ok();
     let masking = gateway.personal.masking();
     let undeclared = gateway.config.personal.undeclared_types;
     let mut prepared = Vec::with_capacity(items.len());
-    // Events whose personal values were replaced are in memory a second time, and may have grown.
+    // Events whose personal values are replaced are in memory twice, and may have grown.
     let mut copied = 0;
     for item in items {
         let event = prepare(item, is_utf8, limits.max_event_bytes, &masking, undeclared);
@@ -127,7 +127,7 @@ async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -
     let _room_for_copies = gateway.bodies.room_for(copied)?;
     let events: Vec<Event<'_>> = prepared.iter().flatten().map(Prepared::event).collect();
     let refused = prepared.len() - events.len();
-    beside.metrics.refused.inc_by(refused as u64);
+    sender.metrics.refused.inc_by(refused as u64);
     if events.is_empty() {
         let faults = prepared.into_iter().filter_map(|prepared| prepared.err().map(Receipt::Fault));
         return Ok(answer(StatusCode::BAD_REQUEST, faults));
@@ -136,15 +136,15 @@ async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -
     if !gateway.log.fits(events.len(), bytes) {
         return Err(Error::BodyTooLarge(gateway.config.log.queue_bytes));
     }
-    beside.take(events.len()).inspect_err(|_| beside.metrics.limited.inc_by(events.len() as u64))?;
+    sender.take(events.len()).inspect_err(|_| sender.metrics.limited.inc_by(events.len() as u64))?;
 
     let received_at = OffsetDateTime::now_utc().format(RFC3339).unwrap_or_default();
     let given = parts.headers.get("traceparent").and_then(|header| schemas::traceparent(header.as_bytes()));
     let ours = if given.is_none() { infra::traces::traceparent(&Span::current()) } else { None };
     let traceparent = given.or(ours.as_deref());
-    let common = Common { app: &beside.name, received_at: &received_at, traceparent };
+    let common = Common { app: &sender.name, received_at: &received_at, traceparent };
     let outcomes = gateway.log.append(&common, &events, deadline).await;
-    count(&beside, &outcomes);
+    count(&sender, &outcomes);
     let is_too_large = |outcome: &Outcome| *outcome == Err(Failure::TooLarge);
     if outcomes.iter().all(Result::is_err) && !outcomes.iter().all(is_too_large) {
         return Err(failure(&outcomes, gateway.log.retry_after()));
@@ -163,7 +163,7 @@ async fn take(gateway: &Gateway, peer: IpAddr, parts: &Parts, body: &mut Body) -
     Ok(answer(status, receipts))
 }
 
-/// `key` is all that the query string may say.
+/// The query string may have `key` only.
 fn only_a_key(query: Option<&str>) -> Result<(), Error> {
     let names = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty());
     let unknown = names.map(|pair| pair.split('=').next().unwrap_or_default()).find(|name| *name != "key");
@@ -190,7 +190,7 @@ impl Prepared<'_> {
     }
 }
 
-/// Looks at what routing needs, and nothing else: the projector judges.
+/// Reads what routing needs, and nothing else: the projector judges.
 fn prepare<'a>(
     item: Item<'a>,
     is_utf8: bool,
@@ -210,8 +210,8 @@ fn prepare<'a>(
     }
     let session = scanned.session_id.ok_or_else(Fault::no_session)?;
     let session = json::text(session).filter(|text| !text.is_empty()).ok_or_else(Fault::no_session)?;
-    // The key is the canonical form, so that a session stays in its partition however it is written. What is no
-    // UUID is the projector's to reject, like anything else that is wrong with an event.
+    // The key is the canonical form: a session stays in its partition however its sender writes it. The projector
+    // rejects what is no UUID, like anything else that is wrong with an event.
     let key = match Uuid::try_parse(&session) {
         Ok(session) => Cow::Owned(session.hyphenated().to_string()),
         Err(_) if session.len() > MAX_KEY => Cow::Owned(session.chars().take(MAX_KEY / 4).collect()),
@@ -223,19 +223,19 @@ fn prepare<'a>(
     Ok(Prepared { key, value, event_id: given.unwrap_or_else(Uuid::now_v7) })
 }
 
-fn count(beside: &Beside, outcomes: &[Outcome]) {
+fn count(sender: &Sender, outcomes: &[Outcome]) {
     let acknowledged = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    beside.metrics.acknowledged.inc_by(acknowledged as u64);
-    beside.metrics.failed.inc_by((outcomes.len() - acknowledged) as u64);
+    sender.metrics.acknowledged.inc_by(acknowledged as u64);
+    sender.metrics.failed.inc_by((outcomes.len() - acknowledged) as u64);
 }
 
-/// What to say when nothing of a request is known to be in the log: the worst is that some of it might be.
+/// The answer if no event of a request is known to be in the log. The worst case: some might be.
 fn failure(outcomes: &[Outcome], retry_after: u64) -> Error {
     let failures = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     if failures().any(|failure| *failure == Failure::Slow) {
         return Error::Slow(retry_after);
     }
-    // What the brokers never take says nothing about the others.
+    // An event that is too large says nothing about the others.
     match failures().find(|failure| **failure != Failure::TooLarge) {
         Some(Failure::Refused(code)) => Error::Refused(retry_after, format!("{code:?}")),
         _ => Error::Full(retry_after),

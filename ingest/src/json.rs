@@ -1,8 +1,8 @@
-//! One look at an event: where it ends, whether it is JSON, its two ids and its type.
+//! The scanner of events: where one ends, whether it is JSON, its two ids and its type.
 //!
-//! The bytes go into the log as they came, so nothing is built from them: the scanner walks over one
-//! JSON value (RFC 8259) and remembers where the top-level `session_id`, `event_id`, `category` and `name` stood.
-//! It needs no stack and no memory, whatever it is fed.
+//! The bytes go into the log as they came, so nothing is built from them. The scanner walks over one JSON value
+//! (RFC 8259) and remembers the places of the top-level `session_id`, `event_id`, `category` and `name`. It needs no
+//! stack and no memory, whatever the input.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use schemas::{MAX_DEPTH, plain_length};
 pub struct Scanned<'a> {
     /// The value, without the white space around it.
     pub bytes: &'a [u8],
-    /// The token of the top-level `session_id`, with its quotes if it is a string. The last one if it is repeated.
+    /// The token of the top-level `session_id`, with its quotes if it is a string. The last one if the key is repeated.
     pub session_id: Option<&'a [u8]>,
     /// As `session_id`.
     pub event_id: Option<&'a [u8]>,
@@ -26,7 +26,7 @@ pub struct Scanned<'a> {
     pub is_ambiguous: bool,
 }
 
-/// Where and why a value stopped being JSON.
+/// Where a value stops being JSON, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// Bytes from the start of what was scanned.
@@ -37,13 +37,13 @@ pub struct Fault {
 const TOO_DEEP: &str = "nested more than 127 deep";
 
 impl Fault {
-    /// Whether it may be JSON, but is too deep for us.
+    /// Whether the value may be JSON, but is too deep for us.
     pub fn is_depth(&self) -> bool {
         self.why == TOO_DEEP
     }
 }
 
-/// Where the object or array at `at` ends, however deep it is: by its brackets alone.
+/// Where the object or array at `at` ends, however deep it is. Only brackets count.
 pub fn past(bytes: &[u8], at: usize) -> Option<usize> {
     let mut scanner = Scanner { bytes, at };
     let mut depth = 0_u64;
@@ -64,7 +64,7 @@ pub fn past(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// What stands where: enough to know what may come next.
+/// Which tokens may come next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
@@ -165,7 +165,7 @@ pub fn skip_white_space(bytes: &[u8], at: usize) -> usize {
     scanner.at
 }
 
-/// What a string token says; `None` for any other token or for escapes that say nothing.
+/// The text of a string token; `None` for any other token or for escapes without a meaning.
 pub fn text(token: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
     let inner = token.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {

@@ -5,16 +5,16 @@
 //!         -> append (room, queue, wait for all acknowledgements) -> receipts
 //! ```
 //!
-//! Thin: it finds out where each event begins and ends, whether it is JSON, and its two ids. The bytes go
-//! into the log as they came, but for values that an event type marks as personal. Never hangs: every wait has a bound, and what is over a bound is told when to
-//! come back.
+//! The gateway is thin: it finds out where each event begins and ends, whether it is JSON, its two ids and its type.
+//! The bytes go into the log as they came, except for values that an event type marks as personal. The gateway never
+//! hangs: every wait has a bound. A sender over a bound is told when to come back.
 //!
 //! # Layout
-//! - [`server`], [`prompt`]: connections, routes, start and end; [`gateway`]: what the requests share
+//! - [`server`], [`prompt`]: connections, routes, start and end; [`gateway`]: the state that requests share
 //! - [`intake`]: `POST /events`
 //! - [`admit`]: applications, keys, rates
 //! - [`body`], [`slice`], [`json`]: from bytes to events
-//! - [`personal`]: what is kept out of the log
+//! - [`personal`]: values that stay out of the log
 //! - [`append`]: the producer
 //! - [`receipts`], [`error`]: the answers
 //! - [`keys`]: `ingest keys new`

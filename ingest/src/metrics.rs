@@ -1,4 +1,4 @@
-//! What the gateway counts. `docs/operations.md` says which question each answers.
+//! The metrics of the gateway. `docs/operations.md` says which question each answers.
 
 use infra::follow::InForce;
 use prometheus::{
@@ -7,7 +7,7 @@ use prometheus::{
     register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
-/// Labels are applications of the registry, our own codes and librdkafka's: never what a sender wrote.
+/// Labels are applications of the registry, our own codes and librdkafka's, never text of a sender.
 pub(crate) struct Metrics {
     pub registry: Registry,
     /// `eye_ingest_events_total{app,result}`: acknowledged, refused (its own fault), failed (ours).

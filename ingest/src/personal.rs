@@ -1,4 +1,4 @@
-//! Personal values, kept out of the log: the marks in force.
+//! Keeps personal values out of the log, by the marks in force.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,7 +39,8 @@ impl Personal {
         self.current.load()
     }
 
-    /// Reads the event types again when they change and on SIGHUP, for ever. Ones that are refused change nothing.
+    /// Reads the event types again when they change and on SIGHUP, for ever. Event types that can't be used change
+    /// nothing.
     pub(crate) async fn watch(&self) {
         let mut files = self.files.lock().await;
         loop {
@@ -65,11 +66,11 @@ fn read(config: &PersonalConfig) -> anyhow::Result<Masking> {
     masking.context("set EYE_PERSONAL_KEY, to the same for all gateways: `openssl rand -hex 32` makes one")
 }
 
-/// The event as it goes into the log. One of a type without marks costs a look at its type's name, and nothing where
+/// The event as it goes into the log. An event of a type without marks costs a look at the type's name, and nothing if
 /// no type has marks.
 ///
 /// # Errors
-/// An event that may have personal values, of which nobody can say where.
+/// The event may have personal values, and nobody can say where.
 pub(crate) fn mask<'a>(
     masking: &Masking,
     undeclared: Option<Undeclared>,
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_at_a_reload_changes_nothing() {
+    async fn a_refused_reload_changes_nothing() {
         let folder = folder("redact");
         let personal = load(&folder, None).unwrap();
         let sent = r#"{"category":"a","name":"b","data":{"email":"x"}}"#;
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_something_is_personal_an_undeclared_type_is_refused() {
+    async fn an_undeclared_type_is_refused_if_any_type_has_marks() {
         let said = |personal: &Personal, undeclared, event: &str| {
             let scanned = slice(event.as_bytes(), Form::Json, 1).remove(0).unwrap();
             mask(&personal.masking(), undeclared, &scanned).map(|bytes| bytes.into_owned())
@@ -188,7 +189,7 @@ mod tests {
             assert_eq!(said(&unmarked, None, event).unwrap(), event.as_bytes());
             assert!(said(&unmarked, Some(Undeclared::Refuse), event).is_err());
         }
-        // What says no type at all is no event of any type.
+        // An event without a type is of no type.
         assert!(said(&marked, None, r#"{"data":{}}"#).is_ok());
         let known = r#"{"category":"page interaction","name":"pageview","data":{}}"#;
         assert_eq!(said(&marked, None, known).unwrap(), known.as_bytes());

@@ -1,4 +1,4 @@
-//! A connection whose peer must say something at first, and take what it is told.
+//! A connection whose peer must send its first bytes, and read the answers, in time.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The preface of HTTP/2 (RFC 9113, 3.4): until there are as many bytes, hyper (auto, 0.1) waits for them without an
-/// end. The least request that it takes is longer.
+/// The length of HTTP/2's preface (RFC 9113, 3.4). hyper (auto, 0.1) waits for so many bytes without a limit. The
+/// shortest request that it takes is longer.
 const PREFACE: usize = 24;
 
-/// Fails with [`io::ErrorKind::TimedOut`] if the first bytes do not come within `limit`, or bytes to write are not taken
-/// for so long.
+/// Fails with [`io::ErrorKind::TimedOut`] if the first bytes do not come within `limit`, or if the peer reads nothing
+/// for `limit`.
 pub(crate) struct Prompt<S> {
     stream: S,
     limit: Duration,
-    /// Bytes that came, while it matters.
+    /// Bytes that came, as far as they matter.
     came: usize,
     first: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -28,7 +28,7 @@ impl<S> Prompt<S> {
         Self { stream, limit, came: 0, first: Some(Box::pin(sleep(limit))), stalled: None }
     }
 
-    /// Passes on what a write came to; or fails if it has been pending for too long.
+    /// Passes on the result of a write, or fails if the write has been pending for too long.
     fn written<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
             self.stalled = None;

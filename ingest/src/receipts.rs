@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-/// The body of an answer. Written by hand, because it is most of what a request makes us write.
+/// The body of an answer. Written by hand, because it is most of what we write for a request.
 pub(crate) struct Receipts;
 
 impl Receipts {
@@ -102,7 +102,7 @@ impl Receipts {
                 }
                 Receipt::Fault(fault) => {
                     body.extend_from_slice(b"{\"error\":");
-                    // Into a Vec, of strings and an id: it can't fail.
+                    // Writing strings and an id into a Vec can't fail.
                     let _ = serde_json::to_writer(&mut body, &fault);
                     body.push(b'}');
                 }

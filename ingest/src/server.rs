@@ -30,16 +30,16 @@ use crate::intake::Peer;
 use crate::prompt::Prompt;
 use crate::{docs, intake, tls};
 
-/// So long requests under way may take at the end.
+/// How long requests under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
-/// So long a broker may take to say that it is there.
+/// How long a broker may take to answer `/readyz`.
 const READY: Duration = Duration::from_secs(2);
 
-/// Takes events until `shutdown`, then lets requests under way end and the log have what was queued.
+/// Takes events until `shutdown`. Then it lets the requests under way end, and flushes the queue.
 ///
 /// # Errors
-/// A registry, event type, key, certificate or Kafka option that can't be used. A producer that can't go on, which is
-/// rare: whoever supervises this process starts another.
+/// A registry, event type, key, certificate or Kafka option that can't be used; or a fatal error of the producer, which
+/// is rare: the supervisor of this process starts another.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -63,7 +63,7 @@ pub async fn serve(
     if let Some(why) = fatal {
         anyhow::bail!("the Kafka producer takes no more records, start the gateway again: {why}");
     }
-    // What was acknowledged is in the log already; this is for senders that have given up waiting.
+    // Acknowledged events are in the log already. These are of senders that have given up waiting.
     let last = tokio::task::spawn_blocking(move || gateway.log.flush(DRAIN)).await?;
     last.map_err(|error| anyhow::anyhow!("some events were still unacknowledged at the end: {error}"))
 }
@@ -90,7 +90,7 @@ async fn accept(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: they come back as connections end.
+                // Most likely there are no file descriptors left: they come back as connections end.
                 tracing::warn!(%error, "accept");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -108,7 +108,7 @@ async fn accept(
     drop(listener);
     let waited = tokio::time::timeout(DRAIN, graceful.shutdown());
     if waited.await.is_err() {
-        tracing::warn!("some requests did not end in time and are cut off");
+        tracing::warn!("some requests did not end in time: their connections are closed");
     }
 }
 
@@ -159,7 +159,7 @@ where
 fn router(gateway: Arc<Gateway>) -> Router {
     let events = OpenApiRouter::with_openapi(docs::Api::openapi()).routes(routes!(intake::post_events));
     let (events, openapi) = events.split_for_parts();
-    // Before the layer, which is to see OPTIONS.
+    // Before the layer: it must see OPTIONS.
     let events = events.method_not_allowed_fallback(other_method).layer(cors(Arc::clone(&gateway)));
     let page = docs::page(&openapi);
     let router = Router::new()
@@ -186,7 +186,7 @@ async fn other_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-/// Whether a page of another origin may send. The key decides later for which application.
+/// Lets a page of another origin send if any application names the origin. Later the key says which application it is.
 fn cors(gateway: Arc<Gateway>) -> CorsLayer {
     let traceparent = HeaderName::from_static("traceparent");
     let (key, form, encoding) = (header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING);

@@ -9,16 +9,16 @@ use crate::json::{Fault, Scanned, past, scan, skip_white_space};
 pub enum Form {
     /// One event, or an array of events.
     Json,
-    /// One a line; empty lines are nothing.
+    /// One event in each line; empty lines are skipped.
     Lines,
 }
 
-/// An event of a body, or what stands in its place.
+/// An event of a body, or the fault in its place.
 pub type Item<'a> = Result<Scanned<'a>, Fault>;
 
-/// Cuts a body into events, in order, `most` of them. In [`Form::Lines`] a bad line harms no other. In an array what
-/// follows a syntax error can't be told apart any more: the items before it stand, the rest is one error. What is
-/// only nested too deep is an error by itself.
+/// Cuts a body into events, in order, at most `most`. In [`Form::Lines`] a bad line harms no other. In an array nobody
+/// can tell apart what follows a syntax error: the items before it count, the rest is one error. An event that is only
+/// nested too deep is an error of its own.
 pub fn slice(body: &[u8], form: Form, most: usize) -> Vec<Item<'_>> {
     match form {
         Form::Lines => lines(body, most),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_error_in_an_array_is_one_error() {
+    fn the_rest_of_an_array_behind_an_error_is_one_error() {
         assert_eq!(cut("[1,x,2]", Form::Json), ["1", "!a value is missing"]);
         assert_eq!(cut("[1 2]", Form::Json), ["1", "!a comma or a closing bracket is missing"]);
         assert_eq!(cut("[1", Form::Json), ["1", "!a comma or a closing bracket is missing"]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_deep_harms_no_other() {
+    fn an_event_that_is_too_deep_harms_no_other() {
         let deep = format!("{{\"a\":{}\"]\\\"\"{}}}", "[".repeat(200), "]".repeat(200));
         let why = "!nested more than 127 deep";
         assert_eq!(cut(&format!("[1,{deep} ,{{\"b\":2}},{deep}]"), Form::Json), ["1", why, "{\"b\":2}", why]);

@@ -1,6 +1,7 @@
 //! Writes the JSON Schemas that are derived from Rust types: `make schemas`.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");

@@ -3,17 +3,16 @@
 //!
 //! `cargo run --release -p schemas --example ns_per_event`
 
-use std::{
-    fs::File,
-    hint::black_box,
-    io::Read,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::hint::black_box;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
-use schemas::{Headers, Judge, Record, Registry, Settings, apps::Apps};
+use schemas::apps::Apps;
+use schemas::{Headers, Judge, Record, Registry, Settings};
 
 fn main() {
     let registry = Arc::new(Registry::builtin().unwrap());

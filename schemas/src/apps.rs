@@ -1,4 +1,4 @@
-//! The registry of applications and readers: who may send events, who may ask, and with which keys.
+//! The registry of the applications that may send events, of the readers that may ask, and of their keys.
 //!
 //! ```toml
 //! [[app]]
@@ -18,7 +18,7 @@
 //! keys = [{ sha256 = "..." }]
 //! ```
 //!
-//! Of a key the registry stores the hash, see `keys.rs`.
+//! The registry stores the hashes of keys, see `keys.rs`.
 
 mod keys;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use serde::Deserialize;
 pub use self::keys::sha256_hex;
 use self::keys::{KeyEntry, Keys, Owner};
 
-/// Everybody who is known. The default knows nobody.
+/// All applications and readers. The default has none.
 #[derive(Debug, Clone, Default)]
 pub struct Apps {
     apps: Vec<App>,
@@ -63,7 +63,7 @@ pub struct App {
     keys: Vec<KeyEntry>,
 }
 
-/// Somebody who may ask questions.
+/// A person or program that may ask questions.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reader {
@@ -75,7 +75,7 @@ pub struct Reader {
     keys: Vec<KeyEntry>,
 }
 
-/// Why a registry was not taken.
+/// Why a registry was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AppsError {
     #[error("cannot read {path}")]
@@ -100,8 +100,8 @@ impl Apps {
     /// Reads and parses a registry file.
     ///
     /// # Errors
-    /// The file can't be read, is no TOML of the form above, contradicts itself, or names nobody: a file that is
-    /// being written is empty for a moment, and by it every sender would be refused.
+    /// The file can't be read, is no TOML of the form above, contradicts itself, or names nobody. A file that is being
+    /// written is empty for a moment, and an empty registry would refuse every sender.
     pub fn load(path: &Path) -> Result<Self, AppsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| AppsError::Read { path: path.display().to_string(), source })?;
@@ -230,8 +230,8 @@ fn check_name(name: &str) -> Result<(), AppsError> {
     }
 }
 
-/// Whether a browser may send this as `Origin`: any other text would be compared with what browsers send, and never be
-/// equal. Pages without an origin of their own send `null`; `*` is all.
+/// Whether a browser can send this as `Origin`. No other text would ever equal what browsers send. Pages without an
+/// origin of their own send `null`; `*` means all origins.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return matches!(text, "*" | "null") };
     let is_written = |text: &str, marks: &str| {

@@ -1,4 +1,4 @@
-//! Whether event types mean what their authors think: tried on their own examples.
+//! Tries event types on their own examples: do they mean what their authors think?
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::apps::Apps;
 use crate::registry::{self, EventType, Example, ExpectedReason};
 use crate::{Headers, Judge, Record, Registry, RegistryError, Settings};
 
-/// Something about a file that its author would want to know before it judges events.
+/// A fault of a file that its author should know before the file judges events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub path: PathBuf,
@@ -25,8 +25,8 @@ impl fmt::Display for Problem {
 /// Checks the event types of `folder` as they stand in `registry`, which includes them. `now_ms`: an example may be as
 /// young as this, in milliseconds since 1970.
 ///
-/// Each example must be judged as it promises. With `all_have_examples` a type needs a valid and an invalid one: the first
-/// proves that its schema can be satisfied, the second that it refuses something.
+/// Each example must be judged as it promises. With `all_have_examples` a type needs a valid and an invalid one: the
+/// first proves that its schema can be satisfied, the second that it refuses something.
 ///
 /// # Errors
 /// The folder can't be read.

@@ -1,15 +1,15 @@
-//! What a changed schema changes: would data that the old one took be refused, or the other way
-//! round?
+//! The effect of a changed schema: would it refuse data that the old one took, or take data that the old one refused?
 //!
-//! The answer is on the safe side. Without a [`Stricter`](Effect::Stricter) or
-//! [`Unclear`](Effect::Unclear) change, whatever the old schema takes the new one takes; without a
-//! `Looser` or `Unclear` one, the reverse. A change may be called stricter although some other
-//! keyword refused the same data before.
+//! The answer is on the safe side. Without a [`Stricter`](Effect::Stricter) or [`Unclear`](Effect::Unclear) change the
+//! new schema takes all that the old one takes. Without a `Looser` or `Unclear` one it takes nothing else. A change may
+//! be called stricter although some other keyword refused the same data before.
 
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -49,8 +49,8 @@ impl fmt::Display for Change {
 pub fn compare(old: &Value, new: &Value) -> Vec<Change> {
     let mut comparison = Comparison { changes: Vec::new() };
     comparison.schemas(old, new, "");
-    // What a reference means may change anywhere; with the same definitions only those into them
-    // are sure to mean the same.
+    // The meaning of a reference may change anywhere. Only references into unchanged definitions are sure to mean the
+    // same.
     let refers = refers_beyond_definitions(old) || refers_beyond_definitions(new);
     if refers && !comparison.changes.is_empty() {
         comparison.add(
@@ -66,7 +66,7 @@ struct Comparison {
     changes: Vec<Change>,
 }
 
-/// The schema of what no keyword speaks of.
+/// The schema of a value that no keyword constrains.
 const ANYTHING: Value = Value::Bool(true);
 
 impl Comparison {

@@ -4,19 +4,16 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
-use jsonschema::{
-    Draft, JsonType, PatternOptions, Validator,
-    json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp},
-};
+use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp};
+use jsonschema::{Draft, JsonType, PatternOptions, Validator};
 use jsonschema_value::LazyInstance;
 use serde_json::{Number, Value as JsonValue};
 
-use crate::{
-    json::{Document, Elements, Kind, Members, Value},
-    reason::Reasons,
-};
+use crate::json::{Document, Elements, Kind, Members, Value};
+use crate::reason::Reasons;
 
 /// A compiled schema of `data`.
 #[derive(Debug)]

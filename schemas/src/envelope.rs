@@ -1,3 +1,5 @@
+//! The envelope of an event, as a Rust type and as a JSON Schema.
+
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, schema_for};

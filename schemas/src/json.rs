@@ -1,19 +1,22 @@
-//! One pass over the text of a record: is it JSON, and where in it is what.
+//! One pass over the text of a record: whether it is JSON, and where its values are.
 //!
 //! The result is a flat list of the values in document order, each with its place in the text;
 //! nothing is copied or converted. The envelope is read from it, the schema is checked against it,
 //! and `data` is a slice of the sender's own bytes.
 //!
-//! What is accepted is RFC 8259 within the limits that let every reader of the log read the same
-//! thing: nesting to [`MAX_DEPTH`], numbers that a double can approach, no lone surrogates.
-//! Repeated keys pass here; [`Value::repeated_keys`] finds them.
+//! It takes RFC 8259 within the limits by which every reader of the log reads the same: nesting to [`MAX_DEPTH`],
+//! numbers that a double can approach, no lone surrogates. Repeated keys pass here; [`Value::repeated_keys`] finds
+//! them.
 
 mod parse;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
 
-use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
 
 pub use self::parse::MAX_DEPTH;
 pub(crate) use self::parse::SyntaxError;
@@ -108,7 +111,7 @@ impl<'a, 'd> Value<'a, 'd> {
         (self.entry.end - self.entry.start) as usize
     }
 
-    /// What a string says.
+    /// The text of a string.
     #[inline]
     pub(crate) fn as_str(&self) -> Option<Cow<'a, str>> {
         match self.entry.kind {
@@ -133,7 +136,7 @@ impl<'a, 'd> Value<'a, 'd> {
         self.entry.len as usize
     }
 
-    /// What tells it from all other values of the document.
+    /// An identity: no other value of the document has the same.
     pub(crate) fn identity(&self) -> (usize, u32) {
         (std::ptr::from_ref(self.document) as usize, self.index)
     }

@@ -1,20 +1,22 @@
+//! The judge: from a record to a verdict.
+
 mod fields;
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use self::fields::{Field, Fields};
-use crate::{
-    apps::Apps,
-    json::{Document, Value},
-    reason::{Reason, ReasonCode::*, Reasons},
-    record::{Record, traceparent},
-    registry::Registry,
-    timestamp,
-};
+use crate::apps::Apps;
+use crate::json::{Document, Value};
+use crate::reason::ReasonCode::*;
+use crate::reason::{Reason, Reasons};
+use crate::record::{Record, traceparent};
+use crate::registry::Registry;
+use crate::timestamp;
 
-/// Judges records. Cheap to make: make another one when the registry or the applications change.
+/// Judges records. A judge is cheap: make another one when the registry or the applications change.
 ///
 /// # Rules
 ///
@@ -42,7 +44,7 @@ pub struct Judge {
     settings: Settings,
 }
 
-/// What else a verdict depends on.
+/// The settings that a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The topic's name: part of the derived id of an event that has none.

@@ -1,4 +1,4 @@
-//! Personal values, kept out of the log: where a schema marks them, and what stands in their place.
+//! Keeps personal values out of the log: a schema marks them, and a text takes their place.
 //!
 //! ```text
 //! "x-personal": "redact"   a text that is always the same
@@ -17,7 +17,7 @@ use crate::json::{Document, SyntaxError};
 use crate::registry::Registry;
 use crate::registry::marks::{Marks, replace};
 
-/// What replaces personal values. Made from a registry's newest versions, which need not be kept for it.
+/// Replaces personal values. It is made from the newest versions of a registry, and keeps no part of the registry.
 #[derive(Debug, Default)]
 pub struct Masking {
     /// Category, name: only of types with marks that replace something.
@@ -86,15 +86,14 @@ impl Masking {
         self.declared.get(category).is_some_and(|names| names.contains(name))
     }
 
-    /// The event with its personal values replaced. `undeclared_pass`: whether an event of a type that is not declared is
-    /// taken as it is.
+    /// The event with its personal values replaced. `undeclared_pass`: whether to take an event of an undeclared type
+    /// as it is.
     ///
-    /// On the safe side where an event is not what it should be: of a field that is repeated each occurrence counts
-    /// (whichever of them a reader takes), and what stands in the place of an object or array with marked parts is
-    /// replaced as a whole.
+    /// It is on the safe side. If a field is repeated, each occurrence counts, because readers differ on which one they
+    /// take. A value in the place of an object or array with marked parts is replaced as a whole.
     ///
     /// # Errors
-    /// No JSON that all readers read alike, so that nobody can say what is in it; or a type that is not declared.
+    /// The event is no JSON that all readers read alike, or its type is not declared.
     pub fn mask(&self, event: &str, undeclared_pass: bool) -> Result<String, Unmaskable> {
         let document = Document::parse(event).map_err(|error| Unmaskable::Unreadable(Unreadable(error)))?;
         let members = || document.root().members();

@@ -1,15 +1,15 @@
+//! Proposes a first schema for events of an unknown type.
+
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-/// A first schema for an unknown event type, from the `data` of events that were sent. It takes all
-/// of them; a person should read it and say what it can't know.
+/// A first schema for an unknown event type, from the `data` of events that were sent. It takes all of them. A person
+/// should read it and add what the events don't show.
 #[derive(Debug, Default)]
 pub struct Proposal {
     events: u64,
@@ -40,7 +40,7 @@ impl Proposal {
     }
 }
 
-/// What the values at one place looked like.
+/// The values that were seen at one place.
 #[derive(Debug, Default)]
 struct Shape {
     types: BTreeSet<&'static str>,
@@ -48,9 +48,9 @@ struct Shape {
     strings: Strings,
     elements: Option<Box<Shape>>,
     objects: u64,
-    /// How many of the objects had it, and what it looked like.
+    /// How many of the objects had the property, and its values.
     properties: BTreeMap<String, (u64, Shape)>,
-    /// So many names that they are data themselves.
+    /// There are so many names that they are data themselves.
     is_map: bool,
 }
 

@@ -1,7 +1,7 @@
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-};
+//! The reasons for which a record is rejected.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! A log record, as the judge reads it.
+
 use uuid::Uuid;
 
 /// Names of the record headers that the gateway writes and the judge reads.
@@ -10,14 +12,14 @@ pub mod header {
     pub const RECEIVED_AT: &str = "received_at";
     /// W3C trace context of the request that brought the event.
     pub const TRACEPARENT: &str = "traceparent";
-    /// What the record asks to erase: [`ERASE_SESSION`] or nothing. The gateway never writes it.
+    /// A request to erase: [`ERASE_SESSION`] or nothing. The gateway never writes it.
     pub const ERASE: &str = "erase";
     /// The session that is the record's key.
     pub const ERASE_SESSION: &str = "session";
 }
 
-/// A `traceparent` as text, if it has the form of W3C trace context, version 00. What has another form is nobody's
-/// trace, and may be of any length: neither the gateway nor the judge keeps it.
+/// A `traceparent` as text, if it has the form of W3C trace context, version 00. Any other text is nobody's trace, and
+/// may be of any length: neither the gateway nor the judge keeps it.
 pub fn traceparent(header: &[u8]) -> Option<&str> {
     let is_well_formed = header.len() == 55
         && header.iter().enumerate().all(|(place, byte)| match place {
@@ -53,8 +55,8 @@ pub struct Headers<'a> {
 }
 
 impl Record<'_> {
-    /// The session that this record asks to erase. A record with the header and without a session as its
-    /// key is none: it is judged as any other.
+    /// The session that this record asks to erase. A record that has the header, but no session as its key, is no such
+    /// request: it is judged as any other.
     pub fn erases(&self) -> Option<Uuid> {
         let asks = self.headers.erase == Some(header::ERASE_SESSION.as_bytes());
         // Zero stands for "could not be read" in the tables.

@@ -4,11 +4,9 @@ pub(crate) mod keywords;
 pub(crate) mod marks;
 mod source;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -45,7 +43,7 @@ pub struct EventType {
     /// version: older ones have none.
     pub examples: Vec<Example>,
     pub(crate) compiled: Schema,
-    /// What is replaced before the event gets into the log; `None` if nothing is.
+    /// The values to replace before the event gets into the log; `None` if there are none.
     pub(crate) marks: Option<Marks>,
 }
 
@@ -85,8 +83,8 @@ impl Registry {
         Self::from_sources(sources.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// What [`load`](Self::load) would give if `changes`, a folder of the same form, were merged
-    /// into the others: its schemas take the place of those with the same type and version.
+    /// The registry that [`load`](Self::load) would return if `changes`, a folder of the same form, were merged into
+    /// the others: its schemas take the place of those with the same type and version.
     pub fn load_changed<P: AsRef<Path>>(directories: &[P], changes: &Path) -> Result<Self, RegistryError> {
         let mut sources = source::builtin();
         for directory in directories {
@@ -111,7 +109,7 @@ impl Registry {
             let newest = types.chunk_by_mut(EventType::is_version_of).filter_map(<[_]>::last_mut);
             let mut beside: Vec<_> =
                 newest.filter(|newest| newest.path.parent() == Some(directory)).collect();
-            // Of several types in one folder it is for the one that it names.
+            // If a folder has several types, the example is for the one that it names.
             let named = beside.iter().position(|newest| newest.is_named_by(&example));
             if let Some(newest) = beside.get_mut(named.unwrap_or(0)) {
                 newest.examples.push(example);

@@ -1,14 +1,13 @@
 //! Every example beside the event types, and all of the demo data, gets the verdict it promises.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use flate2::read::GzDecoder;
-use schemas::{Headers, Judge, Record, Registry, Settings, apps::Apps, check};
+use schemas::apps::Apps;
+use schemas::{Headers, Judge, Record, Registry, Settings, check};
 
 /// 2026-01-01T00:00:00Z: later than every valid example.
 const LOG_TIME_MS: i64 = 1_767_225_600_000;
@@ -40,7 +39,7 @@ fn examples_get_the_verdicts_they_promise() {
     }
 }
 
-/// What an author gets wrong, and is told before any event is judged by it.
+/// An author is told the faults of a type before it judges any event.
 #[test]
 fn faulty_types_are_told() {
     let told = |files: &[(&str, &str)]| {

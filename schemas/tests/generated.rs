@@ -1,4 +1,6 @@
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap()

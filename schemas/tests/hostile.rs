@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use proptest::{collection::vec, prelude::*, sample::Index};
-use schemas::{Headers, Judge, Judgement, MAX_REASONS, ReasonCode, Record, Registry, Settings, apps::Apps};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use schemas::apps::Apps;
+use schemas::{Headers, Judge, Judgement, MAX_REASONS, ReasonCode, Record, Registry, Settings};
 
 const GOOD: &str = r#"{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"page interaction","name":"pageview","data":{"host":"www.example.com","path":"/"},"timestamp":"2021-01-01 09:15:27.243860"}"#;
 

@@ -1,12 +1,13 @@
 //! Personal values: which marks are taken, what is replaced, and that nothing marked is left, whatever is sent.
 
-use std::{
-    fs,
-    sync::{Arc, LazyLock},
-};
+use std::fs;
+use std::sync::{Arc, LazyLock};
 
-use proptest::{collection::vec, prelude::*};
-use schemas::{Headers, Judge, ReasonCode, Record, Registry, Settings, apps::Apps, personal::Masking};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use schemas::apps::Apps;
+use schemas::personal::Masking;
+use schemas::{Headers, Judge, ReasonCode, Record, Registry, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -118,7 +119,7 @@ fn only_types_with_marks_are_concerned() {
 }
 
 #[test]
-fn what_is_hashed_needs_a_key() {
+fn hashes_need_a_key() {
     let error = Masking::new(&registry(), None).unwrap_err().to_string();
     assert!(error.contains("needs a key"), "{error}");
     let redacted = registry_of(json!({"x": {"x-personal": "redact"}})).unwrap();
@@ -126,7 +127,7 @@ fn what_is_hashed_needs_a_key() {
 }
 
 #[test]
-fn where_an_event_is_not_what_it_should_be_more_is_replaced() {
+fn a_malformed_event_has_more_replaced() {
     // Readers differ on which of a repeated key counts: all of them do.
     check(
         r#"{"email":"x","email":"y","\u0065mail":["z"]}"#,
@@ -155,7 +156,7 @@ fn where_an_event_is_not_what_it_should_be_more_is_replaced() {
 }
 
 #[test]
-fn a_mark_that_can_not_work_is_refused_with_its_reason() {
+fn a_mark_that_cannot_work_is_refused_with_its_reason() {
     let marked = |schema: Value| {
         let mut schema = schema;
         schema["x-personal"] = "hash".into();
@@ -203,7 +204,7 @@ fn a_mark_that_can_not_work_is_refused_with_its_reason() {
     assert!(whole.contains("single values"), "{whole}");
     let hidden = json!({"$defs": {"d": {"type": "object", "properties": {"q": string()}}}, "properties": {"p": {"$ref": "#/$defs/d"}}});
     assert!(registry_with(hidden, &[]).unwrap_err().contains("/$defs/d/properties/q"));
-    // What several values say together is seen by the examples.
+    // The examples show what holds of several values together.
     let together = json!({"type": "object", "properties": {"p": string()}, "not": {"properties": {"p": {"const": "[redacted]"}}}});
     let example = event(r#"{"p":"x"}"#);
     assert!(registry_with(together.clone(), &[]).is_ok());
@@ -220,7 +221,7 @@ fn a_reference_below_a_mark_and_marks_inside_one_are_taken() {
     assert_eq!(registry.get("a", "b").unwrap().personal(), ["/p", "/q/r", "/q"]);
 }
 
-/// What no masked event may hold.
+/// The value that no masked event may have.
 const CANARY: &str = "kanarienvogel";
 
 fn any_json(depth: u32) -> impl Strategy<Value = String> {

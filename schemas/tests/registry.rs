@@ -86,7 +86,7 @@ fn two_files_for_one_version_are_refused() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_path() {
+fn a_fault_is_told_with_its_path() {
     let with = |more| schema("x", "y", 1, more).to_string();
     for (path, text, problem) in [
         ("a.schema.json", "{".to_owned(), "EOF"),
@@ -128,7 +128,7 @@ fn what_is_wrong_is_told_with_its_path() {
 }
 
 #[test]
-fn changes_take_the_place_of_what_they_change() {
+fn changed_schemas_take_the_place_of_the_old_ones() {
     let base = folder(&[("y.schema.json", &schema("x", "y", 1, json!({"title": "old"})).to_string())]);
     let changes = folder(&[
         ("y.schema.json", &schema("x", "y", 1, json!({"title": "new"})).to_string()),

@@ -59,7 +59,7 @@ async fn every_offset_has_one_verdict_whatever_dies() {
 /// Nothing of the traffic is lost or doubled, and the tables equal those of a quiet projection of the same log.
 pub(crate) async fn check(pipeline: &Pipeline, http: &Traffic, direct: &Traffic) {
     pipeline.settled().await;
-    // What a lost shard had comes back by and by.
+    // The data of a lost shard comes back by and by.
     if pipeline.stack.clickhouse.shards().count() > 1 {
         let healed = async || (pipeline.get("/v1/audit").await["adds_up"] == true).then_some(());
         eventually(faults::PATIENCE, healed).await;

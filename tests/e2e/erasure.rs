@@ -130,7 +130,7 @@ async fn an_old_backup_is_healed_at_start_without_a_manual_step() {
     copy(&data, &backup);
     back().await;
 
-    // What the backup does not know: new sessions, more of an old one, rejections, an erasure.
+    // The backup does not have these: new sessions, more of an old one, rejections, an erasure.
     for session in [stays, new, gone_after, gone_before] {
         visit(&pipeline, session, 10).await;
     }

@@ -1,4 +1,4 @@
-//! What connects the parts for whoever looks for one event or one request: trace context and request ids.
+//! Trace context and request ids lead from part to part, for a person who looks for one event or one request.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn a_traceparent_goes_from_the_senders_header_to_the_row_and_the_answer() 
     for (header, body) in [
         (Some(TRACEPARENT.to_owned()), traced),
         (None, event(other, page.clone())),
-        // What is no trace context stays out of the log: its records would carry it, each of them.
+        // A `traceparent` of another form stays out of the log: each record would carry it.
         (Some("0".repeat(4000)), event(long, page)),
     ] {
         let mut request = pipeline.request("application/json").body(body.to_string());

@@ -1,4 +1,4 @@
-//! What a schema marks as personal is in no table, and can still be counted.
+//! A value that a schema marks as personal is in no table, and can still be counted.
 
 use harness::Pipeline;
 use serde_json::json;

@@ -84,7 +84,7 @@ async fn a_trace_goes_through_the_gateway_and_is_linked_with_the_insert() {
         assert_eq!(request.send().await.unwrap().status(), 202);
     }
     pipeline.settled().await;
-    // What came without a trace has the gateway's own.
+    // A request without a trace gets one of the gateway.
     let own =
         pipeline.get(&format!("/v1/events/{untraced}")).await["traceparent"].as_str().unwrap().to_owned();
     let own: Vec<&str> = own.split('-').collect();

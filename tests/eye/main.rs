@@ -90,7 +90,7 @@ async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let (shards, demo) = (options.clickhouse_shards, options.demo == 1);
     let whole = tokio::select! {
         whole = Whole::start(Some(options.data), options.event_types, demo, shards, options.ports) => whole?,
-        // What has been started so far is killed as it is dropped.
+        // The programs that have started so far are killed as they are dropped.
         _ = infra::shutdown::signal() => return Ok(ExitCode::from(130)),
     };
     whole.introduce(demo);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 const EVENTS: &[u8] = include_bytes!("../data/ecom/events-ecom.ndjson.gz");
 const WRONG: &str = include_str!("../data/wrong-events.ndjson");
-/// Events a request: some hundred kilobytes, well under every limit.
+/// Events in a request: some hundred kilobytes, well under every limit.
 const BATCH: usize = 500;
 /// Codes of receipts that ask for the event again.
 const AGAIN: [&str; 3] = ["queue_full", "brokers_slow", "brokers_refused"];
@@ -84,7 +84,7 @@ pub async fn send(ingest_url: &str, key: &str, events: &[String]) -> anyhow::Res
 }
 
 /// Replays the demo data once for a data directory: how many events have been acknowledged is kept in
-/// `progress`, so that an interrupted replay goes on and a second run sends nothing. (A batch whose
+/// `progress`, so that an interrupted replay continues and a second run sends nothing. (A batch whose
 /// acknowledgement was not noted is sent again; its event ids make it a duplicate.) Returns the last
 /// offset of each partition that this call wrote to.
 ///
@@ -107,7 +107,7 @@ pub async fn replay(
     let mut sent = done;
     let mut last = BTreeMap::new();
     for batch in events[done.min(events.len())..].chunks(BATCH) {
-        // What found no room or no broker in time is sent again, with the same event id, as its receipt asks.
+        // An event that found no room or no broker in time is sent again, with the same id, as its receipt asks.
         let mut owed = batch.to_vec();
         for attempt in 1.. {
             let receipts = send(ingest_url, key, &owed).await?;

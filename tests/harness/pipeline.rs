@@ -36,7 +36,7 @@ pub struct Pipeline {
     http: reqwest::Client,
 }
 
-/// What became of one offset.
+/// The verdict on one offset.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct Verdict {
     pub partition: u16,

@@ -9,7 +9,7 @@ use anyhow::ensure;
 use local_stack::supervise::{OnEvent, Restart, Spec};
 use local_stack::{ClickHouse, Port, Ready, Supervised};
 
-/// What the services of one pipeline have in common.
+/// The settings that the services of one pipeline share.
 #[derive(Clone)]
 pub struct Settings {
     pub kafka: String,

@@ -1,4 +1,4 @@
-/** What an answer of the gateway settles. */
+/** The fates of events, by the answer of the gateway. */
 
 interface Receipt {
   event_id?: string;
@@ -14,9 +14,9 @@ const RETRYABLE_STATUS = [401, 403, 404, 408, 425, 429];
 const RETRYABLE_EVENT = ["queue_full", "brokers_slow", "brokers_refused"];
 
 /**
- * The fates of `count` events by the answer to their request. Only what a gateway names is refused for good: an answer
- * without a code is that of some other server on the way, and says nothing about the events. But for a 413: what is too
- * large for that one never arrives.
+ * The fates of `count` events by the answer to their request. An event is refused for good only by an answer with a
+ * code. An answer without one is that of some other server on the way, and says nothing about the events. A 413 is the
+ * exception: a body that is too large for that server never arrives.
  */
 export function fates(status: number, body: string, count: number): Fate[] {
   const { receipts, code } = parse(body);
@@ -33,8 +33,8 @@ export function fates(status: number, body: string, count: number): Fate[] {
 }
 
 /**
- * Milliseconds that the gateway asks to wait at least: a number of seconds or a date (RFC 9110, 10.2.3). 0 for what
- * is neither, or has passed; five minutes at most.
+ * Milliseconds that the gateway asks to wait at least: a number of seconds or a date (RFC 9110, 10.2.3). 0 for any
+ * other text and for a date that has passed; five minutes at most.
  */
 export function retryAfter(value: string | null): number {
   const seconds = Number(value);

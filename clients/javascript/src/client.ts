@@ -31,7 +31,7 @@ export interface Spool {
 }
 
 /**
- * What became of the events, each counted once:
+ * The fates of the events, each counted once:
  * `accepted + recovered === delivered + beaconed + rejected + lost + waiting`.
  */
 export interface Stats {
@@ -117,14 +117,14 @@ export class Eye {
   constructor(options: Partial<Options> = {}, post: Post = browserPost) {
     const { url, key, spool, ...rest } = options;
     if (!url || !key) throw new TypeError("The Eye needs a url and a key");
-    // A key from a file ends with a line feed. What no header carries would never be sent, nor be told of.
+    // A key from a file ends with a line feed. A key that no header carries would never be sent, and nobody would know.
     this.#key = key.trim();
     if (!/^[ -~]+$/.test(this.#key))
       throw new TypeError("The Eye's key has a character that no HTTP header carries");
     try {
       this.#url = new URL(`${url.trim().replace(/\/+$/, "")}/events`).href;
     } catch {
-      // Not with the text of it: who mixes them up gives the key for the url.
+      // The error must not show the text: it may be the key, if the caller has mixed up the two.
       throw new TypeError("The Eye's url must be like https://eye.example.com");
     }
     this.#post = post;
@@ -142,8 +142,8 @@ export class Eye {
   }
 
   /**
-   * Record that something happened, now. Returns the event's id, by which its fate can be asked for,
-   * or `undefined` if it was dropped, which is counted.
+   * Record that something happened, now. Returns the event's id, by which one can ask for its fate, or `undefined` if
+   * the event was dropped, which is counted.
    */
   track(sessionId: string, category: string, name: string, data: object): string | undefined {
     try {
@@ -166,12 +166,12 @@ export class Eye {
       this.#add({ id, json });
       return id;
     } catch {
-      // Whatever is wrong with one event, the application is not to suffer for it.
+      // A fault of an event must not reach the application.
       return this.#drop("invalid");
     }
   }
 
-  /** What became of the events so far. */
+  /** The counts of the events so far, by fate. */
   stats(): Stats {
     const { rejected, dropped } = this.#stats;
     return {

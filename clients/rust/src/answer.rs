@@ -1,4 +1,4 @@
-//! What an answer of the gateway settles.
+//! The fates of events, by the answer of the gateway.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// What became of one event of a request.
+/// The fate of one event of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
     Delivered,

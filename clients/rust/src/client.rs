@@ -1,3 +1,5 @@
+//! The client: takes events, and tells their fates.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +135,7 @@ impl Client {
         self.owner.queue.put(event).then_some(event_id)
     }
 
-    /// What became of the events so far.
+    /// The fates of the events so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.owner.queue.stats()

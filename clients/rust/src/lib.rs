@@ -1,6 +1,6 @@
 //! Send user-interaction events to The Eye.
 //!
-//! An application calls [`Client::track`] and goes on at once: the event is stamped, serialised and put
+//! An application calls [`Client::track`], which returns at once: the event is stamped, serialised and put
 //! into a bounded queue; a task sends batches and retries them under the same event ids until the gateway
 //! has given a receipt for every event. Nothing here blocks or panics, and whatever could not be sent is
 //! counted in [`Client::stats`].

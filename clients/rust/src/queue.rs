@@ -1,3 +1,5 @@
+//! The queue of events that wait for a request, and their counts.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -5,7 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::Options;
 
-/// What became of the events, each counted once: `accepted == delivered + rejected + lost + waiting`.
+/// The fates of the events, each counted once: `accepted == delivered + rejected + lost + waiting`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Events for which `track` returned an id.
@@ -60,7 +62,7 @@ struct Limits {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<Vec<u8>>,
-    /// Of the events in the queue and on the wire.
+    /// The bytes of the events in the queue and on the wire.
     bytes: usize,
     stats: Stats,
     /// Send without waiting for more until this many have been settled.
@@ -132,7 +134,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.failures = state.failures.min(1); // there is little time: grow anew
+        state.failures = state.failures.min(1); // there is little time: the pauses start small again
         drop(state);
         self.changed.notify_one();
     }

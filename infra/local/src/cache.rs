@@ -1,4 +1,4 @@
-//! What is fetched once and kept: `${XDG_CACHE_HOME:-~/.cache}/the-eye/`. Entries appear whole or not
+//! The cache of fetched programs: `${XDG_CACHE_HOME:-~/.cache}/the-eye/`. Entries appear whole or not
 //! at all, and several processes may ask for the same one at once.
 
 use std::ffi::OsStr;
@@ -29,7 +29,7 @@ pub(crate) fn entry(name: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) 
     if entry.exists() {
         return Ok(entry);
     }
-    // Under the lock whatever has this name is the rest of an installation that was killed.
+    // Under the lock a directory of this name is the rest of an installation that was killed.
     let unfinished = root.join(format!("{name}.unfinished"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
@@ -105,7 +105,7 @@ pub(crate) fn fetch(command: &mut Command, what: &str, hint: &str) -> anyhow::Re
     Ok(())
 }
 
-/// Refuses to go on when the file system of `dir` has less than `needed` bytes free.
+/// Fails if the file system of `dir` has less than `needed` bytes free.
 ///
 /// # Errors
 /// Too little space; the sentence says where and how much.

@@ -120,7 +120,7 @@ impl ClickHouse {
         Ok(())
     }
 
-    /// What the server stores. While it is down this may be removed.
+    /// The directory with the server's data. It may be removed while the server is down.
     pub fn data(&self) -> &Path {
         &self.data
     }
@@ -130,12 +130,12 @@ impl ClickHouse {
         format!("http://{}", self.address)
     }
 
-    /// Of HTTP.
+    /// The address of HTTP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Of the native protocol.
+    /// The address of the native protocol.
     pub fn native_address(&self) -> SocketAddr {
         self.native
     }
@@ -145,7 +145,7 @@ impl ClickHouse {
         (!self.others.is_empty()).then(|| (CLUSTER, self.shards().map(Self::url).collect()))
     }
 
-    /// How a program of this repository is told to be `user` (`writer` or `reader`) of this server, or cluster.
+    /// The arguments by which a program of this repository is `user` (`writer` or `reader`) of this server, or cluster.
     pub fn arguments(&self, user: &str) -> Vec<String> {
         let mut arguments = match self.cluster() {
             None => vec!["--clickhouse-url".into(), self.url()],
@@ -165,7 +165,7 @@ impl ClickHouse {
     }
 }
 
-/// Data that lies on so many shards is of no use to a cluster of others: rows would be looked for elsewhere.
+/// Data of one number of shards is of no use with another: a cluster would look for rows elsewhere.
 fn keep_number(stack: &Path, shards: u16) -> anyhow::Result<()> {
     ensure!(shards > 0, "ClickHouse needs one shard at least");
     let file = stack.join("shards");

@@ -133,7 +133,7 @@ impl Installation {
         command.args(flags).arg("-Xshare:auto");
         if self.archive.exists() {
             command.arg(format!("-XX:SharedArchiveFile={}", self.archive.display()));
-            // An archive that does not fit (another garbage collector) is left out in silence.
+            // Java ignores an archive that does not fit (another garbage collector), and says nothing.
             command.arg("-Xlog:disable").arg("-Xlog:all=error");
         }
         command
@@ -145,7 +145,7 @@ impl Installation {
     }
 
     fn format(&self, data: &Path, properties: &Path) -> anyhow::Result<()> {
-        // A fixed cluster id: there is one node, and its data says by itself whose it is.
+        // The cluster id is fixed: there is one node.
         let mut command = self.java(LEAN, data);
         crate::ffi::child::prepare(&mut command);
         let output = command
@@ -202,7 +202,7 @@ fn fetch(dir: &Path) -> anyhow::Result<()> {
     cache::fetch(&mut command, "fetching Apache Kafka from Maven Central", hint)
 }
 
-/// What `java -version` says first, e.g. `openjdk version "17.0.15" 2025-04-15`.
+/// The first line of `java -version`, e.g. `openjdk version "17.0.15" 2025-04-15`.
 fn java_version() -> anyhow::Result<String> {
     let hint = "Kafka runs on JDK 17 or later. Install it: apt-get install openjdk-17-jdk-headless";
     let Ok(output) = Command::new("java").arg("-version").stdin(Stdio::null()).output() else {

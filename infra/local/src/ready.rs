@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How long a part may take from its start to its first answer. Generous: the machine may be busy.
 pub const START: Duration = Duration::from_secs(90);
 
-/// What a process does when it is ready for work.
+/// How a process shows that it is ready for work.
 #[derive(Debug, Clone)]
 pub enum Ready {
     /// It runs: that is all.

@@ -1,18 +1,18 @@
 //! `clickhouse-local-server`: a genuine ClickHouse server over one data directory, on this machine only.
 //!
 //! The library of the engine holds clickhouse-local, and clickhouse-local understands `SYSTEM START LISTEN`:
-//! ClickHouse's own HTTP and native protocol, users, grants and limits. Ours is only the start and the end.
+//! ClickHouse's own HTTP and native protocol, users, grants and limits. We only start and end it.
 //!
 //! In the directory: `data` (the engine's), `config.xml`, `users.xml`, `users.d` (written at each start),
-//! `writer.password` and `reader.password` (made once). What lies in `config.d` is part of the configuration,
+//! `writer.password` and `reader.password` (made once). Files in `config.d` are part of the configuration,
 //! too. Only the owner may read any of it.
 //!
 //! Several such servers are the shards of a cluster, [`CLUSTER`]: `--shards` and `--passwords`.
 //!
-//! What clickhouse-local lacks: ON CLUSTER and replicated tables, `SYSTEM RELOAD CONFIG`, query_log.
+//! clickhouse-local lacks: ON CLUSTER and replicated tables, `SYSTEM RELOAD CONFIG`, query_log.
 //!
-//! Durability: what was acknowledged survives `kill -9` (not a power cut: there is no fsync); before the
-//! engine opens the data the deduplication logs are repaired, see `dedup.rs`.
+//! Durability: acknowledged rows survive `kill -9`, but no power cut, because there is no fsync. Before the engine
+//! opens the data, `dedup.rs` repairs the deduplication logs.
 
 mod dedup;
 mod users;
@@ -124,7 +124,8 @@ fn cluster(shards: &[u16], writer: &str) -> String {
     if shards.is_empty() { shards } else { format!("<{CLUSTER}>{shards}</{CLUSTER}>") }
 }
 
-/// The directory, for this process alone while it holds the lock; the kernel lets go of it however the process dies.
+/// Takes the directory for this process alone, while it holds the lock. The kernel releases the lock however the
+/// process dies.
 fn own(directory: &Path) -> anyhow::Result<File> {
     let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(

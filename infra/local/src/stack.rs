@@ -18,7 +18,7 @@ pub struct StackOptions {
     pub data: Option<PathBuf>,
     pub kafka: KafkaOptions,
     pub clickhouse: ClickHouseOptions,
-    /// What happens when a part dies: tests want [`Restart::Never`], `make run` [`Restart::Backoff`].
+    /// Whether a part that dies is started again: tests want [`Restart::Never`], `make run` [`Restart::Backoff`].
     pub restart: Restart,
     pub on_event: OnEvent,
 }
@@ -108,7 +108,7 @@ impl<T: Send + 'static> Alone<T> {
 }
 
 impl KafkaAlone {
-    /// As [`Stack::start`]; the options of ClickHouse are not looked at.
+    /// As [`Stack::start`], without the options of ClickHouse.
     ///
     /// # Errors
     /// As [`Stack::start`].
@@ -123,7 +123,7 @@ impl KafkaAlone {
 }
 
 impl ClickHouseAlone {
-    /// As [`Stack::start`]; the options of Kafka are not looked at.
+    /// As [`Stack::start`], without the options of Kafka.
     ///
     /// # Errors
     /// As [`Stack::start`].

@@ -26,7 +26,7 @@ use self::watcher::Watcher;
 use crate::ffi;
 use crate::ready::Ready;
 
-/// What to run and how to look after it.
+/// A program to run and how to look after it.
 pub struct Spec {
     /// How the terminal calls it, e.g. `projector`.
     pub name: String,
@@ -124,12 +124,12 @@ struct Shared {
     state: watch::Sender<State>,
 }
 
-/// What the owner wants; the thread makes it so.
+/// The owner's wish, which the thread fulfils.
 struct Wish {
     up: bool,
     closed: bool,
     /// The process that may be signalled: from spawn until just before it is reaped, so that a signal
-    /// never hits a stranger who got the same pid.
+    /// never hits another process with the same pid.
     pid: Option<Pid>,
     /// How the last processes that nobody stopped ended, newest last.
     deaths: VecDeque<String>,
@@ -224,7 +224,7 @@ impl Supervised {
         self.shared.wish().up = false;
         self.shared.changed.notify_all();
         self.shared.signal(signal);
-        // A stopped (SIGSTOP) process gets no SIGTERM before it goes on.
+        // A stopped (SIGSTOP) process gets no SIGTERM before it is continued.
         self.shared.signal(Signal::CONT);
         let mut state = self.shared.state.subscribe();
         let gone = tokio::time::timeout(self.shared.grace, state.wait_for(|state| *state == State::Down))
@@ -236,7 +236,7 @@ impl Supervised {
         }
     }
 
-    /// SIGSTOP: the process stands still with its connections open, until [`Supervised::resume`].
+    /// SIGSTOP: the process stops, with its connections open, until [`Supervised::resume`].
     pub fn pause(&self) {
         self.shared.signal(Signal::STOP);
     }

@@ -32,7 +32,7 @@ fn spawn(script: &str, restart: Restart) -> (Supervised, Arc<Mutex<Vec<String>>>
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn what_dies_is_started_again_and_the_terminal_says_so() {
+async fn a_process_that_dies_is_started_again_and_the_terminal_says_so() {
     let (it, events, _dir) = spawn("exec sleep 1000", Restart::Backoff);
     it.ready(PATIENCE).await.unwrap();
     let first = it.pid().unwrap();
@@ -53,7 +53,7 @@ async fn what_dies_is_started_again_and_the_terminal_says_so() {
 }
 
 #[tokio::test]
-async fn what_may_not_come_back_stays_down_and_its_last_words_are_told() {
+async fn a_process_without_restarts_stays_down_and_its_last_words_are_told() {
     let (it, events, _dir) = spawn("echo these are the last words; exit 3", Restart::Never);
     eventually("it ends", || async { events.lock().unwrap().iter().any(|line| line.contains("died")) }).await;
     let error = format!("{:#}", it.ready(PATIENCE).await.unwrap_err());
@@ -73,7 +73,7 @@ async fn why_it_died_is_told_and_not_its_backtrace() {
 }
 
 #[tokio::test]
-async fn what_ignores_sigterm_is_killed() {
+async fn a_process_that_ignores_sigterm_is_killed() {
     let (it, _, _dir) = spawn("trap '' TERM; while true; do sleep 0.1; done", Restart::Never);
     it.ready(PATIENCE).await.unwrap();
     it.stop().await;
@@ -174,7 +174,7 @@ async fn only_the_owner_reads_data_and_logs() {
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            // What is removed meanwhile is read by nobody.
+            // Nobody reads a process that has ended meanwhile.
             let Ok(metadata) = path.symlink_metadata() else { continue };
             let mode = metadata.mode() & 0o777;
             if metadata.is_dir() {

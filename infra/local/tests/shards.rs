@@ -68,7 +68,7 @@ async fn every_shard_answers_for_all_and_an_analyst_by_views_only() {
     }
 }
 
-/// What the services must set for such statements (`ClickHouseConfig::client`) an analyst, who reads views, need not.
+/// The services need settings for such statements (`ClickHouseConfig::client`). An analyst, who reads views, does not.
 #[tokio::test]
 async fn an_analyst_asks_for_times_and_by_subqueries() {
     let server = with_tables().await;
@@ -97,7 +97,7 @@ async fn an_analyst_asks_for_times_and_by_subqueries() {
     }
 }
 
-/// A statement runs on the other shard as `writer`, and yet within the limits of who asked.
+/// A statement runs on the other shard as `writer`, yet within the limits of the user who asked.
 #[tokio::test]
 async fn an_analysts_limits_go_along() {
     let server = with_tables().await;

@@ -1,4 +1,4 @@
-//! What the services rely on, of a block, a statement's id, and clients that leave in the middle.
+//! The services rely on this: blocks, the ids of statements, and clients that leave in the middle.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What a user may not do, and what nobody may use up. ClickHouse itself refuses, by the users of production.
+//! Things that a user may not do, and things that nobody may use up. ClickHouse refuses, by the users of production.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -55,7 +55,7 @@ async fn an_analyst_reads_the_views_of_eye_and_nothing_else() {
     assert_eq!(server.error("analyst", &[("database", "system")], "SELECT * FROM processes").await, 497);
 }
 
-/// clickhouse-local is a program for one person, who may read every file; so nobody may by whatever way.
+/// clickhouse-local is a program for one person, who may read every file. Here nobody may, by any way.
 #[tokio::test]
 async fn no_statement_reads_or_writes_a_file() {
     let server = with_views().await;
@@ -163,14 +163,14 @@ async fn nobody_becomes_another_user() {
         let (_, text) = answer(server.request_with(user, password, &[], "SELECT 1")).await;
         assert!(text.starts_with("Code: 516. "), "{user}: {text}");
     }
-    // The first words of the native protocol: who is refused must not take the server with him.
+    // The first packet of the native protocol: a refused client must not end the server.
     let mut native = TcpStream::connect(server.stack.native_address()).unwrap();
     native.write_all(b"\0\x05probe\x18\x08\xc6\xa9\x03\0\x06nobody\0").unwrap();
     let mut refused = Vec::new();
     native.read_to_end(&mut refused).unwrap();
     assert!(String::from_utf8_lossy(&refused).contains("Authentication failed"), "{refused:?}");
     assert_eq!(server.sql("SELECT count() FROM eye_g1.events").await, "2");
-    // Who runs the engine's own statements, without a password, may be there once only.
+    // The user that runs the engine's own statements has no password: it may connect once only.
     assert_eq!(server.error("default", &[], "SELECT 1").await, 700);
 }
 

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 const PARTITIONS: i32 = 4;
 
-/// What a test changes.
+/// The settings that a test changes.
 #[derive(Default)]
 pub(crate) struct Options {
     /// Further arguments of the command line.

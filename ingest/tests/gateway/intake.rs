@@ -1,4 +1,4 @@
-//! What is taken, how it stands in the log, and what is said of the rest.
+//! Which events are taken, their records in the log, and the answers for the others.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -85,9 +85,9 @@ async fn receipts_are_in_input_order_and_a_bad_event_harms_no_neighbour() {
     assert_eq!(log[&place(&answer["receipts"][5])].key, SESSION.as_bytes());
 }
 
-/// What a broker never takes is not to be sent again; the same for what is too deep for us.
+/// A sender must not repeat an event that no broker takes, or that is too deep for us.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_for_the_brokers_or_too_deep_is_an_error_of_its_own() {
+async fn an_event_too_large_for_the_brokers_or_too_deep_has_an_error_of_its_own() {
     let arguments = vec!["--kafka", "message.max.bytes=2000"];
     let gateway = Gateway::start(Options { arguments, ..Options::default() }).await;
     let large = event(&format!(r#", "x": "{}""#, "x".repeat(3000)));
@@ -110,7 +110,7 @@ async fn what_is_too_large_for_the_brokers_or_too_deep_is_an_error_of_its_own() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_be_taken_at_all_is_a_problem_that_says_what_to_do() {
+async fn a_request_that_is_refused_says_what_to_do() {
     let gateway = Gateway::start(Options {
         arguments: vec!["--max-body-bytes", "10000", "--max-events", "50"],
         apps: format!(

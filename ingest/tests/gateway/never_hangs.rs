@@ -1,4 +1,4 @@
-//! Whatever the brokers, the senders or other applications do: an answer within the bound, nothing lost.
+//! An answer comes within the bound, and nothing is lost, whatever the brokers and other senders do.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::gateway::broker;
 use crate::{Gateway, Options};
 
-/// Of a request that is written by hand, up to its length.
+/// The head of a request that is written by hand, up to its length.
 const HEAD: &str =
     "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/x-ndjson\r\n";
 
@@ -28,8 +28,8 @@ fn events(count: usize) -> (Vec<Uuid>, String) {
     (ids.clone(), lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Of requests that come at once while the broker is stopped only those wait that the queue has room for. The others
-/// are told that it is full.
+/// The broker is stopped, and requests come at once. Those that the queue has room for wait; the others are told that
+/// it is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_events_wait_for_the_brokers_than_the_queue_holds() {
     let arguments = vec!["--wait", "2", "--queue-events", "500"];
@@ -49,7 +49,7 @@ async fn no_more_events_wait_for_the_brokers_than_the_queue_holds() {
     assert_eq!(answers, [vec!["brokers_slow"; 10], vec!["queue_full"; 6]].concat());
 }
 
-/// Senders go on while the broker is stopped and continued: each is answered in time, and every event that was
+/// Senders send while the broker is stopped and continued. Each is answered in time, and every event that was
 /// acknowledged is in the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_broker_costs_a_503_and_loses_nothing_acknowledged() {
@@ -93,7 +93,7 @@ async fn a_stopped_broker_costs_a_503_and_loses_nothing_acknowledged() {
     assert!(slowest < Duration::from_secs(5), "an answer took {slowest:?}");
 }
 
-/// What became of a sender's events.
+/// The answers that a sender got.
 #[derive(Default)]
 struct Sent {
     acknowledged: HashSet<Uuid>,
@@ -215,7 +215,7 @@ async fn a_slow_sender_is_cut_off() {
     let mut answer = vec![0; 12];
     body.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 408");
-    // Who says nothing, or only how HTTP/2 begins, has no connection for ever.
+    // A peer that sends nothing, or only the beginning of HTTP/2's preface, is cut off, too.
     for said in ["", "P", "PRI * HTTP/2.0\r\n"] {
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(said.as_bytes()).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_slow_sender_is_cut_off() {
 
 /// An idempotent producer that lost count refuses everything for ever: the gateway ends, so that another one starts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_that_can_not_go_on_ends_the_gateway() {
+async fn a_fatal_error_of_the_producer_ends_the_gateway() {
     let brokers = MockCluster::new(1).unwrap();
     brokers.create_topic("log", 1, 1).unwrap();
     let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
@@ -250,7 +250,7 @@ async fn a_producer_that_can_not_go_on_ends_the_gateway() {
 
 /// Answers that a sender does not read are not kept for it for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_cut_off() {
+async fn a_sender_that_does_not_read_is_cut_off() {
     let gateway = Gateway::start(Options { arguments: vec!["--read", "1"], ..Options::default() }).await;
     let mut sender = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap();
     let body = "{}\n".repeat(10_000);
@@ -277,7 +277,7 @@ async fn a_body_may_take_longer_than_the_brokers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_answers_what_is_under_way() {
+async fn a_stop_answers_the_requests_under_way() {
     let mut gateway = Gateway::start(Options::default()).await;
     let (_, body) = events(1000);
     let request = gateway.post("application/x-ndjson", body);

@@ -1,7 +1,7 @@
 //! The keys of applications and readers, by their hashes.
 //!
-//! A key is 256 random bits, so its plain SHA-256 can be stored: there is nothing to guess. Looking up the hash in a map
-//! also means that the time of a look-up says nothing about how close a guess was.
+//! A key is 256 random bits, so its plain SHA-256 can be stored: there is nothing to guess. Looking up the hash in a
+//! map also means that the time of a look-up says nothing about how close a guess was.
 
 use std::collections::HashMap;
 
@@ -69,7 +69,7 @@ impl Keys {
     }
 }
 
-/// What the registry stores of a key, as lower-case hex.
+/// The hash of a key, as the registry stores it: lower-case hex.
 pub fn sha256_hex(key: &[u8]) -> String {
     hex::encode(Sha256::digest(key))
 }

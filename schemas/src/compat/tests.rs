@@ -1,8 +1,10 @@
-use proptest::{prelude::*, sample::Index};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::json;
 
 use super::*;
-use crate::{data::tests::any_schema, json::tests::any_json};
+use crate::data::tests::any_schema;
+use crate::json::tests::any_json;
 
 /// Effect and pointer of each change, in a line each.
 fn check(old: Value, new: Value, expected: &[&str]) {

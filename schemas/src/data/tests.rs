@@ -1,6 +1,7 @@
 //! `jsonschema` on serde_json's values is the authority on what `jsonschema` finds in ours.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{Document, Draft, PatternOptions, Schema};

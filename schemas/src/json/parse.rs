@@ -1,8 +1,10 @@
+//! The parser: from text to the list of values.
+
 use std::fmt;
 
 use super::{Entry, Kind, text};
 
-/// Levels of objects and arrays: as many as serde_json reads, so that whoever reads `data` can.
+/// Levels of objects and arrays: as many as serde_json reads, so that every reader of `data` can.
 pub const MAX_DEPTH: u32 = 127;
 
 /// Why a text is not JSON (or not within our limits), and where.

@@ -1,6 +1,7 @@
 //! serde_json is the authority on what is JSON and on what it says.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{Document, Kind, Value, plain_length};

@@ -42,7 +42,7 @@ pub(super) fn escape_len(bytes: &[u8]) -> Result<usize, &'static str> {
     }
 }
 
-/// What a string's content says; escapes that are not valid are left out.
+/// The text of a string's content. Invalid escapes are left out.
 pub(super) fn unescape(content: &str) -> String {
     let mut said = String::with_capacity(content.len());
     let mut rest = content;

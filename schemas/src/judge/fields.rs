@@ -1,12 +1,13 @@
+//! The fields of an event's object: found, and read one by one.
+
 use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::{
-    json::{Kind, Value},
-    reason::{ReasonCode::*, Reasons},
-    timestamp::{self, TimeError},
-};
+use crate::json::{Kind, Value};
+use crate::reason::ReasonCode::*;
+use crate::reason::Reasons;
+use crate::timestamp::{self, TimeError};
 
 /// The fields of an event; others are allowed and not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) enum Field {
     SentAt,
 }
 
-/// What the event's object says for each [`Field`].
+/// The event's value of each [`Field`].
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a, 'd> {
     values: [Option<Value<'a, 'd>>; 7],

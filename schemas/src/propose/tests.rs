@@ -1,8 +1,11 @@
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Proposal;
-use crate::{data::Schema, json::Document, json::tests::any_json};
+use crate::data::Schema;
+use crate::json::Document;
+use crate::json::tests::any_json;
 
 fn proposed(samples: &[Value]) -> Value {
     let mut proposal = Proposal::default();

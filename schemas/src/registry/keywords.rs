@@ -1,6 +1,8 @@
+//! The keywords that a schema may have, and the schemas inside a schema.
+
 use serde_json::Value;
 
-/// What the value of a keyword of JSON Schema 2020-12 holds.
+/// The kind of value that a keyword of JSON Schema 2020-12 has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
     NoSchema,
@@ -39,11 +41,11 @@ fn holds(keyword: &str) -> Option<Holds> {
     })
 }
 
-/// What of a schema is for us.
+/// The keywords of ours.
 const OURS: [&str; 4] = ["x-category", "x-name", "x-version", "x-personal"];
 
-/// The keyword of ours that is meant by one which is nearly the same: as it stands nobody would heed it, and a value that
-/// is to be hashed would be in the log for ever.
+/// The keyword of ours that a misspelt one means. Nobody would heed the misspelt one, and a value that is to be hashed
+/// would be in the log for ever.
 fn nearly(keyword: &str) -> Option<&'static str> {
     if !keyword.to_ascii_lowercase().starts_with("x-") || OURS.contains(&keyword) {
         return None;

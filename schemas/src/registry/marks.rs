@@ -1,37 +1,33 @@
-//! The marks of one schema: found when it is loaded, with every reason why they could not work.
+//! The marks of one schema: found and checked when the schema is loaded.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hmac::{Hmac, Mac};
 use serde_json::{Map, Value as Json, json};
 use sha2::Sha256;
 
 use super::{EventType, RegistryError, keywords};
-use crate::{
-    data::Schema,
-    json::{Document, Kind, Value},
-};
+use crate::data::Schema;
+use crate::json::{Document, Kind, Value};
 
-/// What a redacted value is.
+/// The text that replaces a redacted value.
 const REDACTED: &str = "[redacted]";
 
-/// In the order of how little they tell.
+/// The one that tells less comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Treatment {
     Redact,
     Hash,
 }
 
-/// What is marked at one place of `data` and below it.
+/// The marks at one place of `data` and below it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     treatment: Option<Treatment>,
-    /// All that the schema names, also those without marks.
+    /// All properties that the schema names, also those without marks.
     properties: BTreeMap<String, Marks>,
-    /// Of properties that are not named.
+    /// The marks of properties that are not named.
     others: Option<Box<Marks>>,
     elements: Option<Box<Marks>>,
 }
@@ -45,8 +41,8 @@ impl Marks {
     /// The marks of a schema of `data`; `None` if nothing is to be replaced.
     ///
     /// # Errors
-    /// A mark that is unknown, or stands where events can't be searched for it, or whose schema refuses what is put
-    /// there.
+    /// A mark that is unknown, or at a place that can't be found in events, or whose schema refuses the text that
+    /// replaces the value.
     pub(crate) fn compile(root: &Json) -> Result<Option<Self>, String> {
         let mut marked = BTreeSet::new();
         for (pointer, schema) in keywords::subschemas(root)? {
@@ -147,7 +143,7 @@ pub(crate) fn replace(
         masked.push('"');
         match (treatment, key) {
             (Treatment::Hash, Some(key)) => masked.push_str(&hash(value, key)),
-            // Whoever loads marks makes sure that there is a key where it is needed.
+            // Marks that need a key are refused without one.
             _ => masked.push_str(REDACTED),
         }
         masked.push('"');
@@ -157,7 +153,7 @@ pub(crate) fn replace(
     masked
 }
 
-/// The hash of what a string says, however it is written; of any other value as it is written.
+/// The hash of a string's text, however it is written; of any other value as it is written.
 fn hash(value: Value<'_, '_>, key: &Hmac<Sha256>) -> String {
     let mut mac = key.clone();
     match value.as_str() {
@@ -203,7 +199,7 @@ impl Compiler<'_> {
                 _ => Treatment::Redact,
             };
             self.check_stand_in(schema, treatment, pointer)?;
-            // What is inside goes with it.
+            // The marks inside go with the value.
             let inside = format!("{pointer}/");
             self.marked.retain(|marked| !marked.starts_with(&inside));
             return Ok(Marks { treatment: Some(treatment), ..Marks::default() });
@@ -222,7 +218,7 @@ impl Compiler<'_> {
         Ok(marks)
     }
 
-    /// What is put in the place of a value must be valid there.
+    /// The text that replaces a value must be valid there.
     fn check_stand_in(
         &self,
         schema: &Map<String, Json>,
@@ -250,8 +246,8 @@ impl Compiler<'_> {
     }
 }
 
-/// What has marked parts must be an object or array and nothing else (but null): anything else in its place is
-/// replaced as a whole, which may concern invalid events alone.
+/// A value with marked parts must be an object or array, or null. Anything else in its place is replaced as a whole,
+/// which may happen to invalid events only.
 fn check_container(schema: &Map<String, Json>, marks: &Marks, pointer: &str) -> Result<(), String> {
     let (members, elements) = (marks.has_marked_members(), marks.has_marked_elements());
     if !members && !elements {

@@ -1,13 +1,16 @@
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+//! The files of event types: schemas and examples, built in and from folders.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{EventType, RegistryError, keywords, marks::Marks};
-use crate::{ReasonCode, data::Schema};
+use super::marks::Marks;
+use super::{EventType, RegistryError, keywords};
+use crate::ReasonCode;
+use crate::data::Schema;
 
 /// A schema or an example: a JSON file in a folder of event types.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,9 +23,9 @@ pub(crate) struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
     pub path: PathBuf,
-    /// What the record's value is: an event's JSON, or for an invalid example any text.
+    /// The record's value: the JSON of an event, or for an invalid example any text.
     pub event: String,
-    /// The reasons that it must be rejected for, all of them, in any order; none for a valid one.
+    /// All reasons for which it must be rejected, in any order; none for a valid one.
     pub reasons: Vec<ExpectedReason>,
 }
 
@@ -80,8 +83,8 @@ pub(super) fn builtin() -> Vec<Source> {
     FILES.iter().map(|(path, text)| Source { path: path.into(), text: (*text).into() }).collect()
 }
 
-/// Every `*.json` below `root`, ordered by path. Hidden files and folders are left out: a mounted volume of Kubernetes keeps
-/// its files in `..data`, and beside it links that have the files' names.
+/// Every `*.json` below `root`, ordered by path. Hidden files and folders are left out: a mounted volume of Kubernetes
+/// keeps its files in `..data`, and beside it links that have the files' names.
 pub(crate) fn read(root: &Path) -> Result<Vec<Source>, RegistryError> {
     /// Deep enough for people, and the end of a symbolic link to a folder above itself.
     const MAX_DEPTH: usize = 16;

@@ -1,4 +1,4 @@
-//! What goes wrong, and how it is put right.
+//! The faults, and how each is put right.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,8 +98,8 @@ impl Faults {
     }
 }
 
-/// The shard's disk is empty from one moment to the next. Once it has tables again, the next one may be lost: what all have
-/// lost, nobody makes again by himself.
+/// The shard's disk is empty from one moment to the next. Once it has tables again, the next one may be lost: what all
+/// have lost, nobody makes again by himself.
 pub(crate) async fn lose(pipeline: &Pipeline, shard: &ClickHouse) {
     shard.process.kill().await;
     std::fs::remove_dir_all(shard.data()).expect("the directory goes");

@@ -1,7 +1,7 @@
 //! Events by HTTP and straight to Kafka: 5 % repeated, 5 % invalid, 5 % of the records malformed. Senders insist
 //! until acknowledged. Now and then a session is erased, and goes on as if it were not.
 //!
-//! What is sent is random, but how often something goes wrong in it is counted: however few events the faults
+//! The events are random, but how often something goes wrong in them is counted: however few events the faults
 //! let through, each kind is among them.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use harness::Pipeline;
 use harness::pipeline::Place;
 use uuid::Uuid;
 
-/// What the sender was told.
+/// The answers that the sender got.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
     pub place: Place,

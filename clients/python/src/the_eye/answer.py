@@ -1,4 +1,4 @@
-"""What an answer of the gateway settles."""
+"""The fates of events, by the answer of the gateway."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RETRYABLE_EVENT = frozenset({"queue_full", "brokers_slow", "brokers_refused"})
 def fates(status: int, body: bytes, count: int) -> list[Fate]:
     """The fates of the ``count`` events of a request.
 
-    Only what a gateway names is refused for good: an answer without a code is that of some other server
-    on the way, and says nothing about the events. But for a 413: what is too large for that one never
-    arrives.
+    An event is refused for good only by an answer with a code. An answer without one is that of some other
+    server on the way, and says nothing about the events. A 413 is the exception: a body that is too large
+    for that server never arrives.
     """
     try:
         answer = json.loads(body)
@@ -57,8 +57,8 @@ def _fate(receipt: dict[str, Any]) -> Fate:
 
 
 def retry_after(value: str | None) -> float:
-    """``Retry-After``, a number of seconds or a date (RFC 9110, 10.2.3), as seconds from now. Whatever
-    else it holds asks for nothing."""
+    """``Retry-After``, a number of seconds or a date (RFC 9110, 10.2.3), as seconds from now. 0 for any
+    other text."""
     if value is None:
         return 0.0
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):

@@ -28,9 +28,9 @@ class Buffer:
     """A bounded queue of batches. Not locked: the client holds its lock around every call."""
 
     survives = False
-    """Whether what is left at the end can be sent by a later process."""
+    """Whether a later process can send the events that are left at the end."""
     retry_at: float | None = None
-    """When the next one that could not be read is due again; of those in memory there is none."""
+    """When to read a batch again that could not be read; none of those in memory."""
 
     def __init__(self, *, max_events: int, max_bytes: int, batch_events: int, batch_bytes: int) -> None:
         self._max_events = max_events
@@ -42,7 +42,7 @@ class Buffer:
         self._events = 0
         self._bytes = 0
         self.pending: set[Batch] = set()
-        """All batches whose events have not met their end, the one that is being filled among them."""
+        """All batches with events that have no fate yet, also the one that is being filled."""
 
     def put(self, line: bytes) -> str | None:
         """Keep an event; the reason if it had to be dropped."""
@@ -85,7 +85,7 @@ class Buffer:
         return self._full.popleft() if self._full else None
 
     def done(self, batch: Batch) -> None:
-        """Every event of the batch has met its end: forget it."""
+        """Every event of the batch has its fate: forget the batch."""
         self.pending.discard(batch)
         self._events -= batch.count
         self._bytes -= batch.size

@@ -96,8 +96,8 @@ class Client:
     ) -> str | None:
         """Record that something happened, now or at ``timestamp`` (without a zone: UTC).
 
-        ``data`` is serialised before this returns, so it may be changed afterwards. Gives the event's
-        id, by which its fate can be asked for, or ``None`` if the event was dropped, which is counted.
+        ``data`` is serialised before this returns, so it may be changed afterwards. Returns the event's
+        id, by which one can ask for its fate, or ``None`` if the event was dropped, which is counted.
         """
         try:
             id = _new_id() if event_id is None else str(event_id)
@@ -115,7 +115,7 @@ class Client:
                 return None
             return id if self._outbox.put(line) else None
         except Exception:
-            # Whatever is wrong with one event, the application is not to suffer for it.
+            # A fault of an event must not reach the application.
             self._outbox.drop("invalid")
             return None
 
@@ -153,11 +153,11 @@ class Client:
             return None
 
     def visit(self, session_id: SessionId, host: str, path: str) -> Visit:
-        """The three above, for one session on one page."""
+        """The three methods above, for one session on one page."""
         return Visit(self, str(session_id), host, path)
 
     def stats(self) -> Stats:
-        """What became of the events so far."""
+        """The counts of the events so far, by fate."""
         return self._outbox.stats()
 
     def flush(self, timeout: float = 10.0) -> bool:

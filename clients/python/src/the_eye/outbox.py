@@ -59,7 +59,7 @@ class Outbox:
         self._begin()
         _outboxes.add(self)
         if self._buffer.survives:
-            # Somebody's left events may be waiting, even if this process never has any.
+            # Events of a process that ended may be waiting, even if this process never has any.
             with self._lock:
                 self._start_thread()
 
@@ -127,7 +127,7 @@ class Outbox:
             return replace(s, rejected=dict(s.rejected), lost=dict(s.lost), dropped=dict(s.dropped))
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that is waiting now has met its end, ``timeout`` seconds at most."""
+        """Wait until each event that is waiting now has its fate, ``timeout`` seconds at most."""
         with self._lock:
             buffer = self._buffer
             if not self._putting:  # else a signal handler has interrupted it: the batch goes a little later
@@ -147,7 +147,7 @@ class Outbox:
                 return
             self._closing = True
             self._deadline = time.monotonic() + timeout
-            self._failures = min(self._failures, 1)  # there is little time: grow anew
+            self._failures = min(self._failures, 1)  # there is little time: the pauses start small again
             self._work.notify()
             thread = self._thread
         if thread is not None and thread.is_alive():
@@ -173,7 +173,7 @@ class Outbox:
                     return
                 problem, asked = self._send()
             except Exception as error:
-                # Whatever it is, it says nothing about the events: they stay, and are sent again.
+                # An exception says nothing about the events: they stay, and are sent again.
                 problem, asked = _name(error), 0.0
             self._note(problem)
             if problem is None:
@@ -182,7 +182,7 @@ class Outbox:
                 self._pause(asked)
 
     def _load(self) -> bool:
-        """Have something to send, if need be the next batch. False at the end: there is nothing any more."""
+        """Take the next batch if there is nothing to send. False at the end: there is no batch any more."""
         while not self._chunks:
             self._adopt_orphans()
             batch = self._batch = self._next_batch()

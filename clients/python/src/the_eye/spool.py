@@ -2,8 +2,8 @@
 
 The spool is a directory of batches: each ``<owner>-<number>.ndjson`` is the events of one request,
 appended as they are tracked and removed when the gateway has answered for all of them. ``<owner>.lock``
-is locked for as long as the owner lives; whoever can lock the file of another owner sends what that
-one left behind. Sending a batch twice does no harm: event ids are in the file.
+is locked for as long as the owner lives. A process that can lock the file of another owner sends the
+events that this one left behind. Sending a batch twice does no harm: event ids are in the file.
 
 A line is in the kernel before ``track`` returns, so ``kill -9`` loses nothing; it is not synced to
 the disk, so a power cut may lose the last seconds.
@@ -126,13 +126,13 @@ class Spool:
         return self._full.popleft() if self._full else None
 
     def put_aside(self, segment: Segment, wait: float) -> None:
-        """It can't be read now: take it again after ``wait`` seconds. Meanwhile it is in nobody's way."""
+        """The segment can't be read now: take it again after ``wait`` seconds. The others are not held up."""
         segment.failures += 1
         segment.retry_at = time.monotonic() + wait
         self._unread.append(segment)
 
     def done(self, segment: Segment) -> None:
-        """Every event of the segment has met its end: remove the file."""
+        """Every event of the segment has its fate: remove the file."""
         self.pending.discard(segment)
         self._bytes -= segment.size
         try:

@@ -1,4 +1,4 @@
-"""What became of the events: every call of ``track`` ends in exactly one of these counts."""
+"""The fates of events: every call of ``track`` ends in exactly one of these counts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Stats:
     """Counts since the client was made (in a forked child: since the fork).
 
-    Always ``accepted + recovered == delivered + rejected + lost + waiting``; what was refused by
-    ``track`` itself is in ``dropped`` and was never accepted.
+    Always ``accepted + recovered == delivered + rejected + lost + waiting``. An event that ``track`` itself
+    refused is in ``dropped`` and was never accepted.
     """
 
     accepted: int = 0

@@ -35,7 +35,7 @@ class Transport:
         except ValueError:
             good = False
         if not good or parts.scheme not in ("http", "https"):
-            # The value is not told, and no error that tells it: it is the key where the two were mixed up.
+            # The error must not show the value: it may be the key, if the caller has mixed up the two.
             raise ValueError("url (or EYE_URL) must be like https://eye.example.com") from None
         if not _is_plain(key):
             raise ValueError("key (or EYE_KEY) has a character that no HTTP header carries")

@@ -1,4 +1,4 @@
-"""Worker processes that end without running ``atexit``, and what tells of their end instead."""
+"""Worker processes that end without running ``atexit``, and how to learn of their end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 
 def at_worker_end(close: Callable[[], None]) -> None:
-    """Have ``close`` called at the end of this process, if it is such a worker. Imports nothing that the
+    """Call ``close`` at the end of this process, if it is such a worker. Imports nothing that the
     application has not imported."""
     multiprocessing: Any = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:

@@ -1,4 +1,4 @@
-//! What a child process gets before its program runs.
+//! Prepares a child process before its program runs.
 #![allow(unsafe_code)]
 
 use std::io;

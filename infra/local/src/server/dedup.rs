@@ -59,7 +59,7 @@ fn is_sound(line: &str, parts: &[Part<'_>]) -> bool {
     operation != "1" || Part::parse(part).is_none_or(|part| parts.iter().any(|other| other.covers(&part)))
 }
 
-/// What the name of a part says: `partition_min_max_level` or `.._mutation`.
+/// The name of a part: `partition_min_max_level` or `.._mutation`.
 #[derive(Debug, PartialEq, Eq)]
 struct Part<'a> {
     partition: &'a str,

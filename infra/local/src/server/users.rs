@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 /// As `infra/compose.yaml` mounts it.
 const OF_PRODUCTION: &str = include_str!("../../../clickhouse-users.xml");
-/// What a server of production has of itself.
+/// The users that every server has by default.
 const BASE: &str = include_str!("../../engine/users.xml");
-/// Who runs clickhouse-local's own statements.
+/// The user that runs clickhouse-local's own statements.
 const LOCAL: &str = include_str!("../../engine/users-local.xml");
 
 /// Where and what the engine reads of users' functions.
@@ -58,7 +58,7 @@ pub(super) fn write(directory: &Path, passwords: &Path) -> anyhow::Result<String
     Ok(writer)
 }
 
-/// What the file says, which gets 244 random bits if it is not there.
+/// The password in the file; 244 new random bits if there is no file.
 fn password(file: &Path) -> anyhow::Result<String> {
     if !file.exists() {
         let random = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());

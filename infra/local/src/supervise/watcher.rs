@@ -11,7 +11,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::{Event, Restart, Shared, State};
 use crate::ready::Ready;
 
-/// What the thread of a [`Supervised`](super::Supervised) owns.
+/// The thread's part of a [`Supervised`](super::Supervised).
 pub(super) struct Watcher {
     pub(super) shared: Arc<Shared>,
     pub(super) command: Command,
@@ -84,7 +84,7 @@ impl Watcher {
 
     fn spawn(&mut self) -> std::io::Result<Child> {
         self.command.stdout(self.log_file.try_clone()?).stderr(self.log_file.try_clone()?);
-        // Held over the spawn: a stop comes either before it, and is seen here, or after it, and finds the pid.
+        // Locked over the spawn: a stop comes either before it, and is seen here, or after it, and finds the pid.
         let mut wish = self.shared.wish();
         if wish.closed || !wish.up {
             return Err(std::io::ErrorKind::Interrupted.into());
