@@ -46,7 +46,7 @@ impl Metrics {
                 .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         let metrics = Self {
             events: register_int_counter_vec_with_registry!(
-                Opts::new("eye_ingest_events_total", "Events by application and what became of them"),
+                Opts::new("eye_ingest_events_total", "Events by application and result"),
                 &["app", "result"],
                 r
             )?,
@@ -69,7 +69,7 @@ impl Metrics {
             )?,
             queue_bytes: register_int_gauge_with_registry!(
                 "eye_ingest_queue_bytes",
-                "Memory that events which wait for the brokers take, in bytes",
+                "Memory of the events that wait for the brokers, in bytes",
                 r
             )?,
             broker_errors: register_int_counter_vec_with_registry!(
@@ -81,7 +81,7 @@ impl Metrics {
             event_types: InForce::new("eye_ingest_event_types", r)?,
             registry,
         };
-        // There from the start, so that the first one is seen: what a lost broker gives.
+        // The codes of a lost broker exist from the start: an increase from nothing would not be seen.
         for code in ["BrokerTransportFailure", "AllBrokersDown", "MessageTimedOut"] {
             metrics.broker_errors.with_label_values(&[code]);
         }

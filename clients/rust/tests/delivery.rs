@@ -277,7 +277,7 @@ async fn white_space_around_url_and_key_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_no_request_can_be_made_with_is_refused_and_not_told() {
+async fn options_that_no_request_can_carry_are_refused_and_not_shown() {
     for key in ["", " ", "a\u{2013}secret", "a\nsecret", "a\u{7f}secret", "s\u{e9}cret"] {
         let error = Client::start(Options::new("http://127.0.0.1:9", key)).unwrap_err();
         assert_eq!(error, InvalidOption::Key);

@@ -119,11 +119,17 @@ impl Gateway {
     }
 
     /// A metric without labels.
-    pub(crate) async fn metric(&self, name: &str) -> u64 {
+    async fn metric(&self, name: &str) -> u64 {
         let metrics = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
         let metrics = metrics.text().await.unwrap();
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap().parse().unwrap()
+    }
+
+    /// Waits until a metric without labels is as expected.
+    pub(crate) async fn until(&self, name: &str, is_expected: impl Fn(u64) -> bool) {
+        let expected = async { while !is_expected(self.metric(name).await) {} };
+        tokio::time::timeout(Duration::from_secs(60), expected).await.expect(name);
     }
 
     /// Asks it to stop and waits until it has.

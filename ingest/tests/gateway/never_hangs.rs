@@ -41,9 +41,8 @@ async fn no_more_events_wait_for_the_brokers_than_the_queue_holds() {
     assert_eq!(send().await, "taken");
     gateway.kafka.process.pause();
     let answers = futures::future::join_all((0..16).map(|_| send()));
-    let full = async { while gateway.metric("eye_ingest_queue_events").await != 500 {} };
-    let (mut answers, full) = tokio::join!(answers, tokio::time::timeout(Duration::from_secs(60), full));
-    full.expect("the metric says that the queue is full");
+    let (mut answers, ()) =
+        tokio::join!(answers, gateway.until("eye_ingest_queue_events", |queued| queued == 500));
     gateway.kafka.process.resume();
     answers.sort();
     assert_eq!(answers, [vec!["brokers_slow"; 10], vec!["queue_full"; 6]].concat());
@@ -278,15 +277,21 @@ async fn a_body_may_take_longer_than_the_brokers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_answers_the_requests_under_way() {
-    let mut gateway = Gateway::start(Options::default()).await;
-    let (_, body) = events(1000);
-    let request = gateway.post("application/x-ndjson", body);
-    let sending = tokio::spawn(request.send());
-    // Under way: the request has been counted into the body bytes.
-    while gateway.metric("eye_ingest_body_bytes_total").await == 0 {}
-    gateway.stop().await.unwrap();
-    let answer = sending.await.unwrap().unwrap();
-    assert_eq!(answer.status(), 202);
+    let kafka = broker().await;
+    let mut gateway = Gateway::start_on(Arc::clone(&kafka), Options::default()).await;
+    kafka.process.pause();
+    let sending = tokio::spawn(gateway.post("application/x-ndjson", events(1000).1).send());
+    gateway.until("eye_ingest_queue_events", |queued| queued == 1000).await;
+    let health = format!("{}/healthz", gateway.url);
+    let refused = async {
+        // Each time by a new connection.
+        while reqwest::get(&health).await.is_ok() {}
+        kafka.process.resume();
+    };
+    let (stopped, refused) =
+        tokio::join!(gateway.stop(), tokio::time::timeout(Duration::from_secs(60), refused));
+    refused.expect("no new connections");
+    stopped.unwrap();
+    assert_eq!(sending.await.unwrap().unwrap().status(), 202);
     assert_eq!(gateway.log().len(), 1000);
-    assert!(gateway.http.get(format!("{}/healthz", gateway.url)).send().await.is_err(), "no new connections");
 }

@@ -69,7 +69,7 @@ def test_a_gateway_that_is_down_for_a_while_costs_nothing(pipeline: Pipeline, wa
     assert pipeline.timeline(session, len(ids)) == ids
 
 
-def test_what_a_bounded_buffer_drops_is_counted(pipeline: Pipeline, way: FaultyWay) -> None:
+def test_events_that_a_full_buffer_drops_are_counted(pipeline: Pipeline, way: FaultyWay) -> None:
     session = str(uuid.uuid4())
     with client_for(way.url, pipeline, buffer_events=200, batch_events=50) as client:
         outage = threading.Thread(target=way.down_for, args=(1.0,))

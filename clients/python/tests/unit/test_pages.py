@@ -188,7 +188,7 @@ def test_a_page_is_recorded_and_begins_a_session(site: Any, gateway: Gateway) ->
     assert events(gateway, 1) == [(session, "pageview", {"host": "shop.example.com", "path": "/"})]
 
 
-def test_the_session_of_the_cookie_goes_on(site: Any, gateway: Gateway) -> None:
+def test_the_cookie_keeps_the_session(site: Any, gateway: Gateway) -> None:
     _, [cookie] = site("/", Cookie=f"a=b; eye_session={SESSION}; c=d")
     assert cookie.startswith(f"eye_session={SESSION};")
     assert events(gateway, 1) == [(SESSION, "pageview", {"host": "shop.example.com", "path": "/"})]
@@ -202,7 +202,7 @@ def test_a_cookie_that_is_no_session_is_replaced(site: Any, gateway: Gateway, fo
     assert events(gateway, 1)[0][0] == session
 
 
-def test_what_a_view_tracks_has_the_same_session_and_comes_first(site: Any, gateway: Gateway) -> None:
+def test_an_event_of_a_view_has_the_same_session_and_comes_first(site: Any, gateway: Gateway) -> None:
     site("/", "click", Cookie=f"eye_session={SESSION}")
     place = {"host": "shop.example.com", "path": "/"}
     assert events(gateway, 3) == [
@@ -222,7 +222,7 @@ PAGES: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.parametrize("path", ["/", "/unchanged"])
 @pytest.mark.parametrize("case", PAGES)
-def test_what_somebody_opens_is_a_page(site: Any, gateway: Gateway, path: str, case: str) -> None:
+def test_a_document_that_somebody_opens_is_a_page(site: Any, gateway: Gateway, path: str, case: str) -> None:
     assert site(path, **PAGES[case])[1] != []
     assert [data["path"] for _, _, data in events(gateway, 1)] == [path]
 
@@ -248,7 +248,7 @@ NO_PAGES: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.parametrize("path", ["/", "/unchanged"])
 @pytest.mark.parametrize("case", NO_PAGES)
-def test_what_nobody_opens_is_none_and_sets_no_cookie(
+def test_a_request_that_opens_no_page_records_nothing_and_sets_no_cookie(
     site: Any, gateway: Gateway, path: str, case: str
 ) -> None:
     assert site(path, **NO_PAGES[case])[1] == []

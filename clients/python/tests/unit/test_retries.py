@@ -52,7 +52,7 @@ class Clock:
         ("Fri, 01 Jan 2100 09:15:27 GMT", 300),
     ],
 )
-def test_repeats_grow_rarer_whatever_the_gateway_asks(
+def test_repeats_grow_rarer_for_every_retry_after(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, asks: str | None, least: float
 ) -> None:
     client = Client(gateway.url, "k")
@@ -70,7 +70,7 @@ def test_repeats_grow_rarer_whatever_the_gateway_asks(
     client.close()
 
 
-def test_at_the_end_repeats_come_soon_again_and_grow_anew(
+def test_close_repeats_soon_and_its_pauses_grow_from_the_start(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client(gateway.url, "k")

@@ -34,7 +34,7 @@ def test_events_go_through_the_spool_and_leave_nothing_behind(gateway: Gateway, 
     assert left(tmp_path) == []
 
 
-def test_what_could_not_be_sent_is_sent_by_the_next_process(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_next_process_sends_the_events_that_could_not_be_sent(gateway: Gateway, tmp_path: Path) -> None:
     with client_for(UNREACHABLE, tmp_path, close_timeout=0.1, batch_events=3) as first:
         ids = [first.track(new_session(), "test", "event", {}) for _ in range(10)]
     assert first.stats().lost == {}
@@ -46,7 +46,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_process(gateway: Gateway, tm
     assert left(tmp_path) == []
 
 
-def test_what_cannot_be_opened_keeps_no_other_from_being_sent(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_holds_up_no_other(gateway: Gateway, tmp_path: Path) -> None:
     with client_for(UNREACHABLE, tmp_path, close_timeout=0.1) as first:
         ids = [first.track(new_session(), "test", "event", {}) for _ in range(3)]
     # As another user's would be, whatever they are called: some are looked at before and some after ours.

@@ -76,7 +76,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_whatever_the_transport_raises_the_events_stay_and_arrive_later(
+def test_events_arrive_later_after_any_exception_of_the_transport(
     gateway: Gateway,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,7 +181,7 @@ def test_a_file_that_can_never_be_read_is_in_nobody_s_way(
     assert len(left(tmp_path)) == 2  # for a later process, with the lock by which that one finds it
 
 
-def test_flush_waits_for_what_waited_then_whatever_else_is_settled(
+def test_flush_waits_for_the_events_before_it_and_not_for_later_ones(
     gateway: Gateway, tmp_path: Path, unreadable: list[Path]
 ) -> None:
     with (
