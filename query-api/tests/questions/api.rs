@@ -477,8 +477,7 @@ async fn pages_are_right_while_parts_come_and_are_merged() {
             assert_eq!(&numbers(page["events"].as_array().unwrap()), right);
         }
     };
-    let answers = ask_during(write, 4, ask).await;
-    assert!(answers > 20, "{answers} answers");
+    ask_during(write, 4, ask).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

