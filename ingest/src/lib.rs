@@ -17,7 +17,7 @@
 //! - [`personal`]: values that stay out of the log
 //! - [`append`]: the producer
 //! - [`receipts`], [`error`]: the answers
-//! - [`keys`]: `ingest keys new`
+//! - [`new_key`]: `ingest keys new`
 //! - [`docs`], [`config`], [`metrics`], [`tls`]
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -31,7 +31,7 @@ mod error;
 mod gateway;
 mod intake;
 pub mod json;
-pub mod keys;
+pub mod new_key;
 mod metrics;
 mod personal;
 mod prompt;

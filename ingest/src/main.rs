@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let config = match cli.verb {
         Some(Verb::Keys(Keys::New { app, browser, expires })) => {
-            ingest::keys::print_new(&app, browser, expires);
+            ingest::new_key::print(&app, browser, expires);
             return Ok(());
         }
         Some(Verb::Run(config)) => *config,

@@ -4,7 +4,8 @@ use rdkafka::error::KafkaError;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// No error ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked.
+/// None of these ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked. Only a
+/// fatal error of librdkafka ends it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A statement with this query id is running. Fate: the projector waits for it.

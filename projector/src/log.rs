@@ -1,6 +1,6 @@
 //! Reads the log: consumers, rebalances, records without copies.
 
-mod history;
+mod read_all;
 mod rebalance;
 mod record;
 
@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::GroupProtocol;
 
-pub(crate) use history::read_all;
+pub(crate) use read_all::read_all;
 pub(crate) use rebalance::{Change, Rebalances};
 pub(crate) use record::record;
 

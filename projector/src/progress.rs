@@ -126,7 +126,6 @@ impl Progress {
     pub(crate) fn insert_failed(&self, partition: i32, error: &Error) {
         let waits_for = match error {
             Error::Running | Error::ClickHouse(_) | Error::NotHealed { .. } => {
-                self.metrics.insert_errors.inc();
                 "ClickHouse takes no inserts; the log says why"
             }
             Error::Kafka(_) => "waiting for the brokers, to read again what is being verified",

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use schemas::Judge;
@@ -81,9 +80,4 @@ impl Work {
     pub(crate) fn is_erased(&self) -> bool {
         self.progress.erased() == self.erasures.len()
     }
-}
-
-/// 100 ms, doubled with each attempt up to 10 s. A partition is never given up.
-pub(crate) fn backoff(attempts: u32) -> Duration {
-    Duration::from_millis(100 << attempts.saturating_sub(1).min(7)).min(Duration::from_secs(10))
 }

@@ -113,8 +113,11 @@ async fn a_trace_goes_through_the_gateway_and_is_linked_with_the_insert() {
             service == "projector" && span.name == "insert" && linked
         })
         .await;
-        let offset = |key| attribute(&insert, key).parse::<u64>().unwrap();
-        assert!(offset("start") < offset("end"));
+        for chunk in attribute(&insert, "chunks").split(' ') {
+            let (_, offsets) = chunk.split_once(':').unwrap();
+            let (start, end) = offsets.split_once('-').unwrap();
+            assert!(start.parse::<u64>().unwrap() < end.parse().unwrap(), "{chunk}");
+        }
     }
     let question = found("a question", &|service, span| {
         service == "query-api"

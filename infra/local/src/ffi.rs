@@ -1,4 +1,4 @@
 //! Everything unsafe of this repository.
 
 pub(crate) mod chdb;
-pub(crate) mod child;
+pub(crate) mod parent_death;

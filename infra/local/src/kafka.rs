@@ -147,7 +147,7 @@ impl Installation {
     fn format(&self, data: &Path, properties: &Path) -> anyhow::Result<()> {
         // The cluster id is fixed: there is one node.
         let mut command = self.java(LEAN, data);
-        crate::ffi::child::prepare(&mut command);
+        crate::ffi::parent_death::prepare(&mut command);
         let output = command
             .args(["kafka.tools.StorageTool", "format", "-t", "dGhlLWV5ZS1sb2NhbC1zdA", "-c"])
             .arg(properties)
@@ -170,7 +170,7 @@ impl Installation {
         self.format(data.path(), &properties)?;
         let archive = format!("-XX:ArchiveClassesAtExit={}", dir.join("kafka.jsa").display());
         let mut command = self.java(&[LEAN, &[&archive]].concat(), data.path());
-        crate::ffi::child::prepare(&mut command);
+        crate::ffi::parent_death::prepare(&mut command);
         let mut child = command
             .arg("kafka.Kafka")
             .arg(&properties)

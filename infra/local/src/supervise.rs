@@ -157,7 +157,7 @@ impl Supervised {
         command.stdin(Stdio::null());
         // Its own process group: Ctrl-C in a terminal reaches us alone, and we stop the parts in order.
         command.process_group(0);
-        ffi::child::prepare(&mut command);
+        ffi::parent_death::prepare(&mut command);
         let shared = Arc::new(Shared {
             name: name.clone(),
             log,

@@ -1,6 +1,10 @@
-//! One attempt to get an announced chunk, or the chunks of a round, into the tables.
+//! One attempt to get an announced chunk, or the chunks of a round, into the tables; and how long until the next one.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::commit::settle::{Announced, Healed, settle};
 use crate::error::{Error, Result};
@@ -8,6 +12,9 @@ use crate::judge::chunk::ClosedChunk;
 use crate::judge::native::block;
 use crate::keep::heal::{is_included, judge_again, refresh_sequences};
 use crate::work::Work;
+
+/// How long a round may be inserted: all partitions wait for it.
+const LONGEST: Duration = Duration::from_secs(30);
 
 pub(crate) enum Attempted {
     /// Each of its rows is in the tables once.
@@ -33,7 +40,8 @@ pub(crate) async fn insert(
     let _timer = work.metrics.insert_seconds.start_timer();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (chunk.targets.as_slice(), &chunk.streams)).collect();
     announced.check()?;
-    work.database.insert(&id, &id, block(&chunks)).await?;
+    // Dropped or not: each partition waits for a statement that still runs, when it is compared.
+    timeout(LONGEST, work.database.insert(&id, &id, block(&chunks))).await.map_err(|_| Error::Late)??;
     let rows: usize = chunks.iter().map(|(targets, _)| targets.len()).sum();
     work.metrics.chunk_rows.observe(rows as f64);
     announced.check()
@@ -43,7 +51,7 @@ pub(crate) async fn insert(
 pub(crate) async fn complete(
     work: &Work,
     partition: i32,
-    round: &str,
+    round: (&str, &AtomicBool),
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Attempted {
@@ -60,7 +68,7 @@ pub(crate) async fn complete(
 async fn settled(
     work: &Work,
     partition: i32,
-    round: &str,
+    round: (&str, &AtomicBool),
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Result<Healed> {
@@ -72,4 +80,9 @@ async fn settled(
         refresh_sequences(&work.database, partition, chunk, healed).await?;
     }
     Ok(healed)
+}
+
+/// 100 ms, doubled with each attempt up to 10 s. A partition is never given up.
+pub(crate) fn backoff(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts.saturating_sub(1).min(7)).min(Duration::from_secs(10))
 }

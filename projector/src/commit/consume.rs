@@ -22,11 +22,13 @@
 //! Decision 0023 has the whole argument.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use infra::traces;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -42,12 +44,11 @@ use crate::commit::resume::Commit;
 use crate::commit::settle::Announced;
 use crate::commit::slot::{Group, Now, Report, Slot};
 use crate::error::{Error, Result};
-use crate::judge::chunk::{MAX_BLOCK_BYTES, MAX_BLOCK_ROWS};
 use crate::log::{self, Change, LogConsumer};
 use crate::work::Work;
 
-/// Records between two looks at everything else, and their bytes: by so much, and a record, the chunks can exceed their
-/// memory.
+/// How many records, and bytes of them, the loop takes before it looks at anything else. The chunks can exceed their memory
+/// by one batch.
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
@@ -178,7 +179,7 @@ impl Loop {
             self.report(report, now);
         }
         self.resume_waiting(now);
-        let is_full = self.full_since.is_some_and(|since| since + FULL <= now);
+        let is_full = self.at_work.is_some() && self.full_since.is_some_and(|since| since + FULL <= now);
         let now = Now { at: now, is_crowded: self.account(), is_full, is_draining };
         for slot in self.slots.values_mut() {
             slot.advance(&self.group, now);
@@ -201,11 +202,15 @@ impl Loop {
             }
             Report::Round(inserted) => {
                 let members = self.at_work.take().unwrap_or_default();
+                self.full_since = None;
                 let epoch = |partition| self.slots.get(partition).map(|slot| slot.epoch);
                 // One that changed hands: its new owner may have taken the token.
                 let is_whole = members.iter().all(|(partition, of)| epoch(partition) == Some(*of));
                 let inserted = if is_whole { inserted } else { inserted.and(Err(Error::Late)) };
                 if let Err(error) = &inserted {
+                    if !matches!(error, Error::Late) {
+                        self.group.work.metrics.insert_errors.inc();
+                    }
                     tracing::warn!(partitions = members.len(), %error, "a round: each partition is compared");
                 }
                 for (partition, epoch) in members {
@@ -244,12 +249,14 @@ impl Loop {
         self.pace.closed(now.at);
         let round = new_round();
         let (mut members, mut intents, mut chunks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut names = Vec::new();
         for (partition, slot) in self.close_chunks(&round, now.at) {
             let epoch = slot.epoch;
             let Some(in_flight) = slot.running().and_then(|running| running.in_flight.as_ref()) else {
                 continue;
             };
             let range = in_flight.chunk.range();
+            names.push(format!("{partition}:{}-{}", range.start, range.end));
             intents.push((partition, range.start, intent::metadata(range.end, &round)));
             members.push((partition, epoch));
             chunks.push(Arc::clone(&in_flight.chunk));
@@ -264,15 +271,19 @@ impl Loop {
             return;
         }
         let announced = Announced::now();
-        let span = tracing::info_span!(target: traces::TARGET, "insert", partitions = members.len());
+        let span = tracing::info_span!(target: traces::TARGET, "insert", chunks = names.join(" "));
         chunks.iter().for_each(|chunk| chunk.link(&span));
         let work = Arc::clone(&self.group.work);
-        let inserted = async move { Report::Round(insert(&work, &round, &chunks, announced).await) };
+        // A task that panics must not keep all partitions waiting.
+        let inserted = async move {
+            let inserted = AssertUnwindSafe(insert(&work, &round, &chunks, announced)).catch_unwind().await;
+            Report::Round(inserted.unwrap_or(Err(Error::Stopped)))
+        };
         self.group.spawn(inserted.instrument(span));
         self.at_work = Some(members);
     }
 
-    /// Closes the chunks of a round, the oldest first, as many as are one block of ClickHouse.
+    /// Closes the chunks of a round, the oldest first, as many as the limits of an insert allow, but at least one.
     fn close_chunks(&mut self, round: &Arc<str>, now: Instant) -> impl Iterator<Item = (i32, &mut Slot)> {
         let mut open: Vec<(i32, &mut Slot, Open)> = Vec::new();
         for (partition, slot) in &mut self.slots {
@@ -285,15 +296,16 @@ impl Loop {
             }
         }
         open.sort_by_key(|(.., of)| of.oldest);
+        let limits = &self.group.work.config.chunks;
         let (mut rows, mut bytes) = (0, 0);
         let closed = open.into_iter().take_while(move |(.., of)| {
             (rows, bytes) = (rows + of.rows, bytes + of.bytes);
-            rows == of.rows || (rows < MAX_BLOCK_ROWS as u64 && bytes < MAX_BLOCK_BYTES)
+            rows == of.rows || (rows <= limits.chunk_rows as u64 && bytes <= limits.chunk_bytes)
         });
         let round = Arc::clone(round);
         closed.map(move |(partition, slot, _)| {
             if let Some(running) = slot.running() {
-                running.close(&round, Stage::AtWork);
+                running.close(&round, Stage::InRound);
                 running.committed_to = None;
                 running.fill_gap(now);
             }

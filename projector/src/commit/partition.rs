@@ -1,10 +1,12 @@
 //! One partition while it runs: its state, its open chunk and the one that is being inserted.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use schemas::{Judge, Record};
 
+use crate::commit::attempt::backoff;
 use crate::commit::intent::Intent;
 use crate::commit::pace::Open;
 use crate::commit::resume::Plan;
@@ -13,7 +15,6 @@ use crate::config::ChunkConfig;
 use crate::judge::chunk::{Chunk, ClosedChunk, MAX_BLOCK_ROWS};
 use crate::judge::projection::Projection;
 use crate::judge::unknown::Unknown;
-use crate::work::backoff;
 use tables::Verdict;
 
 /// A partition that is behind the log's end for so long is catching up.
@@ -31,7 +32,7 @@ pub(crate) struct Partition {
     announced: Option<Intent>,
     /// The log holds no records from `projection.next` to here.
     gap_to: u64,
-    /// Every record until here was in the log before the last seek: none of it can come after the next end.
+    /// Where the log ended before the last seek. Once the end is reached again, no record below this can come any more.
     probe: Option<u64>,
     at_end: bool,
     /// When everything that the log had a moment ago was judged.
@@ -54,6 +55,8 @@ pub(crate) struct InFlight {
     pub chunk: Arc<ClosedChunk>,
     /// The round that inserts it.
     pub round: Arc<str>,
+    /// Whether an insert of this chunk under the round's token was answered: whatever became of it, the token is taken.
+    pub is_token_taken: Arc<AtomicBool>,
     pub attempts: u32,
     pub stage: Stage,
 }
@@ -70,7 +73,10 @@ impl InFlight {
 pub(crate) enum Stage {
     /// The intent is to be committed, not before this moment.
     Announce(Instant),
+    /// A task completes it.
     AtWork,
+    /// Its round is being inserted.
+    InRound,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -224,10 +230,9 @@ impl Partition {
 
     /// Adds the open chunk to what the next round would hold, if it can be in one.
     pub(crate) fn add_to(&self, open: &mut Open, now: Instant) {
-        let Some(opened) = self.chunk.opened.filter(|_| self.in_flight.is_none() && !self.is_compared())
-        else {
-            return;
-        };
+        // A member of the round that is being inserted is one of the next round, too.
+        let is_free = self.in_flight.as_ref().is_none_or(|in_flight| in_flight.stage == Stage::InRound);
+        let Some(opened) = self.chunk.opened.filter(|_| is_free && !self.is_compared()) else { return };
         open.rows += self.chunk.rows() as u64;
         open.bytes += self.chunk.bytes();
         open.is_full |= self.is_full();
@@ -271,7 +276,13 @@ impl Partition {
             Some(intent) if announced => intent.round.as_str().into(),
             _ => Arc::clone(round),
         };
-        self.in_flight = Some(InFlight { chunk: Arc::new(chunk.close()), round, attempts: 0, stage });
+        self.in_flight = Some(InFlight {
+            chunk: Arc::new(chunk.close()),
+            round,
+            is_token_taken: Arc::default(),
+            attempts: 0,
+            stage,
+        });
     }
 
     /// Whether there is nothing left to do or to say.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::commit::ledger::Claim;
@@ -110,13 +111,14 @@ impl Comparison {
 pub(crate) async fn settle(
     database: &Database,
     partition: i32,
-    round: &str,
+    (round, is_token_taken): (&str, &AtomicBool),
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Result<Healed> {
     let id = database.insert_id(round);
     // Several partitions of a round may be settled at once, each by statements of its own.
     let own = format!("{id}:{partition}");
+    let mut was_present = false;
     let mut healed = Healed { kept: chunk.kept.len(), ..Healed::default() };
     for attempt in 0..ATTEMPTS {
         wait_for_running(database, &id).await?;
@@ -128,22 +130,26 @@ pub(crate) async fn settle(
         if found.is_disputed && !chunk.is_judged_again {
             return Err(Error::Disputed);
         }
-        let counted = if found.any_present { &mut healed.missing } else { &mut healed.late };
+        was_present |= attempt == 0 && found.any_present;
+        let counted = if was_present { &mut healed.missing } else { &mut healed.late };
         *counted = (*counted).max(found.rows_missing());
         healed.wrong = healed.wrong.max(found.rows_wrong());
         announced.check()?;
         let missing = remove_wrong(database, partition, chunk, &found).await?;
 
         announced.check()?;
-        // First under the round's own token: its insert may still be on its way, sent by a process that slept, and
-        // whichever comes second is dropped as a whole. The round may also have taken the token long ago, or the owner of
-        // another of its partitions: then this one is dropped. From the second attempt on the token is taken in each table
-        // that gets rows of this chunk, so what is missing is inserted under a token that names it.
-        let token = match attempt {
-            0 => id.clone(),
-            _ => format!("{own}:heal:{}:{attempt}", fingerprint(&missing)),
+        // First under the round's own token: the round's insert may still be on its way, sent by a process that slept.
+        // ClickHouse drops the second of the two as a whole. If the token is taken already, by the round's insert or by
+        // the owner of another partition of the round, ClickHouse drops this one. Once this
+        // was answered, the token is taken in each table that gets rows of this chunk. So what is still missing is inserted
+        // under a token that names it.
+        let is_taken = is_token_taken.load(Ordering::Relaxed);
+        let token = match is_taken {
+            false => id.clone(),
+            true => format!("{own}:heal:{}:{attempt}", fingerprint(&missing)),
         };
         let inserted = database.insert(&own, &token, block(&[(&missing, &chunk.streams)])).await;
+        is_token_taken.store(is_taken || inserted.is_ok(), Ordering::Relaxed);
         match inserted {
             Ok(()) | Err(Error::Running) => {}
             Err(error) => return Err(error),

@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::commit::attempt::{Attempted, complete};
+use crate::commit::attempt::{Attempted, backoff, complete};
 use crate::commit::intent::{self, new_round};
 use crate::commit::partition::{Partition, Stage};
 use crate::commit::resume::{Commit, Resumed, resume};
 use crate::commit::settle::{Announced, Healed};
 use crate::error::{Error, Result};
 use crate::log::LogConsumer;
-use crate::work::{Work, backoff};
+use crate::work::Work;
 
 /// A seek that is refused for so long will always be.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -160,7 +160,7 @@ impl Slot {
                 None => partition.due(now),
                 Some(in_flight) => match in_flight.stage {
                     Stage::Announce(at) => Some(at),
-                    Stage::AtWork => Some(now + REPORT_POLL),
+                    Stage::AtWork | Stage::InRound => Some(now + REPORT_POLL),
                 },
             },
             State::Waiting(at) => Some(*at),
@@ -223,6 +223,7 @@ impl Slot {
                     }
                     Attempted::Failed(error) => {
                         tracing::warn!(partition, range = ?in_flight.chunk.range(), %error, "insert");
+                        group.work.metrics.insert_errors.inc();
                         group.work.progress.insert_failed(partition, &error);
                         in_flight.is_unclear(now);
                     }
@@ -302,11 +303,12 @@ impl Slot {
         let announced = Announced::now();
         in_flight.stage = Stage::AtWork;
         let (chunk, round) = (Arc::clone(&in_flight.chunk), Arc::clone(&in_flight.round));
+        let is_token_taken = Arc::clone(&in_flight.is_token_taken);
         let work = Arc::clone(&group.work);
-        let span = tracing::info_span!(target: traces::TARGET, "insert", partition, start, end);
+        let span = tracing::info_span!(target: traces::TARGET, "insert", chunks = format!("{partition}:{start}-{end}"));
         chunk.link(&span);
         let completed = async move {
-            let attempted = complete(&work, partition, &round, &chunk, announced).await;
+            let attempted = complete(&work, partition, (&round, &is_token_taken), &chunk, announced).await;
             Report::Slot(partition, epoch, Outcome::Attempted(attempted))
         };
         group.spawn(completed.instrument(span));

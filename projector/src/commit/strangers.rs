@@ -15,7 +15,7 @@ use crate::judge::unknown::Unknown;
 pub(crate) const AGAIN: Duration = Duration::from_millis(500);
 /// How long a name that was waited for in vain is not waited for again.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// After a wait in vain, so many times the longest wait without another one.
+/// How many times the longest wait a partition waits for nothing more, after it has waited in vain.
 const REST: u32 = 9;
 /// More names than these are not remembered, and then none is waited for.
 const NAMES: usize = 100;

@@ -15,7 +15,6 @@ use tables::Verdict;
 /// `local-stack` shows it). To be safe, a chunk stays below the size at which ClickHouse cuts other formats into
 /// blocks: this many rows, or 256 MiB.
 pub(crate) const MAX_BLOCK_ROWS: usize = 1_048_449;
-pub(crate) const MAX_BLOCK_BYTES: usize = 256 << 20;
 
 /// The rows of `[start, start + rows)`. Row `i` belongs to offset `start + i`: every offset has one.
 #[derive(Debug)]

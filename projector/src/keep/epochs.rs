@@ -56,7 +56,8 @@ pub(crate) async fn publish(
         .context("usage_epochs")
 }
 
-/// Drops the epochs that no question has begun to read for `kept`, and the runs that no other epoch names.
+/// Drops the epochs that are older than `kept`, because no question reads them any more. Drops the runs that no other
+/// epoch names.
 ///
 /// # Errors
 /// ClickHouse does not answer.

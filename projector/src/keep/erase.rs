@@ -3,7 +3,7 @@
 //! Records that are judged after their erasure is known need no erasing: [`crate::judge::erasures`] is asked first. So
 //! this task runs when an erasure becomes known, and when partitions are taken over, because their last owner may have
 //! died half way. No statement names a session: the ledger says which places in the log are meant. The ledger is
-//! changed last, so that it says so until all other tables are done. Erasing twice does no harm.
+//! changed last, so that it names the places until all other tables are done. Erasing twice does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

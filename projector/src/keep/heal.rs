@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
@@ -14,7 +15,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::Judge;
 
-use crate::commit::intent::new_round;
 use crate::commit::resume;
 use crate::commit::settle::{Announced, Healed, settle};
 use crate::config::ChunkConfig;
@@ -40,7 +40,17 @@ pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Resu
     while reading.projection.next < range.end {
         let chunk;
         (reading, chunk) = reading.next(work).await?;
-        let found = settle(&work.database, partition, &new_round(), &chunk, Announced::not_needed()).await?;
+        // Another healer of the same chunk has the same name.
+        let Range { start, end } = chunk.range();
+        let name = format!("{partition}:{start}-{end}");
+        let found = settle(
+            &work.database,
+            partition,
+            (&name, &AtomicBool::default()),
+            &chunk,
+            Announced::not_needed(),
+        )
+        .await?;
         refresh_sequences(&work.database, partition, &chunk, found).await?;
         // The range was settled before, so all of its missing rows were lost.
         healed.missing += found.missing + found.late;

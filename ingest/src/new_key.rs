@@ -18,7 +18,7 @@ fn new_key(browser: bool, expires: Option<OffsetDateTime>) -> (String, String) {
 }
 
 /// Prints a new key and what to do with it.
-pub fn print_new(app: &str, browser: bool, expires_in_days: Option<u32>) {
+pub fn print(app: &str, browser: bool, expires_in_days: Option<u32>) {
     let expires = expires_in_days.map(|days| OffsetDateTime::now_utc() + Duration::days(i64::from(days) + 1));
     let (key, line) = new_key(browser, expires);
     println!("{key}");
