@@ -277,8 +277,10 @@ describe('Address, filters and states', () => {
       const { pathname } = new URL(response.url())
       if (!pathname.startsWith('/v1/')) bodies.push(response.body().then((body) => void (sizes[pathname] = gzipSync(body).length)))
     })
+    const drawing = page.waitForResponse((response) => response.url().includes('echarts'))
     await page.goto(`${QUERY}/`)
     await page.getByRole('region', { name: 'Most used features' }).waitFor()
+    await drawing
     await page.waitForLoadState('networkidle')
     await Promise.all(bodies)
     const charts = Object.entries(sizes).filter(([name]) => name.includes('echarts'))
