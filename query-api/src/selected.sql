@@ -24,9 +24,7 @@ WITH
     {% if picked %}
     wanted AS
     (
-        SELECT id FROM features
-        WHERE ({category:String} = '' OR category = {category:String})
-            AND ({name:String} = '' OR name = {name:String})
+        {% include "wanted.sql" %}
     ),
     {% endif %}
     sessions AS

@@ -69,7 +69,7 @@ const FILES: &[(&str, &str)] = files! {
     "ordering/ends.sql" "ordering/flow.sql" "ordering/funnel.sql" "ordering/numbers.sql" "ordering/paths.sql"
     "ordering/precedence.sql" "ordering/retention.sql" "ordering/transitions.sql"
     "ordering/transitions_far.sql" "ordering/whole_sessions.sql"
-    "selected.sql"
+    "filter.sql" "selected.sql" "wanted.sql"
     "usage/apps.sql" "usage/apps_days.sql" "usage/days.sql" "usage/features.sql" "usage/features_days.sql"
     "usage/features_rows.sql" "usage/is_narrow.sql" "usage/last_seen.sql" "usage/last_seen_days.sql"
     "usage/series.sql" "usage/series_days.sql" "usage/series_rows.sql"

@@ -174,7 +174,8 @@ def test_statements_with_subqueries_run_on_several_shards(engine, file):
     if not engine.query("SELECT 1 FROM system.databases WHERE name = 'two_g1'"):
         create_plain(engine, "two", "two")
         engine.query("INSERT INTO two_g1.features SELECT 1, 'c', 'n'")
-    sql = jinja2.Template((tools.ROOT / file).read_text()).render(newest=True)
+    loader = jinja2.FileSystemLoader([tools.ROOT, tools.ROOT / "query-api/src"])
+    sql = jinja2.Environment(loader=loader).get_template(file).render(newest=True)
     sql = sql.replace("{touched}", (tools.ROOT / "projector/src/keep/sequences/touched.sql").read_text())
     sql = sql.replace("{all}", "two_g1")
     engine.query("USE two_g1")

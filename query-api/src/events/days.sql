@@ -10,9 +10,8 @@ FROM
         AND kind = {{ 2 if of_features else 0 }}
         {% if of_features %}
         AND key GLOBAL IN (
-            SELECT id FROM features
-            WHERE ({category:String} = '' OR category = {category:String})
-                AND ({name:String} = '' OR name = {name:String}))
+            {% include "wanted.sql" %}
+        )
         {% endif %}
         AND day * {step:Int64} >= {nearest:Int64} * {step:Int64}
     GROUP BY day

@@ -3,8 +3,6 @@ SELECT event_id, session_id, timestamp, app, category, name, data, partition, of
     schema_version, nullIf(traceparent, '') AS traceparent
 FROM events
 WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
-    AND ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+    {% include "filter.sql" %}
     AND ({session_id:String} = '' OR session_id = toUUIDOrZero({session_id:String}))
 ORDER BY events.session_id, events.timestamp, events.partition, events.offset

@@ -14,9 +14,7 @@ WHERE _part_starting_offset + _part_offset IN
         AND timestamp {{ after }}= {after_time:DateTime64(6, 'UTC')}
         AND ({start:Bool} OR (timestamp, partition, offset)
             {{ after }} ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64}))
-        AND ({app:String} = '' OR app = {app:String})
-        AND ({category:String} = '' OR category = {category:String})
-        AND ({name:String} = '' OR name = {name:String})
+        {% include "filter.sql" %}
         AND ({session_id:String} = '' OR session_id = toUUIDOrZero({session_id:String}))
     ORDER BY timestamp {{ direction }}, partition {{ direction }}, offset {{ direction }}
     LIMIT {limit:UInt32}

@@ -19,9 +19,7 @@ SELECT
     nullIf(traceparent, '') AS traceparent
 FROM rejections
 WHERE rejections.received_at >= {from:DateTime64(6, 'UTC')} AND rejections.received_at < {to:DateTime64(6, 'UTC')}
-    AND ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+    {% include "filter.sql" %}
     AND ({reason:String} = '' OR arrayExists(reason -> reason.code = {reason:String}, rejections.reasons))
     AND (rejections.received_at, partition, offset)
         < ({after_time:DateTime64(6, 'UTC')}, {after_partition:UInt16}, {after_offset:UInt64})

@@ -15,9 +15,7 @@ FROM
     FROM rejections
     ARRAY JOIN arrayPushFront(arrayDistinct(reasons.code), '') AS reason
     WHERE received_at >= {from:DateTime64(6, 'UTC')} AND received_at < {to:DateTime64(6, 'UTC')}
-        AND ({app:String} = '' OR app = {app:String})
-        AND ({category:String} = '' OR category = {category:String})
-        AND ({name:String} = '' OR name = {name:String})
+        {% include "filter.sql" %}
         AND ({reason:String} = '' OR (has(reasons.code, {reason:String}) AND reason IN ('', {reason:String})))
     GROUP BY start, reason
 ) AS counted

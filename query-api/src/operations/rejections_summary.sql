@@ -10,9 +10,7 @@ SELECT
 FROM rejections
 ARRAY JOIN arrayDistinct(reasons.code) AS reason
 WHERE received_at >= {from:DateTime64(6, 'UTC')} AND received_at < {to:DateTime64(6, 'UTC')}
-    AND ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+    {% include "filter.sql" %}
     AND ({reason:String} = '' OR reason = {reason:String})
 GROUP BY reason, app, category, name
 ORDER BY records DESC, reason, app, category, name

@@ -6,8 +6,6 @@ SELECT
     max(timestamp) AS last_seen
 FROM events
 WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
-    AND ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+    {% include "filter.sql" %}
 GROUP BY app
 ORDER BY events DESC, app

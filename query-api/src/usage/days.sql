@@ -7,8 +7,7 @@ WITH days AS
     WHERE run IN {runs:Array(UInt64)} AND kind = {kind:UInt8}
         {% if of_features %}
         AND key GLOBAL IN (
-            SELECT id FROM features
-            WHERE ({category:String} = '' OR category = {category:String})
-                AND ({name:String} = '' OR name = {name:String}))
+            {% include "wanted.sql" %}
+        )
         {% endif %}
 )

@@ -10,9 +10,7 @@ WITH counted AS
         max(timestamp) AS last_seen
     FROM events
     WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
-        AND ({app:String} = '' OR app = {app:String})
-        AND ({category:String} = '' OR category = {category:String})
-        AND ({name:String} = '' OR name = {name:String})
+        {% include "filter.sql" %}
     GROUP BY category, name
 )
 SELECT

@@ -5,7 +5,6 @@ SELECT
     countIf(timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}) > 0 AS used,
     max(timestamp) AS last_seen
 FROM events
-WHERE ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+WHERE true
+    {% include "filter.sql" %}
 GROUP BY category, name

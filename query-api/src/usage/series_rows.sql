@@ -8,8 +8,6 @@ SELECT
     uniqExact(session_id) AS sessions
 FROM events
 WHERE timestamp >= {from:DateTime64(6, 'UTC')} AND timestamp < {to:DateTime64(6, 'UTC')}
-    AND ({app:String} = '' OR app = {app:String})
-    AND ({category:String} = '' OR category = {category:String})
-    AND ({name:String} = '' OR name = {name:String})
+    {% include "filter.sql" %}
 GROUP BY start
 ORDER BY start
