@@ -270,6 +270,29 @@ impl Bed {
             .await;
     }
 
+    /// Inserts the rows of a round below offset `end` again, as a projector would that slept.
+    pub(crate) async fn late_insert(&self, round: &str, end: u64) {
+        let database = self.config.clickhouse.generation(1);
+        // ClickHouse deduplicates an INSERT SELECT only if it has an order.
+        self.tables()
+            .query(
+                "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
+                 timestamp, received_at, log_time, schema_version) \
+                 SELECT * FROM (SELECT 3 AS targets, partition, offset, 'accepted', event_id, session_id, app, category, \
+                 name, data, timestamp, received_at, received_at, schema_version FROM events \
+                 UNION ALL SELECT 5, partition, offset, 'rejected', generateUUIDv4(), generateUUIDv4(), '', '', '', '', \
+                 now64(6), now64(6), now64(3), 0 FROM rejections) WHERE offset < {end:UInt64} ORDER BY partition, offset",
+            )
+            .param("end", end)
+            .with_setting("insert_deduplication_token", format!("{database}:{}:{round}", self.config.kafka.topic))
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+            .with_setting("async_insert", "0")
+            .execute()
+            .await
+            .unwrap();
+    }
+
     /// Runs a statement on every server, on its own tables.
     pub(crate) async fn execute(&self, sql: &str) {
         let own = tables::cluster::own(&self.config.clickhouse, 1);

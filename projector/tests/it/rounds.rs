@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, message::Header, message::OwnedHeaders};
 
-use crate::bed::{Bed, PATIENCE, event, eventually};
+use crate::bed::{Bed, PATIENCE, Running, event, eventually};
 use crate::zombies::metric;
 
 const PARTITIONS: i32 = 3;
@@ -90,27 +90,6 @@ async fn settled(bed: &Bed, ends: [i64; PARTITIONS as usize]) {
     eventually("all partitions settled", || async { (committed(bed).await == expected).then_some(()) }).await;
 }
 
-/// Inserts all rows of a round again, as a projector would that slept.
-async fn late_insert(bed: &Bed, round: &str) {
-    let database = bed.config.clickhouse.generation(1);
-    bed.tables()
-        .query(
-            "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
-             timestamp, received_at, log_time, schema_version) \
-             SELECT * FROM (SELECT 3 AS targets, partition, offset, 'accepted', event_id, session_id, app, category, name, data, timestamp, \
-             received_at, received_at, schema_version FROM events \
-             UNION ALL SELECT 5, partition, offset, 'rejected', generateUUIDv4(), generateUUIDv4(), '', '', '', '', now64(6), \
-             now64(6), now64(3), 0 FROM rejections) ORDER BY partition, offset",
-        )
-        .with_setting("insert_deduplication_token", format!("{database}:{}:{round}", bed.config.kafka.topic))
-        .with_setting("insert_deduplicate", "1")
-        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-        .with_setting("async_insert", "0")
-        .execute()
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn one_round_holds_the_rows_of_all_partitions() {
     let bed = wide(&["--quick-ms", "500"]).await;
@@ -134,17 +113,23 @@ async fn one_round_holds_the_rows_of_all_partitions() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
+/// A projector that completes a round of five records a partition, ten in the last one, which a dead one announced.
+async fn completed(bed: &Bed) -> Running {
+    announce(bed, [5, 5, 10], "known").await;
+    let running = bed.projector().await;
+    settled(bed, [5, 5, 10]).await;
+    running
+}
+
 /// A projector died after it had announced a round. Each partition is completed by itself, under the same token; the
 /// insert of the dead one comes after all.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insert_that_comes_after_its_round_was_completed_is_dropped() {
     let bed = wide(&[]).await;
     send(&bed, 5).await;
-    announce(&bed, [5, 5, 10], "known").await;
-    let running = bed.projector().await;
-    settled(&bed, [5, 5, 10]).await;
+    let running = completed(&bed).await;
     assert_eq!(bed.rows().await, [20, 15, 5]);
-    late_insert(&bed, "known").await;
+    bed.late_insert("known", 10).await;
     running.stop().await;
     assert_eq!(bed.rows().await, [20, 15, 5]);
     assert!(bed.verb(&["audit"]).await.0);
@@ -155,18 +140,12 @@ async fn an_insert_that_comes_after_its_round_was_completed_is_dropped() {
 async fn a_round_of_which_some_rows_are_there_is_completed() {
     let bed = wide(&[]).await;
     send(&bed, 5).await;
-    announce(&bed, [5, 5, 10], "known").await;
-    let running = bed.projector().await;
-    settled(&bed, [5, 5, 10]).await;
-    running.stop().await;
+    completed(&bed).await.stop().await;
     for (table, partitions) in
         [("ledger", "0"), ("events", "0, 2"), ("rejections", "2"), ("events", "0, 1, 2")]
     {
-        announce(&bed, [5, 5, 10], "known").await;
         bed.execute(&format!("ALTER TABLE {table} DELETE WHERE partition IN ({partitions})")).await;
-        let running = bed.projector().await;
-        settled(&bed, [5, 5, 10]).await;
-        running.stop().await;
+        completed(&bed).await.stop().await;
         assert_eq!(bed.rows().await, [20, 15, 5], "{table} of {partitions}");
     }
     assert!(bed.verb(&["audit"]).await.0);

@@ -139,25 +139,6 @@ async fn an_analyst_cannot_hold_up_an_insert_by_its_id() {
     assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)]);
 }
 
-/// Inserts all rows of the round `known` again, as a projector would that slept.
-async fn late_insert(bed: &Bed) {
-    let id = format!("{}:{}:known", bed.config.clickhouse.generation(1), bed.config.kafka.topic);
-    bed.tables()
-        .query(
-            "INSERT INTO landing (targets, partition, offset, verdict, event_id, session_id, app, category, name, data, \
-             timestamp, received_at, log_time, schema_version) \
-             SELECT 3, partition, offset, 'accepted', event_id, session_id, app, category, name, data, timestamp, \
-             received_at, received_at, schema_version FROM events WHERE offset < 10 ORDER BY offset",
-        )
-        .with_setting("insert_deduplication_token", &id)
-        .with_setting("insert_deduplicate", "1")
-        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-        .with_setting("async_insert", "0")
-        .execute()
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insert_that_comes_after_the_deduplication_window() {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;
@@ -169,13 +150,13 @@ async fn an_insert_that_comes_after_the_deduplication_window() {
     commit(&bed, 0, "2:10:known").await;
     let running = bed.projector().await;
     bed.settled(10).await;
-    late_insert(&bed).await;
+    bed.late_insert("known", 10).await;
     assert_eq!(bed.counts().await, [(10, 10), (10, 10), (0, 0)], "inside the window it is dropped");
 
     bed.send_events(100).await;
     bed.settled(110).await;
     running.stop().await;
-    late_insert(&bed).await;
+    bed.late_insert("known", 10).await;
     assert_eq!(bed.counts().await, [(120, 110), (120, 110), (0, 0)], "outside the window it doubles rows");
     let (clean, said) = bed.verb(&["audit", "--heal"]).await;
     assert!(clean && said.contains("20 doubled"), "{said}");
