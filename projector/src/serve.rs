@@ -25,7 +25,7 @@ use crate::{http, log};
 
 /// How soon a change of the serving generation is followed.
 const GENERATION: Duration = Duration::from_secs(2);
-/// So long a stop waits for the loop, which may hang in a call to a broker that does not answer.
+/// How long a stop waits for the loop, which may hang in a call to a broker that does not answer.
 const STOP: Duration = DRAIN.saturating_add(Duration::from_secs(2));
 
 /// Projects until `shutdown`, then inserts what was read and leaves the group.

@@ -1,12 +1,11 @@
 //! One attempt to get an announced chunk, or the chunks of a round, into the tables; and how long until the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::commit::settle::{Announced, Healed, settle};
+use crate::commit::settle::{Announced, Healed, Token, settle};
 use crate::error::{Error, Result};
 use crate::judge::chunk::ClosedChunk;
 use crate::judge::native::block;
@@ -16,13 +15,12 @@ use crate::work::Work;
 /// How long a round may be inserted: all partitions wait for it.
 const LONGEST: Duration = Duration::from_secs(30);
 
-pub(crate) enum Attempted {
+/// What an attempt to complete a chunk made of it.
+pub(crate) enum Completed {
     /// Each of its rows is in the tables once.
     Inserted(Healed),
     /// Some of the chunk had a verdict by other rules. This one keeps to them and is to be announced instead.
     JudgedAgain(Box<ClosedChunk>),
-    /// It is unclear what is in the tables.
-    Failed(Error),
 }
 
 /// Inserts the chunks of a round in one statement. An answer that comes late says nothing: by then the coordinator may
@@ -48,38 +46,30 @@ pub(crate) async fn insert(
 }
 
 /// Completes one chunk of which rows may be in the tables.
+///
+/// # Errors
+/// It is unclear what is in the tables.
 pub(crate) async fn complete(
     work: &Work,
     partition: i32,
-    round: (&str, &AtomicBool),
+    token: &Token,
     chunk: &ClosedChunk,
     announced: Announced,
-) -> Attempted {
-    match settled(work, partition, round, chunk, announced).await {
-        Ok(healed) => Attempted::Inserted(healed),
-        Err(Error::Disputed) => match judge_again(work, partition, chunk.range()).await {
-            Ok(chunk) => Attempted::JudgedAgain(Box::new(chunk)),
-            Err(error) => Attempted::Failed(error),
-        },
-        Err(error) => Attempted::Failed(error),
-    }
-}
-
-async fn settled(
-    work: &Work,
-    partition: i32,
-    round: (&str, &AtomicBool),
-    chunk: &ClosedChunk,
-    announced: Announced,
-) -> Result<Healed> {
-    let healed = settle(&work.database, partition, round, chunk, announced).await?;
+) -> Result<Completed> {
+    let healed = match settle(&work.database, partition, token, chunk, announced).await {
+        Err(Error::Disputed) => {
+            let chunk = judge_again(work, partition, chunk.range()).await?;
+            return Ok(Completed::JudgedAgain(Box::new(chunk)));
+        }
+        settled => settled?,
+    };
     if healed.has_changed()
         && (chunk.is_judged_again || is_included(&work.database, partition, chunk).await?)
     {
         let _turn = work.turn.lock().await;
         refresh_sequences(&work.database, partition, chunk, healed).await?;
     }
-    Ok(healed)
+    Ok(Completed::Inserted(healed))
 }
 
 /// 100 ms, doubled with each attempt up to 10 s. A partition is never given up.

@@ -17,18 +17,16 @@
 //! committed, and tried again only after they were committed again. So a process that slept sends one insert at most, and
 //! only if it fell asleep while sending. That insert has the token that the new owners of its partitions use as well.
 //!
-//! Whoever takes the token first inserts, and the other insert is dropped *as a whole*. So if a partition of a round
+//! The first insert under a token counts, and ClickHouse drops the other one *as a whole*. So if a partition of a round
 //! changes hands while the round is inserted, ClickHouse's answer says nothing of the other partitions: they are compared.
 //! Decision 0023 has the whole argument.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use infra::traces;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -53,8 +51,6 @@ const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
 const LONGEST_POLL: Duration = Duration::from_millis(20);
-/// How late a report is seen while a round is inserted.
-const REPORT_POLL: Duration = Duration::from_millis(2);
 /// How long a full round that can't close yet keeps the loop from polling. To pause partitions costs what was fetched.
 const FULL: Duration = Duration::from_secs(1);
 /// How long a stop waits for inserts that are under way. If it is too short, their intents stay open.
@@ -164,10 +160,8 @@ impl Loop {
     }
 
     fn longest_wait(&self, open: &Open, now: Instant) -> Duration {
-        let round = match self.at_work {
-            Some(_) => Some(now + REPORT_POLL),
-            None => self.pace.due(open),
-        };
+        // Members of a round that is at work wait for its report.
+        let round = self.pace.due(open).filter(|_| self.at_work.is_none());
         let next = self.slots.values().filter_map(|slot| slot.due(now)).chain(round).min();
         next.map_or(LONGEST_POLL, |at| at.saturating_duration_since(now).min(LONGEST_POLL))
     }
@@ -274,12 +268,8 @@ impl Loop {
         let span = tracing::info_span!(target: traces::TARGET, "insert", chunks = names.join(" "));
         chunks.iter().for_each(|chunk| chunk.link(&span));
         let work = Arc::clone(&self.group.work);
-        // A task that panics must not keep all partitions waiting.
-        let inserted = async move {
-            let inserted = AssertUnwindSafe(insert(&work, &round, &chunks, announced)).catch_unwind().await;
-            Report::Round(inserted.unwrap_or(Err(Error::Stopped)))
-        };
-        self.group.spawn(inserted.instrument(span));
+        let inserting = async move { insert(&work, &round, &chunks, announced).await };
+        self.group.spawn(inserting.instrument(span), Report::Round);
         self.at_work = Some(members);
     }
 

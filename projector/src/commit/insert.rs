@@ -10,8 +10,8 @@ use crate::database::{ANSWER, Database};
 use crate::error::{Error, Result};
 use crate::judge::chunk::MAX_BLOCK_ROWS;
 
-/// A piece of a chunk that is not taken for so long, and all of them for [`ANSWER`], must not hold up a partition for
-/// longer; what became of the insert is then unclear.
+/// How long ClickHouse may take a piece of a block; all of them may take [`ANSWER`]. After that it is unclear what became of
+/// the insert.
 const SEND: Duration = Duration::from_secs(30);
 impl Database {
     /// What the insert of a round is called; it is its deduplication token.
@@ -19,9 +19,8 @@ impl Database {
         format!("{}:{}:{round}", self.name, self.topic)
     }
 
-    /// The query id of the insert `id`. ClickHouse refuses a second statement under an id whoever runs the first:
-    /// an analyst who could tell the id from what the tables show could keep the insert out. So it needs the password,
-    /// which all projectors have.
+    /// The query id of the insert `id`. ClickHouse refuses a second statement with the same query id, of any user. So
+    /// an analyst who knew it could keep the insert out: it needs the password that all projectors have.
     fn query_id(&self, id: &str) -> String {
         let secret = Sha256::new().chain_update(self.config.password()).chain_update(id).finalize();
         format!("{id}:{}", &format!("{secret:x}")[..32])

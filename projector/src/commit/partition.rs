@@ -1,7 +1,6 @@
 //! One partition while it runs: its state, its open chunk and the one that is being inserted.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use schemas::{Judge, Record};
@@ -10,6 +9,7 @@ use crate::commit::attempt::backoff;
 use crate::commit::intent::Intent;
 use crate::commit::pace::Open;
 use crate::commit::resume::Plan;
+use crate::commit::settle::Token;
 use crate::commit::strangers::{self, Strangers};
 use crate::config::ChunkConfig;
 use crate::judge::chunk::{Chunk, ClosedChunk, MAX_BLOCK_ROWS};
@@ -17,7 +17,7 @@ use crate::judge::projection::Projection;
 use crate::judge::unknown::Unknown;
 use tables::Verdict;
 
-/// A partition that is behind the log's end for so long is catching up.
+/// How long a partition is behind the log's end before it counts as catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 /// A chunk that may be in the tables already is compared by itself. If it does not fill, it waits this long.
 const COMPARED: Duration = Duration::from_millis(500);
@@ -53,10 +53,7 @@ pub(crate) struct Partition {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub chunk: Arc<ClosedChunk>,
-    /// The round that inserts it.
-    pub round: Arc<str>,
-    /// Whether an insert of this chunk under the round's token was answered: whatever became of it, the token is taken.
-    pub is_token_taken: Arc<AtomicBool>,
+    pub token: Arc<Token>,
     pub attempts: u32,
     pub stage: Stage,
 }
@@ -276,13 +273,8 @@ impl Partition {
             Some(intent) if announced => intent.round.as_str().into(),
             _ => Arc::clone(round),
         };
-        self.in_flight = Some(InFlight {
-            chunk: Arc::new(chunk.close()),
-            round,
-            is_token_taken: Arc::default(),
-            attempts: 0,
-            stage,
-        });
+        let (chunk, token) = (Arc::new(chunk.close()), Arc::new(Token::of(round)));
+        self.in_flight = Some(InFlight { chunk, token, attempts: 0, stage });
     }
 
     /// Whether there is nothing left to do or to say.
@@ -327,7 +319,11 @@ mod tests {
             let is_compared = partition.is_compared();
             partition.close(&"another".into(), Stage::AtWork);
             let in_flight = partition.in_flight.take().unwrap();
-            assert_eq!(&*in_flight.round == "before", in_flight.chunk.start == 25, "a round keeps its chunk");
+            assert_eq!(
+                &*in_flight.token.round == "before",
+                in_flight.chunk.start == 25,
+                "a round keeps its chunk"
+            );
             chunks.push((in_flight.chunk.range(), is_compared));
         }
         chunks

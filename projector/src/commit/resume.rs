@@ -87,7 +87,7 @@ pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) 
     // One after the other: each may read a day's ids.
     let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
     let log = work.bounds(partition).await?;
-    // Before the first record is judged: all erasures that are known, whoever found them, and what expired.
+    // What must be known before the first record is judged: the erasures that any projector found, and what expired.
     erase::refresh(&work.erasures, &work.database).await?;
     retention::declare(work, partition).await?;
     let ledger = work.database.extent(partition).await?;

@@ -1,11 +1,12 @@
-//! Verify and heal: makes a chunk's rows be in the tables exactly once, whatever became of its insert.
+//! Compares the rows of a chunk with the tables and completes them, so that each is there exactly once.
 //!
-//! Three things make an insert's fate unclear: an error or no answer, a crash between the intent and the
-//! next, a table that lost rows. The deduplication token is no proof: the engine writes it down before it
-//! renames the part, so a crash in between leaves a token without rows. What counts is a look at the rows.
+//! Three things make an insert's fate unclear: an error or no answer, a crash before the next intent, and a table that
+//! lost rows. The deduplication token is no proof: ClickHouse writes it down before it renames the part, so a crash in
+//! between leaves a token without rows. Only the rows are proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,14 @@ use sha2::{Digest, Sha256};
 use tables::Verdict;
 use tables::verdict::{LEDGER, TARGETS};
 
-/// So often an insert may leave its rows missing before the partition backs off.
+/// How often an insert may leave its rows missing before the partition backs off.
 const ATTEMPTS: u32 = 5;
-/// Between two looks at whether an insert of before is still running.
+/// How long to wait between two checks whether an earlier insert still runs.
 const STILL_RUNNING: Duration = Duration::from_millis(100);
-/// So many looks; then the partition backs off and announces its chunk again.
+/// How many checks there are before the partition backs off and announces its chunk again.
 const PATIENCE: u32 = 50;
-/// An insert is sent only so soon after its intent was committed. A process that slept in between has to
-/// commit the intent again first, and is refused if its partition is another's by now.
+/// How soon after its intent an insert must be sent. A process that slept in between has to commit the intent again first,
+/// and is refused if its partition has another owner by now.
 const LATE: Duration = Duration::from_secs(5);
 
 /// When the intent for what is inserted was committed.
@@ -47,6 +48,21 @@ impl Announced {
             Some(at) if at.elapsed() > LATE => Err(Error::Late),
             _ => Ok(()),
         }
+    }
+}
+
+/// The deduplication token of a chunk: the name of the round that inserts it.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub round: Arc<str>,
+    /// An insert of this chunk under the token was answered. Whatever became of its rows, the token is taken in each table
+    /// that gets some of them.
+    is_taken: AtomicBool,
+}
+
+impl Token {
+    pub(crate) fn of(round: Arc<str>) -> Self {
+        Self { round, is_taken: AtomicBool::new(false) }
     }
 }
 
@@ -111,11 +127,11 @@ impl Comparison {
 pub(crate) async fn settle(
     database: &Database,
     partition: i32,
-    (round, is_token_taken): (&str, &AtomicBool),
+    token: &Token,
     chunk: &ClosedChunk,
     announced: Announced,
 ) -> Result<Healed> {
-    let id = database.insert_id(round);
+    let id = database.insert_id(&token.round);
     // Several partitions of a round may be settled at once, each by statements of its own.
     let own = format!("{id}:{partition}");
     let mut was_present = false;
@@ -138,18 +154,16 @@ pub(crate) async fn settle(
         let missing = remove_wrong(database, partition, chunk, &found).await?;
 
         announced.check()?;
-        // First under the round's own token: the round's insert may still be on its way, sent by a process that slept.
+        // First under the round's own token: the round's insert may still be on its way, sent by a process that slept, and
         // ClickHouse drops the second of the two as a whole. If the token is taken already, by the round's insert or by
-        // the owner of another partition of the round, ClickHouse drops this one. Once this
-        // was answered, the token is taken in each table that gets rows of this chunk. So what is still missing is inserted
+        // the owner of another partition of the round, ClickHouse drops this one. What is then still missing is inserted
         // under a token that names it.
-        let is_taken = is_token_taken.load(Ordering::Relaxed);
-        let token = match is_taken {
+        let under = match token.is_taken.load(Ordering::Relaxed) {
             false => id.clone(),
             true => format!("{own}:heal:{}:{attempt}", fingerprint(&missing)),
         };
-        let inserted = database.insert(&own, &token, block(&[(&missing, &chunk.streams)])).await;
-        is_token_taken.store(is_taken || inserted.is_ok(), Ordering::Relaxed);
+        let inserted = database.insert(&own, &under, block(&[(&missing, &chunk.streams)])).await;
+        token.is_taken.fetch_or(inserted.is_ok(), Ordering::Relaxed);
         match inserted {
             Ok(()) | Err(Error::Running) => {}
             Err(error) => return Err(error),
@@ -251,7 +265,7 @@ async fn remove_wrong(
     Ok(missing)
 }
 
-/// The same for the same set of rows, whoever asks: two healers of the same rows insert them once.
+/// The same text for the same rows: two processes that heal the same rows insert them once.
 fn fingerprint(missing: &[u8]) -> String {
     format!("{:x}", Sha256::digest(missing))
 }

@@ -3,10 +3,12 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use infra::traces;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
@@ -16,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::commit::attempt::{Attempted, backoff, complete};
+use crate::commit::attempt::{Completed, backoff, complete};
 use crate::commit::intent::{self, new_round};
 use crate::commit::partition::{Partition, Stage};
 use crate::commit::resume::{Commit, Resumed, resume};
@@ -25,9 +27,9 @@ use crate::error::{Error, Result};
 use crate::log::LogConsumer;
 use crate::work::Work;
 
-/// A seek that is refused for so long will always be.
+/// How long seeks may be refused. After that, librdkafka refuses all of them.
 const REFUSED: Duration = Duration::from_secs(10);
-/// Nothing new for so long: the last chunk's commit is closed, so that no intent stays open.
+/// How long a partition must have had no record before its last intent is closed.
 const IDLE: Duration = Duration::from_secs(1);
 /// How late a task's report is seen while a chunk is being inserted.
 const REPORT_POLL: Duration = Duration::from_millis(2);
@@ -51,7 +53,7 @@ pub(crate) enum Report {
 
 pub(crate) enum Outcome {
     Resumed(Result<Box<Resumed>>),
-    Attempted(Attempted),
+    Completed(Result<Completed>),
 }
 
 /// The moment of a turn of the loop.
@@ -121,11 +123,16 @@ impl Group {
         Ok(self.consumer.commit(&list, CommitMode::Sync)?)
     }
 
-    /// Sets a task on its way, whose report the loop gets.
-    pub(crate) fn spawn(&self, task: impl Future<Output = Report> + Send + 'static) -> JoinHandle<()> {
+    /// Sets a task on its way. The loop gets its report, also if it panics: something waits for each of them.
+    pub(crate) fn spawn<T>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+        report: impl FnOnce(Result<T>) -> Report + Send + 'static,
+    ) -> JoinHandle<()> {
         let reports = self.reports.clone();
         self.runtime.spawn(async move {
-            let _ = reports.send(task.await);
+            let done = AssertUnwindSafe(task).catch_unwind().await;
+            let _ = reports.send(report(done.unwrap_or(Err(Error::Stopped))));
         })
     }
 }
@@ -171,10 +178,10 @@ impl Slot {
     /// Sets a task on finding out where to go on.
     pub(crate) fn resume(&mut self, group: &Group, commit: Option<Commit>) {
         let (work, partition, epoch) = (Arc::clone(&group.work), self.partition, self.epoch);
-        let resuming = group.spawn(async move {
-            let resumed = resume(&work, partition, commit).await.map(Box::new);
-            Report::Slot(partition, epoch, Outcome::Resumed(resumed))
-        });
+        let resuming = group
+            .spawn(async move { resume(&work, partition, commit).await.map(Box::new) }, move |resumed| {
+                Report::Slot(partition, epoch, Outcome::Resumed(resumed))
+            });
         self.state = State::Resuming(AbortOnDropHandle::new(resuming));
     }
 
@@ -210,18 +217,18 @@ impl Slot {
                 tracing::error!(partition, %error, "can't go on; trying again");
                 self.wait(now);
             }
-            (Outcome::Attempted(attempted), State::Running(running)) => {
+            (Outcome::Completed(completed), State::Running(running)) => {
                 let Some(in_flight) = &mut running.in_flight else { return };
-                match attempted {
-                    Attempted::Inserted(healed) => {
+                match completed {
+                    Ok(Completed::Inserted(healed)) => {
                         group.work.progress.inserted(partition, &in_flight.chunk, healed);
                         running.in_flight = None;
                     }
                     // That took its time: the intent is committed again first.
-                    Attempted::JudgedAgain(chunk) => {
+                    Ok(Completed::JudgedAgain(chunk)) => {
                         (in_flight.chunk, in_flight.stage) = (Arc::from(chunk), Stage::Announce(now));
                     }
-                    Attempted::Failed(error) => {
+                    Err(error) => {
                         tracing::warn!(partition, range = ?in_flight.chunk.range(), %error, "insert");
                         group.work.metrics.insert_errors.inc();
                         group.work.progress.insert_failed(partition, &error);
@@ -229,7 +236,7 @@ impl Slot {
                     }
                 }
             }
-            // Of a state that was dropped: whoever follows verifies.
+            // The state that this belongs to was dropped; the next one compares.
             _ => {}
         }
     }
@@ -296,22 +303,21 @@ impl Slot {
         let Some(in_flight) = &mut running.in_flight else { return };
         let Range { start, end } = in_flight.chunk.range();
         running.committed_to = None;
-        if let Err(error) = group.commit([(partition, start, intent::metadata(end, &in_flight.round))]) {
+        if let Err(error) = group.commit([(partition, start, intent::metadata(end, &in_flight.token.round))])
+        {
             tracing::warn!(partition, start, end, %error, "intent refused: the chunk is dropped");
             return self.restart(group);
         }
         let announced = Announced::now();
         in_flight.stage = Stage::AtWork;
-        let (chunk, round) = (Arc::clone(&in_flight.chunk), Arc::clone(&in_flight.round));
-        let is_token_taken = Arc::clone(&in_flight.is_token_taken);
+        let (chunk, token) = (Arc::clone(&in_flight.chunk), Arc::clone(&in_flight.token));
         let work = Arc::clone(&group.work);
         let span = tracing::info_span!(target: traces::TARGET, "insert", chunks = format!("{partition}:{start}-{end}"));
         chunk.link(&span);
-        let completed = async move {
-            let attempted = complete(&work, partition, (&round, &is_token_taken), &chunk, announced).await;
-            Report::Slot(partition, epoch, Outcome::Attempted(attempted))
-        };
-        group.spawn(completed.instrument(span));
+        let completing = async move { complete(&work, partition, &token, &chunk, announced).await };
+        group.spawn(completing.instrument(span), move |completed| {
+            Report::Slot(partition, epoch, Outcome::Completed(completed))
+        });
     }
 
     /// The offset to commit now that nothing is under way any more, once nothing has been for a while.

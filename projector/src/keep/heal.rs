@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
@@ -16,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use schemas::Judge;
 
 use crate::commit::resume;
-use crate::commit::settle::{Announced, Healed, settle};
+use crate::commit::settle::{Announced, Healed, Token, settle};
 use crate::config::ChunkConfig;
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -43,14 +42,9 @@ pub(crate) async fn heal(work: &Work, partition: i32, range: Range<u64>) -> Resu
         // Another healer of the same chunk has the same name.
         let Range { start, end } = chunk.range();
         let name = format!("{partition}:{start}-{end}");
-        let found = settle(
-            &work.database,
-            partition,
-            (&name, &AtomicBool::default()),
-            &chunk,
-            Announced::not_needed(),
-        )
-        .await?;
+        let found =
+            settle(&work.database, partition, &Token::of(name.into()), &chunk, Announced::not_needed())
+                .await?;
         refresh_sequences(&work.database, partition, &chunk, found).await?;
         // The range was settled before, so all of its missing rows were lost.
         healed.missing += found.missing + found.late;
