@@ -248,7 +248,40 @@ fn length(out: &mut Vec<u8>, mut length: usize) {
 
 #[cfg(test)]
 mod tests {
+    use schemas::{Reason, ReasonCode};
+
     use super::*;
+    use crate::judge::row::Place;
+
+    /// Rows of these offsets, each with as many reasons and bytes.
+    fn streams(offsets: std::ops::Range<u64>) -> (Vec<u8>, Streams) {
+        let mut columns = Columns::default();
+        for offset in offsets {
+            let reason = Reason {
+                code: ReasonCode::InvalidField,
+                pointer: format!("/{offset}").into(),
+                keyword: "".into(),
+                message: "too long".into(),
+            };
+            let reasons = vec![reason; offset as usize % 4];
+            let raw = vec![b'x'; offset as usize * 1000];
+            let place = Place { partition: 1, offset, log_time: offset as i64 };
+            columns.push(&Row { reasons: &reasons, raw: &raw, ..Row::absent(place) });
+        }
+        let (targets, _, _, streams) = columns.into_streams();
+        (targets, streams)
+    }
+
+    #[test]
+    fn a_block_of_several_chunks_is_that_of_their_rows() {
+        let bytes = |chunks: &[(Vec<u8>, Streams)]| {
+            let chunks: Vec<_> =
+                chunks.iter().map(|(targets, streams)| (targets.as_slice(), streams)).collect();
+            block(&chunks).concat()
+        };
+        let together = bytes(&[streams(0..100)]);
+        assert!(together == bytes(&[streams(0..1), streams(1..7), streams(7..90), streams(90..100)]));
+    }
 
     #[test]
     fn ids_read_as_they_were_written() {
