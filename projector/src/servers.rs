@@ -53,7 +53,12 @@ impl Servers {
     }
 
     pub(crate) fn sql(&self, text: &str) -> String {
-        text.replace("{all}", &self.config.generation(self.generation))
+        text.replace("{all}.", &self.all())
+    }
+
+    /// What stands before the name of a table that has the rows of all servers.
+    pub(crate) fn all(&self) -> String {
+        format!("{}.", self.config.generation(self.generation))
     }
 
     /// The name of a table in DELETE and TRUNCATE.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::app::{App, Room};
-use crate::as_of::{AsOf, Basis};
+use crate::as_of::{AsOf, Basis, Moment};
 use crate::database::Database;
 use crate::error::Error;
 
@@ -55,7 +55,7 @@ pub enum Look {
 
 /// The frame of an answer before its body is known.
 pub struct Fresh {
-    as_of: AsOf,
+    moment: Moment,
     etag: HeaderValue,
 }
 
@@ -78,7 +78,7 @@ impl Ask {
     pub async fn answer<T: Serialize>(
         self,
         basis: Basis,
-        question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error>,
+        question: impl AsyncFnOnce(&Database, &AsOf) -> Result<T, Error> + Clone,
     ) -> Result<Response, Error> {
         self.answer_with(basis, async |_| Ok(()), async |database, as_of, ()| question(database, as_of).await)
             .await
@@ -86,11 +86,11 @@ impl Ask {
 
     /// The same for a question that a hint makes quicker. The hint is read while the tables are looked at, so it may
     /// know less than `as_of` says: no answer may rest on it.
-    pub async fn answer_with<H, T: Serialize>(
+    pub async fn answer_with<H: Clone, T: Serialize>(
         self,
         basis: Basis,
         hint: impl AsyncFnOnce(&Database) -> Result<H, Error>,
-        question: impl AsyncFnOnce(&Database, &AsOf, H) -> Result<T, Error>,
+        question: impl AsyncFnOnce(&Database, &AsOf, H) -> Result<T, Error> + Clone,
     ) -> Result<Response, Error> {
         let patience = self.app.config.limits.patience();
         let hint = within(patience, hint(&self.database));
@@ -102,12 +102,21 @@ impl Ask {
                 fresh => (fresh, hint.await?),
             },
         };
-        match look {
-            Look::Unchanged(response) => Ok(response),
-            Look::Fresh(fresh) => {
-                let body = within(patience, question(&self.database, &fresh.as_of, hint)).await?;
-                Ok(fresh.frame(body))
+        let fresh = match look {
+            Look::Unchanged(response) => return Ok(response),
+            Look::Fresh(fresh) => fresh,
+        };
+        let database = self.database.adding(fresh.moment.added());
+        let again = (question.clone(), hint.clone());
+        match within(patience, question(&database, fresh.moment.as_of(), hint)).await {
+            // Until the next pass has given the feature a number, the answer is that of the last pass.
+            Err(Error::Unnumbered) => {
+                let kept = self.frame(fresh.moment.kept())?;
+                let (question, hint) = again;
+                let body = within(patience, question(&self.database, kept.moment.as_of(), hint)).await?;
+                Ok(kept.answer(body))
             }
+            body => Ok(fresh.answer(body?)),
         }
     }
 
@@ -124,7 +133,16 @@ impl Ask {
 
     /// Looks at the tables that the answer rests on.
     pub(crate) async fn look(&self, basis: Basis) -> Result<Look, Error> {
-        let moment = basis.look(&self.database).await?;
+        let fresh = self.frame(basis.look(&self.database).await?)?;
+        let seen = self.seen.as_ref().and_then(|seen| seen.to_str().ok()).unwrap_or_default();
+        let is_seen = seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == fresh.etag);
+        Ok(match is_seen {
+            true => Look::Unchanged((StatusCode::NOT_MODIFIED, caching(&fresh.etag)).into_response()),
+            false => Look::Fresh(fresh),
+        })
+    }
+
+    fn frame(&self, moment: Moment) -> Result<Fresh, Error> {
         let registry = self.app.registry.load();
         let key = [
             self.key.as_slice(),
@@ -136,25 +154,20 @@ impl Ask {
         ]
         .concat();
         let etag = format!("\"{}\"", Uuid::new_v5(&Uuid::NAMESPACE_URL, &key).simple());
-        let seen = self.seen.as_ref().and_then(|seen| seen.to_str().ok()).unwrap_or_default();
-        let is_seen = seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag);
         let etag = HeaderValue::try_from(etag).map_err(|error| Error::parameter("url", error.to_string()))?;
-        Ok(match is_seen {
-            true => Look::Unchanged((StatusCode::NOT_MODIFIED, caching(&etag)).into_response()),
-            false => Look::Fresh(Fresh { as_of: moment.as_of, etag }),
-        })
+        Ok(Fresh { moment, etag })
     }
 }
 
 impl Fresh {
-    fn frame<T: Serialize>(self, body: T) -> Response {
-        (caching(&self.etag), Json(Answer { body, as_of: &self.as_of })).into_response()
+    fn answer<T: Serialize>(self, body: T) -> Response {
+        (caching(&self.etag), Json(Answer { body, as_of: self.moment.as_of() })).into_response()
     }
 
     /// The headers of a streamed answer; `X-Eye-As-Of` carries what JSON answers have as a field.
     pub(crate) fn headers(&self) -> [(HeaderName, HeaderValue); 4] {
         let [etag, cache, vary] = caching(&self.etag);
-        let as_of = serde_json::to_string(&self.as_of).unwrap_or_default();
+        let as_of = serde_json::to_string(self.moment.as_of()).unwrap_or_default();
         let as_of = HeaderValue::try_from(as_of).unwrap_or(HeaderValue::from_static("{}"));
         [etag, cache, vary, (HeaderName::from_static("x-eye-as-of"), as_of)]
     }

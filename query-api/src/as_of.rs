@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use clickhouse::Row;
+use clickhouse::query::Query;
 use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
+use tables::derived::MOST_ADDED;
 use utoipa::ToSchema;
 
 use crate::database::{Database, small};
@@ -25,23 +27,35 @@ pub struct AsOf {
 pub enum Basis {
     /// The row tables, written with the log.
     Log,
-    /// `sequences`, a few seconds behind.
+    /// `sequences`, and what their last pass did not see.
     Sequences,
-    /// `usage_days`, which were looked at when their epoch was read.
+    /// `usage_days`, which were looked at when their epoch was read, and what their last pass did not count.
     Days(Moment),
 }
 
 /// The state of the tables at one look.
 #[derive(Debug, Clone)]
 pub struct Moment {
-    pub as_of: AsOf,
+    /// What the tables of the basis include.
+    kept: AsOf,
+    /// What an answer includes that adds the stretch from there to the end of the row tables; none if there is nothing
+    /// to add, or too much.
+    added: Option<(AsOf, Stretch)>,
     revision: Revision,
     /// The runs of `usage_days` that are counted. No other count of the same days has them.
     pub(crate) runs: Vec<u64>,
 }
 
+/// A stretch of the log that the row tables include, and that no pass has seen yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    partitions: Vec<u16>,
+    starts: Vec<u64>,
+    ends: Vec<u64>,
+}
+
 /// Changes whenever answers may change though the log does not.
-#[derive(Debug, Clone, Copy, Row, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 struct Revision {
     rows: u64,
     changed: u64,
@@ -50,12 +64,18 @@ struct Revision {
 impl Basis {
     /// Looks at the tables. An answer that is read afterwards includes at least what this finds.
     pub(crate) async fn look(self, database: &Database) -> Result<Moment, Error> {
-        let (as_of, revision) = match self {
-            Self::Log => tokio::try_join!(AsOf::of_log(database), Revision::read(database))?,
-            Self::Sequences => tokio::try_join!(AsOf::of_sequences(database), Revision::read(database))?,
-            Self::Days(moment) => return Ok(moment),
-        };
-        Ok(Moment { as_of, revision, runs: Vec::new() })
+        match self {
+            Self::Log => {
+                let (log, revision) = tables(database).await?;
+                Ok(Moment { kept: log, added: None, revision, runs: Vec::new() })
+            }
+            Self::Sequences => {
+                let ((log, revision), kept) =
+                    tokio::try_join!(tables(database), AsOf::of_sequences(database))?;
+                Ok(Moment::of(kept, log, revision, Vec::new()))
+            }
+            Self::Days(moment) => Ok(moment),
+        }
     }
 }
 
@@ -70,22 +90,44 @@ impl Moment {
             /// Milliseconds.
             log_time: i64,
         }
-        let epoch = small(database.query("as_of/epoch.sql", [])?);
-        let epoch = async { Ok(within(SMALL, epoch.fetch_optional::<Epoch>()).await?) };
-        let (epoch, revision) = tokio::try_join!(epoch, Revision::read(database))?;
-        Ok(epoch.map(|epoch| Self {
-            as_of: AsOf {
+        let (epoch, (log, revision)) =
+            tokio::try_join!(read::<Epoch>(database, "as_of/epoch.sql"), tables(database))?;
+        Ok(epoch.into_iter().next().map(|epoch| {
+            let kept = AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
-                time: Some(Time::from_micros(epoch.log_time * 1000)),
-            },
-            revision,
-            runs: epoch.runs,
+                time: Some(Time::from_millis(epoch.log_time)),
+            };
+            Self::of(kept, log, revision, epoch.runs)
         }))
+    }
+
+    fn of(kept: AsOf, log: AsOf, revision: Revision, runs: Vec<u64>) -> Self {
+        let stretch = Stretch::between(&kept, &log);
+        let added = (1..=MOST_ADDED).contains(&stretch.len()).then(|| {
+            let mut positions = kept.positions.clone();
+            positions.extend(stretch.partitions.iter().copied().zip(stretch.ends.iter().copied()));
+            (AsOf { positions, time: kept.time.max(log.time) }, stretch)
+        });
+        Self { kept, added, revision, runs }
+    }
+
+    pub(crate) fn as_of(&self) -> &AsOf {
+        self.added.as_ref().map_or(&self.kept, |(as_of, _)| as_of)
+    }
+
+    /// What a question adds to the tables of the basis.
+    pub(crate) fn added(&self) -> Option<&Stretch> {
+        self.added.as_ref().map(|(_, stretch)| stretch)
+    }
+
+    /// The same moment for a question that adds nothing.
+    pub(crate) fn kept(self) -> Self {
+        Self { added: None, ..self }
     }
 
     /// What tells it from every other moment.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let positions = self.as_of.positions.iter();
+        let positions = self.as_of().positions.iter();
         [self.revision.rows, self.revision.changed]
             .into_iter()
             .flat_map(u64::to_le_bytes)
@@ -97,36 +139,127 @@ impl Moment {
     }
 }
 
+impl Stretch {
+    fn between(kept: &AsOf, log: &AsOf) -> Self {
+        let mut stretch = Self::default();
+        for (partition, end) in &log.positions {
+            let start = kept.positions.get(partition).copied().unwrap_or(0);
+            // If rows were lost, the log's rows may end before it.
+            if start < *end {
+                stretch.partitions.push(*partition);
+                stretch.starts.push(start);
+                stretch.ends.push(*end);
+            }
+        }
+        stretch
+    }
+
+    /// Offsets.
+    fn len(&self) -> u64 {
+        self.ends.iter().zip(&self.starts).map(|(end, start)| end - start).sum()
+    }
+
+    /// The values of the statements in [`tables::derived`].
+    pub(crate) fn bind(&self, query: Query) -> Query {
+        query
+            .param("partitions", &self.partitions)
+            .param("starts", &self.starts)
+            .param("ends", &self.ends)
+            .param("everything", false)
+    }
+}
+
 impl AsOf {
     /// What the row tables include.
     pub(crate) async fn of_log(database: &Database) -> Result<Self, Error> {
-        Self::read(database, "as_of/log.sql").await
+        Ok(Self::of(read(database, "as_of/log.sql").await?))
     }
 
     /// What `sequences` include.
     pub(crate) async fn of_sequences(database: &Database) -> Result<Self, Error> {
-        Self::read(database, "as_of/sequences.sql").await
+        Ok(Self::of(read(database, "as_of/sequences.sql").await?))
     }
 
-    async fn read(database: &Database, file: &str) -> Result<Self, Error> {
-        #[derive(Row, Deserialize)]
-        struct Position {
-            partition: u16,
-            position: u64,
-            /// Milliseconds.
-            log_time: i64,
-        }
-        let rows: Vec<Position> = within(SMALL, small(database.query(file, [])?).fetch_all()).await?;
-        Ok(Self {
-            time: rows.iter().map(|row| Time::from_micros(row.log_time * 1000)).max(),
+    fn of(rows: Vec<Position>) -> Self {
+        Self {
+            time: rows.iter().map(|row| Time::from_millis(row.log_time)).max(),
             positions: rows.into_iter().map(|row| (row.partition, row.position)).collect(),
-        })
+        }
     }
 }
 
-impl Revision {
-    async fn read(database: &Database) -> Result<Self, Error> {
-        let revision = small(database.query("as_of/revision.sql", [])?);
-        Ok(within(SMALL, revision.fetch_one()).await?)
+#[derive(Row, Deserialize)]
+struct Position {
+    partition: u16,
+    position: u64,
+    /// Milliseconds.
+    log_time: i64,
+}
+
+/// What the row tables include, and their revision, by one statement.
+async fn tables(database: &Database) -> Result<(AsOf, Revision), Error> {
+    #[derive(Row, Deserialize)]
+    struct Partition {
+        partition: u16,
+        position: u64,
+        /// Milliseconds.
+        log_time: i64,
+        rows: u64,
+        changed: u64,
+    }
+    let rows: Vec<Partition> = read(database, "as_of/tables.sql").await?;
+    let revision = Revision {
+        rows: rows.iter().map(|row| row.rows).sum(),
+        changed: rows.iter().fold(0, |sum, row| sum.wrapping_add(row.changed)),
+    };
+    // Partition 0 has a row even if the ledger has none of it.
+    let known = rows.into_iter().filter(|row| row.position > 0);
+    let positions = known.map(|Partition { partition, position, log_time, .. }| Position {
+        partition,
+        position,
+        log_time,
+    });
+    Ok((AsOf::of(positions.collect()), revision))
+}
+
+async fn read<T: clickhouse::RowOwned + clickhouse::RowRead>(
+    database: &Database,
+    file: &str,
+) -> Result<Vec<T>, Error> {
+    Ok(within(SMALL, small(database.query(file, [])?).fetch_all()).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_of(positions: &[(u16, u64)], millis: i64) -> AsOf {
+        AsOf { positions: positions.iter().copied().collect(), time: Some(Time::from_millis(millis)) }
+    }
+
+    fn moment(kept: &[(u16, u64)], log: &[(u16, u64)]) -> Moment {
+        Moment::of(as_of(kept, 1), as_of(log, 2), Revision { rows: 0, changed: 0 }, Vec::new())
+    }
+
+    #[test]
+    fn a_question_adds_what_the_last_pass_did_not_see() {
+        let moment = moment(&[(0, 5), (1, 7), (2, 9)], &[(0, 8), (1, 7), (2, 3), (4, 2)]);
+        assert_eq!(
+            moment.added(),
+            Some(&Stretch { partitions: vec![0, 4], starts: vec![5, 0], ends: vec![8, 2] })
+        );
+        // Rows of partition 2 were lost: the sequences still have them.
+        let positions = BTreeMap::from([(0, 8), (1, 7), (2, 9), (4, 2)]);
+        assert_eq!(moment.as_of().positions, positions);
+        assert_eq!(moment.as_of().time, Some(Time::from_millis(2)));
+        let kept = moment.kept();
+        assert_eq!((kept.added(), kept.as_of().time), (None, Some(Time::from_millis(1))));
+    }
+
+    #[test]
+    fn a_question_adds_nothing_if_there_is_nothing_or_too_much() {
+        assert_eq!(moment(&[(0, 5)], &[(0, 5)]).added(), None);
+        assert_eq!(moment(&[(0, 5)], &[(0, 5 + MOST_ADDED + 1)]).added(), None);
+        assert!(moment(&[(0, 5)], &[(0, 5 + MOST_ADDED)]).added().is_some());
     }
 }

@@ -4,6 +4,7 @@ use clickhouse::Client;
 use clickhouse::query::Query;
 use infra::database::ClickHouseConfig;
 
+use crate::as_of::Stretch;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::params::Filter;
@@ -19,6 +20,8 @@ pub struct Database {
     name: String,
     /// Whether its tables lie on several servers.
     is_spread: bool,
+    /// What questions add to `sequences` or `usage_days`.
+    added: Option<Stretch>,
 }
 
 impl Database {
@@ -42,7 +45,17 @@ impl Database {
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
             .with_setting("max_bytes_ratio_before_external_sort", "0");
-        Self { client, name, is_spread: clickhouse.cluster.is_some() }
+        Self { client, name, is_spread: clickhouse.cluster.is_some(), added: None }
+    }
+
+    /// The same for a question that adds a stretch of the log.
+    pub(crate) fn adding(&self, added: Option<&Stretch>) -> Self {
+        Self { added: added.cloned(), ..self.clone() }
+    }
+
+    /// Whether a question adds a stretch of the log.
+    pub(crate) fn is_adding(&self) -> bool {
+        self.added.is_some()
     }
 
     pub fn name(&self) -> &str {
@@ -70,8 +83,13 @@ impl Database {
             ("ranged", Is(filter.is_ranged())),
             ("picked", Is(filter.picks())),
             ("of_features", Is(filter.kind() != 0)),
+            ("adding", Is(self.is_adding())),
         ];
-        Ok(filter.bind(self.query(file, form.into_iter().chain(filters))?))
+        let query = filter.bind(self.query(file, form.into_iter().chain(filters))?);
+        Ok(match &self.added {
+            Some(stretch) => stretch.bind(query),
+            None => query,
+        })
     }
 
     /// Whether ClickHouse answers at all.

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use infra::http::Problem;
+use tables::derived::NO_NUMBER;
 
 /// The fate of a question that has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// 422: the question exceeds its limit of time, memory or result.
     #[error("the question is too large: {0}")]
     TooLarge(&'static str),
+    /// 503: an event has a feature without a number. A question that adds nothing meets none.
+    #[error("a feature has no number yet")]
+    Unnumbered,
     /// 503: there are no tables yet.
     #[error("there are no tables to read yet")]
     NotReady,
@@ -84,6 +88,12 @@ impl Error {
                      `category`, or ask for shorter paths or fewer rows"
                 ),
             ),
+            Self::Unnumbered => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "a feature was used for the first time a moment ago: try again in a second",
+            )
+            .retry_after(1),
             Self::NotReady => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_ready",
@@ -116,6 +126,7 @@ impl From<clickhouse::error::Error> for Error {
             Some(396) => Self::TooLarge("result"),
             Some(202) => Self::Busy,
             Some(60 | 81) => Self::NotReady,
+            Some(395) if error.to_string().contains(NO_NUMBER) => Self::Unnumbered,
             _ => Self::Database(error),
         }
     }
@@ -127,7 +138,7 @@ impl IntoResponse for Error {
             Self::Database(_) | Self::Statement(_) => {
                 tracing::error!(error = std::error::Error::source(&self), "question failed")
             }
-            Self::NotReady | Self::Busy => tracing::warn!("{self}"),
+            Self::NotReady | Self::Busy | Self::Unnumbered => tracing::warn!("{self}"),
             _ => tracing::debug!("{self}"),
         }
         self.problem().into_response()

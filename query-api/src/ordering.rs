@@ -29,20 +29,29 @@ pub struct FeatureName {
 }
 
 /// The numbers of features in `sequences`. A feature that nobody used yet has the number 0, which no event has.
-struct Numbers(HashMap<(String, String), u16>);
+struct Numbers {
+    known: HashMap<(String, String), u16>,
+    is_adding: bool,
+}
 
 impl Numbers {
     async fn read(database: &Database) -> Result<Self, Error> {
         let rows: Vec<(String, String, u16)> =
             small(database.query("ordering/numbers.sql", [])?).fetch_all().await?;
-        Ok(Self(rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect()))
+        let known = rows.into_iter().map(|(category, name, id)| ((category, name), id)).collect();
+        Ok(Self { known, is_adding: database.is_adding() })
     }
 
     fn highest(&self) -> u16 {
-        self.0.values().copied().max().unwrap_or(0)
+        self.known.values().copied().max().unwrap_or(0)
     }
 
-    fn of(&self, feature: &FeatureName) -> u16 {
-        self.0.get(&(feature.category.clone(), feature.name.clone())).copied().unwrap_or(0)
+    /// # Errors
+    /// The feature has no number, and the question adds a stretch of the log, which may have its first use.
+    fn of(&self, feature: &FeatureName) -> Result<u16, Error> {
+        match self.known.get(&(feature.category.clone(), feature.name.clone())) {
+            None if self.is_adding => Err(Error::Unnumbered),
+            number => Ok(number.copied().unwrap_or(0)),
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
+use tables::derived;
 
 /// What the form of a statement depends on. There is no variant for texts, so no value of an asker gets in.
 #[derive(Debug, Clone)]
@@ -41,6 +42,9 @@ fn compiled() -> Result<Environment<'static>, minijinja::Error> {
     for (file, text) in FILES {
         environment.add_template(file, text)?;
     }
+    environment.add_template_owned("derived/sequences.sql", derived::sequences(""))?;
+    environment.add_template_owned("derived/touched.sql", derived::touched(""))?;
+    environment.add_template_owned("derived/usage_days.sql", derived::usage_days(""))?;
     Ok(environment)
 }
 
@@ -59,7 +63,7 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = files! {
-    "as_of/epoch.sql" "as_of/log.sql" "as_of/revision.sql" "as_of/sequences.sql"
+    "as_of/epoch.sql" "as_of/log.sql" "as_of/sequences.sql" "as_of/tables.sql"
     "events/days.sql" "events/export.sql" "events/fate.sql" "events/fate_accepted.sql"
     "events/fate_rejected.sql" "events/list.sql" "events/session.sql" "events/whole_session.sql"
     "feed/news.sql"

@@ -26,6 +26,11 @@ impl Time {
         Self(micros)
     }
 
+    /// From milliseconds since 1970.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis * 1000)
+    }
+
     pub const fn micros(self) -> i64 {
         self.0
     }

@@ -10,6 +10,7 @@
 //! - [`generations`]: which generations exist, which one serves, and whether this program fits it
 //! - [`restore`](mod@restore): makes the tables that a shard has lost
 //! - [`cluster`]: the same statements for a cluster, and the names of its tables
+//! - [`derived`]: how `sequences` and `usage_days` follow from `events`
 //! - [`verdict`]: the verdicts' numbers, and which tables get a row; [`account`]: when a ledger adds up
 //!
 //! **Invariant:** the crate depends on no other of ours but `infra`. It alone knows both the verdicts and ClickHouse.
@@ -21,6 +22,7 @@ pub mod migrate;
 mod make;
 pub mod generations;
 pub mod restore;
+pub mod derived;
 pub mod verdict;
 
 pub use generations::{OtherVersion, check_version, list, serving};

@@ -14,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use clickhouse::{Client, Row};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use tables::derived;
 
 use crate::keep::{Positions, epochs};
 use crate::servers::Servers;
@@ -160,11 +161,6 @@ pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u
     epochs::withdraw(servers).await
 }
 
-/// Fills in `{touched}`: the sessions that a stretch of the log touches.
-pub(crate) fn with_touched(sql: &str) -> String {
-    sql.replace("{touched}", include_str!("sequences/touched.sql"))
-}
-
 /// The position up to which `sequences` include each partition.
 pub(crate) async fn included(servers: &Servers) -> anyhow::Result<Positions> {
     let rows: Vec<(u16, u64)> = servers
@@ -190,7 +186,7 @@ fn share(mut ranges: Vec<(u16, u64, u64)>, room: u64) -> Vec<(u16, u64, u64)> {
 
 async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bool) -> anyhow::Result<()> {
     let column = |pick: fn(&(u16, u64, u64)) -> u64| ranges.iter().map(pick).collect::<Vec<_>>();
-    let sql = servers.sql(&with_touched(include_str!("sequences/recompute.sql")));
+    let sql = include_str!("sequences/pass.sql").replace("{sequences}", &derived::sequences(&servers.all()));
     let on_each = async || {
         let statement = |server: &Client| {
             server
@@ -208,7 +204,7 @@ async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bo
         try_join_all(servers.each().iter().map(statement)).await
     };
     let Err(error) = on_each().await else { return Ok(()) };
-    if !error.to_string().contains("a feature without a number") {
+    if !error.to_string().contains(derived::NO_NUMBER) {
         return Err(error).context("sequences");
     }
     number_features(servers).await?;

@@ -55,7 +55,7 @@ async fn ends<T: Serialize>(
     ask: Ask,
     params: EndsParams,
     direction: i32,
-    answer: impl FnOnce(Vec<End>) -> T,
+    answer: fn(Vec<End>) -> T,
 ) -> Result<Response, Error> {
     let (filter, limit) = (params.filter()?, limit(params.limit, 1000, 10_000)?);
     let place = match params.step.unwrap_or(1) {

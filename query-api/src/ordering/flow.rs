@@ -122,7 +122,7 @@ pub async fn flow(
     }
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
-            let start = Numbers::read(database).await?.of(anchor);
+            let start = Numbers::read(database).await?.of(anchor)?;
             // In the statement 0 is an end.
             if start == 0 {
                 return Ok(Flow::of(anchor, length, top, Vec::new()));

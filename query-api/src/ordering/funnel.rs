@@ -82,9 +82,12 @@ pub async fn funnel(
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
             let numbers = Numbers::read(database).await?;
-            let steps: Vec<u16> = body.steps.iter().map(|step| numbers.of(step)).collect();
-            let exclude = body.exclude.iter().map(|excluded| numbers.of(excluded));
-            let exclude: Vec<u16> = exclude.filter(|number| *number != 0).collect();
+            let all = |features: &[FeatureName]| -> Result<Vec<u16>, Error> {
+                features.iter().map(|feature| numbers.of(feature)).collect()
+            };
+            let steps = all(&body.steps)?;
+            let mut exclude = all(&body.exclude)?;
+            exclude.retain(|number| *number != 0);
             let form = body.form(&steps, !exclude.is_empty());
             let reached: Reached = database
                 .filtered("ordering/funnel.sql", &filter, form)?

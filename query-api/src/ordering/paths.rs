@@ -79,7 +79,8 @@ pub async fn paths(
         .answer(Basis::Sequences, async |database, _| {
             let numbers = Numbers::read(database).await?;
             let number = |feature: &Option<FeatureName>| feature.as_ref().map(|feature| numbers.of(feature));
-            let (start, through, end) = (number(&body.start), number(&body.through), number(&body.end));
+            let number = |feature| number(feature).transpose();
+            let (start, through, end) = (number(&body.start)?, number(&body.through)?, number(&body.end)?);
             // A feature that was never used is in no path. In the statement 0 means "any".
             if [start, through, end].contains(&Some(0)) {
                 return Ok(Paths { paths: Vec::new() });
@@ -121,7 +122,7 @@ mod tests {
         let check = |length: usize, highest, expected: u8, word: &str| {
             assert_eq!(bits(highest), expected, "for {highest}");
             let sizes = [("length", Count(length)), ("bits", Count(expected.into()))];
-            let filters = ["spread", "ranged", "picked"].map(|name| (name, Is(false)));
+            let filters = ["spread", "ranged", "picked", "adding"].map(|name| (name, Is(false)));
             let form = BTreeMap::from_iter(sizes.into_iter().chain(filters));
             let sql = statement("ordering/paths.sql", form).unwrap();
             assert!(sql.contains(&format!("{word}(step_1)")), "{sql}");

@@ -43,11 +43,15 @@ async fn every_question_as_the_model_answers_it() {
     for seed in 1..=3 {
         let mut random = Random(seed);
         let mut world = World::new().await;
-        let mut log: Vec<Sent> = Vec::new();
+        // Each feature has a number from here on.
+        let mut log: Vec<Sent> = catalogue().into_iter().map(|feature| event(&mut random, feature)).collect();
+        world.append(&log, 10).await;
+        world.refresh().await;
         for round in 0..4 {
             let part = part(&mut random, &log);
             world.append(&part, 1 + random.below(40) as usize).await;
-            world.refresh().await;
+            // Questions add what the passes have left.
+            world.refresh_partly(&mut random).await;
             log.extend(part);
             for question in 0..4 {
                 check(&world, &log, &mut random, &format!("seed {seed}, round {round}, question {question}"))
@@ -68,25 +72,27 @@ fn part(random: &mut Random, log: &[Sent]) -> Vec<Sent> {
             part.push(earlier.clone());
             continue;
         }
-        let (category, name) = catalogue[random.below(catalogue.len() as u64) as usize].clone();
-        let time = match random.below(3) {
-            0 => START + random.below(4) as i64 * 1_000_000,
-            1 => START + random.below(3600) as i64 * 1_000_000 + random.below(3) as i64,
-            _ => START + random.below(40) as i64 * DAY + random.below(5) as i64 * 999_999,
-        };
-        part.push(Sent {
-            event_id: Uuid::from_u128(u128::from(random.next()) << 64 | u128::from(random.next())),
-            session_id: Uuid::from_u128(
-                u128::from(random.below(8)) * 0x1234_5678_9abc_def0_1234_5678_9abc_def1,
-            ),
-            app: ["web", "app"][random.below(2) as usize].into(),
-            category,
-            name,
-            data: "{}".into(),
-            time,
-        });
+        let feature = catalogue[random.below(catalogue.len() as u64) as usize].clone();
+        part.push(event(random, feature));
     }
     part
+}
+
+fn event(random: &mut Random, (category, name): Feature) -> Sent {
+    let time = match random.below(3) {
+        0 => START + random.below(4) as i64 * 1_000_000,
+        1 => START + random.below(3600) as i64 * 1_000_000 + random.below(3) as i64,
+        _ => START + random.below(40) as i64 * DAY + random.below(5) as i64 * 999_999,
+    };
+    Sent {
+        event_id: Uuid::from_u128(u128::from(random.next()) << 64 | u128::from(random.next())),
+        session_id: Uuid::from_u128(u128::from(random.below(8)) * 0x1234_5678_9abc_def0_1234_5678_9abc_def1),
+        app: ["web", "app"][random.below(2) as usize].into(),
+        category,
+        name,
+        data: "{}".into(),
+        time,
+    }
 }
 
 async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
@@ -125,11 +131,17 @@ async fn check(world: &World, log: &[Sent], random: &mut Random, what: &str) {
         }
     }
     let query = query.finish();
-    let get = async |path: &str, key: &str| world.get(&format!("{path}&{query}")).await[key].clone();
+    let get = async |path: &str, key: &str| {
+        let mut answer = world.get(&format!("{path}&{query}")).await;
+        assert_eq!(answer["as_of"]["positions"], world.whole_log(), "{path}");
+        answer[key].take()
+    };
     let post = async |path: &str, key: &str, more: Value| {
         let mut body = body.clone();
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        (world.post(path, &body).await[key].clone(), body)
+        let mut answer = world.post(path, &body).await;
+        assert_eq!(answer["as_of"]["positions"], world.whole_log(), "{path}");
+        (answer[key].take(), body)
     };
     let what = format!("{what}, {query}");
 

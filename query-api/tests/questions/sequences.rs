@@ -128,3 +128,31 @@ async fn a_session_counts_once_while_its_rows_come_again_and_are_merged() {
     };
     ask_during(write, 4, async || assert!(transitions(&world).await == right)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feature_without_a_number_waits_for_the_next_pass() {
+    let mut world = World::new().await;
+    let mut events: Vec<_> = demo::events().into_iter().take(300).collect();
+    let mut last = events.split_off(290);
+    world.append(&events, 100).await;
+    world.refresh().await;
+    let questions =
+        ["/v1/order/transitions?limit=10000", "/v1/features?limit=100", "/v1/order/entries?limit=100"];
+    let funnel = serde_json::json!({"steps": [{"category": "brand", "name": "new"}]});
+    let answers = async |world: &World| {
+        let mut answers = Vec::new();
+        for question in questions {
+            answers.push(world.get(question).await);
+        }
+        answers.push(world.post("/v1/order/funnel", &funnel).await);
+        answers
+    };
+    let before = answers(&world).await;
+    (last[3].category, last[3].name) = ("brand".into(), "new".into());
+    world.append(&last, 10).await;
+    assert_eq!(answers(&world).await, before, "an answer includes all of an event, or says that it does not");
+    world.refresh().await;
+    let after = answers(&world).await;
+    assert!(after.iter().all(|answer| answer["as_of"]["positions"] == world.whole_log()), "{after:?}");
+    assert_eq!(after[3]["steps"][0]["sessions"], 1);
+}

@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, oneshot};
 use uuid::Uuid;
 
+use crate::demo::Random;
+
 /// An event as it is sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
@@ -234,6 +236,20 @@ impl World {
         let ends = self.ends.clone();
         while projector::keep::sequences::refresh(&self.servers, &ends).await.unwrap().behind > 0 {}
         projector::keep::usage::refresh(&self.servers).await.unwrap();
+    }
+
+    /// Brings the sequences to some place on the way to the end of the log, and the days of use sometimes there, too.
+    pub async fn refresh_partly(&self, random: &mut Random) {
+        let ends = self.ends.iter().map(|(partition, end)| (*partition, random.below(end + 1))).collect();
+        projector::keep::sequences::refresh(&self.servers, &ends).await.unwrap();
+        if random.below(2) == 0 {
+            projector::keep::usage::refresh(&self.servers).await.unwrap();
+        }
+    }
+
+    /// The `as_of` of an answer that includes the whole log.
+    pub fn whole_log(&self) -> Value {
+        serde_json::to_value(&self.ends).unwrap()
     }
 
     pub fn request(&self, path: &str) -> RequestBuilder {

@@ -22,7 +22,7 @@ pub(crate) type Peer = (&'static str, &'static str);
 pub(crate) struct Asker {
     url: String,
     http: reqwest::Client,
-    tables: Client,
+    pub(crate) tables: Client,
     server: u32,
 }
 

@@ -61,9 +61,7 @@ struct Sent<'a> {
 /// Fills the tables up to `events`, prints what it took, and copies them for the peers. Events that are there already
 /// are used again.
 pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events: u64) -> anyhow::Result<()> {
-    let ledger: Vec<(u16, u64)> =
-        tables.query("SELECT partition, max(offset) + 1 FROM ledger GROUP BY partition").fetch_all().await?;
-    let mut ends: BTreeMap<u16, u64> = ledger.into_iter().collect();
+    let mut ends = ends(tables).await?;
     let there: u64 = ends.values().sum();
     let mut load = Load::new(there + 1, datetime!(2026-01-01 0:00 UTC));
     let bulk = events - TAIL.min(events / 10);
@@ -155,6 +153,20 @@ pub(crate) async fn fill(tables: &Client, servers: &Servers, server: u32, events
             .await?;
     }
     Ok(())
+}
+
+/// Events of a few seconds, which no pass has seen: questions add them by themselves.
+pub(crate) async fn add_unseen(tables: &Client, unseen: usize) -> anyhow::Result<()> {
+    let mut ends = ends(tables).await?;
+    let load = Load::new(ends.values().sum::<u64>() + 2, datetime!(2026-01-01 0:00 UTC));
+    insert(tables, &mut ends, &load.take(unseen).collect::<Vec<_>>()).await
+}
+
+/// The next offset of each partition.
+async fn ends(tables: &Client) -> anyhow::Result<BTreeMap<u16, u64>> {
+    let ledger: Vec<(u16, u64)> =
+        tables.query("SELECT partition, max(offset) + 1 FROM ledger GROUP BY partition").fetch_all().await?;
+    Ok(ledger.into_iter().collect())
 }
 
 /// Waits until the merges of what was filled in are over, because events that arrive one by one leave few. Then builds

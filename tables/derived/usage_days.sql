@@ -1,8 +1,7 @@
--- Computes a run: the count of the events below {ends}, less the count of those below {starts}, for the sessions that
--- the log touched in between. With {everything}, for every session.
-INSERT INTO usage_days (run, app, kind, key, day, previous, events, first, last)
+-- What a run of `usage_days` counts: the events below {ends} less those below {starts}, of the sessions that the log
+-- touches in between. With {everything}, of every session.
 WITH
-    -- TRICKY: one string for the pair, so that `transform` finds it by a hash; see sequences/recompute.sql.
+    -- TRICKY: one string for the pair, so that `transform` finds it by a hash; see sequences.sql.
     (
         SELECT (groupArray(text), groupArray(id), groupArray(category_id))
         FROM
@@ -31,7 +30,7 @@ WITH
                 concat(toString(length(category)), ':', category, name) AS feature
             FROM events
             WHERE offset < transform(partition, {partitions:Array(UInt16)}, {ends:Array(UInt64)}, toUInt64(0))
-                AND ({everything:Bool} OR session_id IN
+                AND ({everything:Bool} OR session_id GLOBAL IN
                 (
 {touched}                ))
         )
@@ -103,22 +102,15 @@ WITH
         GROUP BY for_app, place
     )
 SELECT
-    {run:UInt64},
     arrayJoin(if(bitTest(place, 54), ['', for_app], [for_app])) AS app,
     toUInt8(bitAnd(bitShiftRight(place, 52), 3)) AS kind,
     toUInt16(bitAnd(bitShiftRight(place, 36), 65535)) AS key,
     toUInt32(bitAnd(bitShiftRight(place, 18), 262143)) AS day,
     toUInt32(bitAnd(place, 262143)) AS previous,
-    sum(change) AS counted,
-    fromUnixTimestamp64Micro(toInt64(intDiv(min(grouped.earliest) AS first, 2)) - since_1900, 'UTC'),
-    fromUnixTimestamp64Micro(toInt64(intDiv(max(grouped.latest) AS last, 2)) - since_1900, 'UTC')
+    sum(change) AS events,
+    fromUnixTimestamp64Micro(toInt64(intDiv(min(grouped.earliest) AS first_mark, 2)) - since_1900, 'UTC') AS first,
+    fromUnixTimestamp64Micro(toInt64(intDiv(max(grouped.latest) AS last_mark, 2)) - since_1900, 'UTC') AS last
 FROM grouped
 GROUP BY app, kind, key, day, previous
 -- If events change places, the first or last time may be new though the count is the same.
-HAVING counted != 0 OR first % 2 = 1 OR last % 2 = 0
-SETTINGS
-    -- A session is finished before the next one begins. An event becomes three to six rows on the way, and ClickHouse
-    -- groups each part of the table by itself before it joins them: so few rows at a time.
-    optimize_aggregation_in_order = 1,
-    max_block_size = 1024,
-    max_threads = 1
+HAVING events != 0 OR first_mark % 2 = 1 OR last_mark % 2 = 0
