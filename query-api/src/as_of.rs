@@ -55,7 +55,7 @@ pub(crate) struct Stretch {
 }
 
 /// Changes whenever answers may change though the log does not.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Row, Deserialize)]
 struct Revision {
     rows: u64,
     changed: u64,
@@ -66,12 +66,15 @@ impl Basis {
     pub(crate) async fn look(self, database: &Database) -> Result<Moment, Error> {
         match self {
             Self::Log => {
-                let (log, revision) = tables(database).await?;
+                let (log, revision) = tokio::try_join!(AsOf::of_log(database), Revision::read(database))?;
                 Ok(Moment { kept: log, added: None, revision, runs: Vec::new() })
             }
             Self::Sequences => {
-                let ((log, revision), kept) =
-                    tokio::try_join!(tables(database), AsOf::of_sequences(database))?;
+                let (log, kept, revision) = tokio::try_join!(
+                    AsOf::of_log(database),
+                    AsOf::of_sequences(database),
+                    Revision::read(database)
+                )?;
                 Ok(Moment::of(kept, log, revision, Vec::new()))
             }
             Self::Days(moment) => Ok(moment),
@@ -90,8 +93,11 @@ impl Moment {
             /// Milliseconds.
             log_time: i64,
         }
-        let (epoch, (log, revision)) =
-            tokio::try_join!(read::<Epoch>(database, "as_of/epoch.sql"), tables(database))?;
+        let (epoch, log, revision) = tokio::try_join!(
+            read::<Epoch>(database, "as_of/epoch.sql"),
+            AsOf::of_log(database),
+            Revision::read(database)
+        )?;
         Ok(epoch.into_iter().next().map(|epoch| {
             let kept = AsOf {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
@@ -169,6 +175,13 @@ impl Stretch {
     }
 }
 
+impl Revision {
+    async fn read(database: &Database) -> Result<Self, Error> {
+        let revision = small(database.query("as_of/revision.sql", [])?);
+        Ok(within(SMALL, revision.fetch_one()).await?)
+    }
+}
+
 impl AsOf {
     /// What the row tables include.
     pub(crate) async fn of_log(database: &Database) -> Result<Self, Error> {
@@ -194,32 +207,6 @@ struct Position {
     position: u64,
     /// Milliseconds.
     log_time: i64,
-}
-
-/// What the row tables include, and their revision, by one statement.
-async fn tables(database: &Database) -> Result<(AsOf, Revision), Error> {
-    #[derive(Row, Deserialize)]
-    struct Partition {
-        partition: u16,
-        position: u64,
-        /// Milliseconds.
-        log_time: i64,
-        rows: u64,
-        changed: u64,
-    }
-    let rows: Vec<Partition> = read(database, "as_of/tables.sql").await?;
-    let revision = Revision {
-        rows: rows.iter().map(|row| row.rows).sum(),
-        changed: rows.iter().fold(0, |sum, row| sum.wrapping_add(row.changed)),
-    };
-    // Partition 0 has a row even if the ledger has none of it.
-    let known = rows.into_iter().filter(|row| row.position > 0);
-    let positions = known.map(|Partition { partition, position, log_time, .. }| Position {
-        partition,
-        position,
-        log_time,
-    });
-    Ok((AsOf::of(positions.collect()), revision))
 }
 
 async fn read<T: clickhouse::RowOwned + clickhouse::RowRead>(

@@ -48,7 +48,7 @@ WITH
         {% if spread %}
         FROM sequences FINAL
         {% if adding %}
-        WHERE session_id GLOBAL NOT IN touched
+        WHERE session_id NOT IN touched
         {% endif %}
         {% else %}
         FROM sequences

@@ -25,7 +25,7 @@ FROM
             transform(concat(toString(length(category)), ':', category, name), known.1, known.2, toUInt16(0)),
             app))) AS ordered
     FROM events
-    WHERE {everything:Bool} OR session_id GLOBAL IN
+    WHERE {everything:Bool} OR session_id IN
     (
 {touched}    )
     GROUP BY session_id

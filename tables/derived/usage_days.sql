@@ -30,7 +30,7 @@ WITH
                 concat(toString(length(category)), ':', category, name) AS feature
             FROM events
             WHERE offset < transform(partition, {partitions:Array(UInt16)}, {ends:Array(UInt64)}, toUInt64(0))
-                AND ({everything:Bool} OR session_id GLOBAL IN
+                AND ({everything:Bool} OR session_id IN
                 (
 {touched}                ))
         )

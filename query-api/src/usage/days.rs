@@ -34,12 +34,13 @@ impl Days {
         Basis::Days(self.moment.clone())
     }
 
-    /// The statement of a file that begins with days.sql, whose rows count events of `kind`.
+    /// The statement of a file that begins with days.sql, whose rows count events of a kind, and of the kind of
+    /// their total.
     pub(crate) fn query(
         &self,
         database: &Database,
         filter: &Filter,
-        kind: u8,
+        (kind, total): (u8, u8),
         file: &str,
     ) -> Result<Query, Error> {
         Ok(database
@@ -47,6 +48,7 @@ impl Days {
             .param("runs", &self.moment.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)
-            .param("kind", kind))
+            .param("kind", kind)
+            .param("total", total))
     }
 }

@@ -5,7 +5,6 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::over_time::{ALL_TIME, series};
 use super::{Days, FEATURE, Source};
 use crate::answer::Ask;
 use crate::database::Database;
@@ -75,13 +74,7 @@ pub async fn features(ask: Ask, Params(params): Params<FeaturesParams>) -> Resul
     let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
     let source = Source::of(&ask.database, days, &filter).await?;
     ask.answer(source.basis(), async |database, _| {
-        let found = read(database, &source, &filter, params.order, params.by, limit);
-        if !matches!(source, Source::Days(_)) {
-            return found.await;
-        }
-        let (found, all) = tokio::try_join!(found, series(database, &source, &filter, ALL_TIME))?;
-        let total = all.first().map(|all| Total { events: all.events, sessions: all.sessions });
-        Ok(Features { total: total.unwrap_or_default(), ..found })
+        read(database, &source, &filter, params.order, params.by, limit).await
     })
     .await
 }
@@ -106,7 +99,9 @@ pub(crate) async fn read(
         all_sessions: u64,
     }
     let query = match source {
-        Source::Days(days) => days.query(database, filter, FEATURE, "usage/features_days.sql")?,
+        Source::Days(days) => {
+            days.query(database, filter, (FEATURE, filter.kind()), "usage/features_days.sql")?
+        }
         Source::Events => database.filtered("usage/features_rows.sql", filter, [])?,
         Source::Sequences => database.filtered("usage/features.sql", filter, [])?,
     };

@@ -4,6 +4,7 @@
     , counted AS
     (
         SELECT
+            kind,
             key,
             sum(days.events) AS events,
             {% if ranged %}
@@ -18,7 +19,16 @@
             {% if ranged %}
             AND day >= {first_day:UInt32} AND day <= {last_day:UInt32}
             {% endif %}
-        GROUP BY key
+        GROUP BY kind, key
+    ),
+    -- The events of all features together are of another kind: a session of several features is one session.
+    totalled AS
+    (
+        SELECT
+            *,
+            sumIf(counted.events, kind = {total:UInt8}) OVER () AS all_events,
+            sumIf(counted.sessions, kind = {total:UInt8}) OVER () AS all_sessions
+        FROM counted
     )
 SELECT
     category,
@@ -27,14 +37,13 @@ SELECT
     toUInt64(sessions) AS sessions,
     first_seen,
     last_seen,
-    -- Sessions of several features are no sum of these: the total is asked for by itself.
-    toUInt64(0) AS all_events,
-    toUInt64(0) AS all_sessions
-FROM counted
-INNER JOIN features ON features.id = counted.key
-WHERE counted.events > 0
+    toUInt64(all_events) AS all_events,
+    toUInt64(all_sessions) AS all_sessions
+FROM totalled
+INNER JOIN features ON features.id = totalled.key
+WHERE kind = {kind:UInt8} AND totalled.events > 0
 ORDER BY
-    if({by:String} = 'sessions', counted.sessions, counted.events) * if({order:String} = 'least', 1, -1),
+    if({by:String} = 'sessions', totalled.sessions, totalled.events) * if({order:String} = 'least', 1, -1),
     category,
     name
 LIMIT {limit:UInt32}

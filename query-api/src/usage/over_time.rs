@@ -56,11 +56,8 @@ pub async fn usage(ask: Ask, Params(params): Params<UsageParams>) -> Result<Resp
     .await
 }
 
-/// A width that puts all events into one bucket.
-pub(super) const ALL_TIME: i64 = i64::MAX;
-
 /// The buckets that have events, of `width` microseconds; 0 is a month.
-pub(super) async fn series(
+async fn series(
     database: &Database,
     source: &Source,
     filter: &Filter,
@@ -68,7 +65,7 @@ pub(super) async fn series(
 ) -> Result<Vec<Bucket>, Error> {
     let query = match source {
         Source::Days(days) => days
-            .query(database, filter, filter.kind(), "usage/series_days.sql")?
+            .query(database, filter, (filter.kind(), filter.kind()), "usage/series_days.sql")?
             .param("width", width / Interval::Day.width()),
         Source::Events => database.filtered("usage/series_rows.sql", filter, [])?.param("width", width),
         Source::Sequences => database.filtered("usage/series.sql", filter, [])?.param("width", width),
