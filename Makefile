@@ -75,8 +75,8 @@ bench-ingest: prerequisites ## measure the gateway against its limits, and with 
 	cargo build --release -p ingest -p benches --bins
 	target/release/bench-ingest
 
-bench-projector: prerequisites ## measure the projector on a full log, and freshness at two rates: EVENTS=1000000
-	cargo build --release -p projector -p local-stack -p benches --bins
+bench-projector: prerequisites ## measure the projector on a full log, and the freshness of answers: EVENTS=1000000
+	cargo build --release --workspace --bins
 	@# In memory if 4 GB are free: the time that a disk takes to make a file depends on what was deleted before.
 	@if [ -z "$${TMPDIR:-}" ] && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'END { print $$4 + 0 }')" -gt 4000000 ]; then export TMPDIR=/dev/shm; fi; \
 	  echo "data in $${TMPDIR:-/tmp} (TMPDIR)"; exec target/release/bench-projector

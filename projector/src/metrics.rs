@@ -47,12 +47,33 @@ pub(crate) struct Metrics {
     pub brokers_timestamp: IntGaugeVec,
     pub apps: InForce,
     pub event_types: InForce,
-    /// When `sequences` last included all rows of the tables, in seconds since 1970.
-    pub sequences_timestamp: IntGauge,
+    /// When the answers of a kind last included all that was in the log a moment before, in seconds since 1970.
+    answers_timestamp: IntGaugeVec,
     pub erasures_pending: IntGauge,
     pub disk_free: IntGaugeVec,
     pub disk_size: IntGaugeVec,
     pub audit_faults: IntGauge,
+}
+
+/// Answers by the tables that they rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// The row tables.
+    Rows,
+    /// `sequences`, and what questions add to them.
+    Order,
+    /// `usage_days`, and what questions add to them.
+    Use,
+}
+
+impl Answers {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Order => "order",
+            Self::Use => "use",
+        }
+    }
 }
 
 struct Named<'a>(&'a Registry);
@@ -161,9 +182,10 @@ impl Metrics {
             )?,
             apps: InForce::new("eye_projector_apps", &registry)?,
             event_types: InForce::new("eye_projector_event_types", &registry)?,
-            sequences_timestamp: named.gauge(
-                "sequences_timestamp_seconds",
-                "When the sessions' sequences last included everything, in seconds since 1970",
+            answers_timestamp: named.gauges(
+                "answers_timestamp_seconds",
+                "When the answers last included everything, by kind (rows, order, use), in seconds since 1970",
+                &["kind"],
             )?,
             erasures_pending: named
                 .gauge("erasures_pending", "Erased sessions that the tables may still hold")?,
@@ -186,7 +208,8 @@ impl Metrics {
             self.healed.with_label_values(&[kind]);
         }
         self.audit_faults.set(-1);
-        self.sequences_are_complete();
+        self.answers_are_fresh(Answers::Rows);
+        self.answers_are_fresh(Answers::Order);
         self
     }
 
@@ -244,8 +267,14 @@ impl Metrics {
         self.brokers_timestamp.with_label_values::<&str>(&[]).set(now());
     }
 
-    pub(crate) fn sequences_are_complete(&self) {
-        self.sequences_timestamp.set(now());
+    pub(crate) fn answers_are_fresh(&self, kind: Answers) {
+        self.answers_timestamp.with_label_values(&[kind.as_str()]).set(now());
+    }
+
+    /// Another process watches over the answers of this kind.
+    pub(crate) fn forget_answers(&self, kind: Answers) {
+        // A series that was never set is no error.
+        let _ = self.answers_timestamp.remove_label_values(&[kind.as_str()]);
     }
 }
 

@@ -1,12 +1,13 @@
 //! How far each partition is and which servers answer, for `/readyz` and the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::commit::settle::Healed;
 use crate::error::Error;
 use crate::judge::chunk::ClosedChunk;
+use crate::judge::tally::Tally;
 use crate::metrics::Metrics;
 
 /// After how long a silent broker or ClickHouse counts as away. `/readyz` must say so within ten seconds, and a
@@ -36,6 +37,11 @@ struct State {
     partitions: usize,
     /// Counts changes of `owned`.
     assignment: u64,
+    /// By category and name: the features that this process has accepted.
+    features: BTreeMap<String, BTreeSet<String>>,
+    new_features: BTreeSet<(String, String)>,
+    /// Where the log of the owned partitions ended at an earlier look.
+    ends_before: BTreeMap<i32, u64>,
     /// How many erased sessions are in no table, and the `assignment` for which this holds.
     erased: (usize, u64),
 }
@@ -192,6 +198,36 @@ impl Progress {
             .into_iter()
             .filter_map(|(partition, to)| Some((u16::try_from(partition).ok()?, to)))
             .collect()
+    }
+
+    /// Whether the tables include all that was in the log of the owned partitions when this was last asked.
+    pub(crate) fn includes_log(&self) -> bool {
+        let mut progress = self.state();
+        let includes = progress.owned.iter().all(|partition| {
+            let before = progress.ends_before.get(partition);
+            before.is_some_and(|before| progress.inserted_to.get(partition) >= Some(before))
+        });
+        let ends = &progress.log_ends;
+        let now = progress.owned.iter().filter_map(|partition| Some((*partition, ends.get(partition)?.0)));
+        progress.ends_before = now.collect();
+        includes
+    }
+
+    /// Remembers which features a tally has accepted events of.
+    pub(crate) fn accept(&self, tally: &Tally) {
+        let mut progress = self.state();
+        for (category, name) in tally.accepted_types() {
+            let is_known = progress.features.get(category).is_some_and(|names| names.contains(name));
+            if !is_known {
+                progress.features.entry(category.into()).or_default().insert(name.into());
+                progress.new_features.insert((category.into(), name.into()));
+            }
+        }
+    }
+
+    /// The features that were accepted for the first time since this was last asked.
+    pub(crate) fn take_new_features(&self) -> BTreeSet<(String, String)> {
+        std::mem::take(&mut self.state().new_features)
     }
 
     /// Records that the loop turned at `now`, and how far each running partition is judged.

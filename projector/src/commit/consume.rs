@@ -387,6 +387,7 @@ impl Loop {
                 Some(partition) => {
                     bytes += partition.bytes();
                     ids += partition.projection.window.len();
+                    work.progress.accept(&partition.projection.tally);
                     work.metrics.count(&mut partition.projection.tally);
                 }
                 None => starting += 1,

@@ -67,6 +67,14 @@ impl Tally {
         })
     }
 
+    /// Category and name of the types that have accepted records.
+    pub(crate) fn accepted_types(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.types.iter().flat_map(|(category, names)| {
+            let accepted = names.iter().filter(|(_, tally)| tally.accepted > 0);
+            accepted.map(move |(name, _)| (category.as_str(), name.as_str()))
+        })
+    }
+
     /// Category, name, verdict, reason of a rejection.
     pub(crate) fn types(&self) -> impl Iterator<Item = ([&str; 4], u64)> {
         let types = self.types.iter().flat_map(|(category, names)| {

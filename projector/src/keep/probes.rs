@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::metrics::Answers;
 use crate::work::Work;
 
 /// How long the task waits before it asks again where the log ends, for the lag and for markers at the end.
@@ -55,6 +56,9 @@ pub(crate) async fn answers(work: Arc<Work>) {
     loop {
         ticks.tick().await;
         work.progress.forget_old_log_ends();
+        if work.progress.includes_log() {
+            work.metrics.answers_are_fresh(Answers::Rows);
+        }
         match work.database.answers().await {
             Ok(()) => work.progress.clickhouse_answered(),
             Err(error) => tracing::debug!(%error, "ClickHouse does not answer"),

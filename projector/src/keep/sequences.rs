@@ -4,24 +4,30 @@
 //! a repeat, a late event, a crash half way or a second projector does no harm: the row with more events wins, and it
 //! was computed from more.
 //!
-//! After a pass that took t, the task waits at least 3 t. A session of a million events, or a table that is far behind,
-//! thus makes the lag grow and does not take the machine.
+//! A question adds what no pass has seen ([`tables::derived`]), so passes need not come often. They come before the
+//! stretch that questions add gets long. After a pass that took t, the task waits at least 3 t. A session of a million
+//! events, or a table that is far behind, thus makes the lag grow and does not take the machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use clickhouse::{Client, Row};
+use clickhouse::Client;
 use futures::future::try_join_all;
-use serde::{Deserialize, Serialize};
-use tables::derived;
+use tables::derived::{self, MOST_ADDED};
 
 use crate::keep::{Positions, epochs};
+use crate::metrics::Answers;
 use crate::servers::Servers;
 use crate::work::Work;
 
 /// How long the task waits between two passes. A pass makes two inserts and reads some tables, however few the offsets.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(5);
+/// From this many offsets on, a pass does not wait for [`PAUSE`]: questions would add too many.
+const MANY: u64 = 5_000;
+/// How long the task waits between two looks at what there is to do. A look asks nobody.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long the task waits between two checks that `sequences` hold what they claim.
 const VERIFY: Duration = Duration::from_secs(3600);
 /// How long the task waits after a pass that failed.
@@ -62,21 +68,41 @@ pub(crate) async fn watch(work: Arc<Work>) {
         let pass = refresh(&servers, &confirmed).await;
         drop(mine);
         let took = began.elapsed();
-        if matches!(pass, Ok(Refreshed { behind: 0, .. })) {
-            work.metrics.sequences_are_complete();
-        }
-        let pause = match pass {
-            Ok(Refreshed { offsets: 0, .. }) => PAUSE,
+        let (rest, behind) = match pass {
             Ok(Refreshed { offsets, behind }) => {
                 tracing::debug!(offsets, behind, ?took, "sequences refreshed");
-                PAUSE.max(took * 3)
+                if behind <= MOST_ADDED {
+                    work.metrics.answers_are_fresh(Answers::Order);
+                }
+                (took * 3, behind)
             }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "sequences stay as they are for now");
-                AFTER_ERROR
+                (AFTER_ERROR, 0)
             }
         };
-        tokio::time::sleep(pause).await;
+        let included: u64 = confirmed.values().sum::<u64>() - behind;
+        let ended = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            number_new(&work, &servers).await;
+            let uncounted = work.progress.confirmed().values().sum::<u64>().saturating_sub(included);
+            if ended.elapsed() > rest && (ended.elapsed() > PAUSE || uncounted > MANY) {
+                break;
+            }
+        }
+    }
+}
+
+/// Gives numbers to the features that were used for the first time, so that a question can add such an event. A pass
+/// would do it, too, but later.
+async fn number_new(work: &Work, servers: &Servers) {
+    let new = work.progress.take_new_features();
+    if new.is_empty() {
+        return;
+    }
+    if let Err(error) = number(servers, Some(new)).await {
+        tracing::warn!(error = format!("{error:#}"), "new features have no numbers for now");
     }
 }
 
@@ -207,29 +233,30 @@ async fn recompute(servers: &Servers, ranges: &[(u16, u64, u64)], everything: bo
     if !error.to_string().contains(derived::NO_NUMBER) {
         return Err(error).context("sequences");
     }
-    number_features(servers).await?;
+    number(servers, None).await?;
     on_each().await.context("sequences")?;
     Ok(())
 }
 
-/// Gives a number to every feature that has none.
+/// Gives a number to each of the `used` features that has none; if none are given, to each feature of `events`.
 ///
 /// A block of numbers that begins with n has a deduplication token that names n, and its writer has seen all numbers
 /// below n. Of several writers one wins; the others see its rows and continue. See `features`.
-async fn number_features(servers: &Servers) -> anyhow::Result<()> {
-    #[derive(Debug, Row, Serialize, Deserialize)]
-    struct Feature {
-        category: String,
-        name: String,
-    }
+async fn number(servers: &Servers, used: Option<BTreeSet<(String, String)>>) -> anyhow::Result<()> {
+    let unknown_of_all = servers.sql(include_str!("sequences/unknown_features.sql"));
     let client = servers.first();
-    let unknown = servers.sql(include_str!("sequences/unknown_features.sql"));
     let (mut last, mut seen) = (0, 0);
     while seen < ATTEMPTS {
         let numbered: u64 = client.query_raw("SELECT count() FROM features").fetch_one().await?;
         seen = if numbered == last { seen + 1 } else { 0 };
         last = numbered;
-        let unknown: Vec<Feature> = client.query_raw(&unknown).fetch_all().await?;
+        let unknown: Vec<(String, String)> = match &used {
+            None => client.query_raw(&unknown_of_all).fetch_all().await?,
+            Some(used) => {
+                let known = client.query_raw("SELECT category, name FROM features").fetch_all().await?;
+                used.difference(&BTreeSet::from_iter(known)).cloned().collect()
+            }
+        };
         if unknown.is_empty() {
             return Ok(());
         }
@@ -239,8 +266,7 @@ async fn number_features(servers: &Servers) -> anyhow::Result<()> {
             "more than {} features: `sequences` can't number them",
             u16::MAX
         );
-        let (categories, names): (Vec<_>, Vec<_>) =
-            unknown.into_iter().map(|feature| (feature.category, feature.name)).unzip();
+        let (categories, names): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
         client
             .query_raw(include_str!("sequences/number_features.sql"))
             .param("numbered", numbered)

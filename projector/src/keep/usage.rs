@@ -15,11 +15,13 @@ use tables::derived;
 
 use crate::keep::epochs::{forget, new_run, newest, publish, withdraw};
 use crate::keep::{Positions, sequences};
+use crate::metrics::Answers;
 use crate::servers::Servers;
 use crate::work::Work;
 
-/// How long the task waits between two passes. A pass that finds something makes two small inserts.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long the task waits between two passes. A pass that finds something makes two small inserts. A question adds what
+/// no pass has counted yet.
+const PAUSE: Duration = Duration::from_secs(5);
 /// How long the task waits between two checks that the days of use count what is there.
 const VERIFY: Duration = Duration::from_secs(3600);
 /// Up to this many offsets, their sessions are looked up one by one; beyond it, everything is read.
@@ -35,6 +37,8 @@ const MEMORY: &str = "2000000000";
 pub enum Counted {
     /// The days of use included all that `sequences` include.
     Nothing,
+    /// `sequences` include less than the days: they are being computed from the first offset.
+    NotYet,
     /// Added this many offsets.
     Stretch(u64),
     /// Counted the whole log again.
@@ -56,12 +60,17 @@ pub(crate) async fn watch(work: Arc<Work>) {
                 }
             }
             match refresh(&servers).await {
-                Ok(Counted::Nothing) => {}
-                Ok(counted) => tracing::debug!(?counted, "days of use refreshed"),
+                Ok(Counted::NotYet) => {}
+                Ok(counted) => {
+                    tracing::debug!(?counted, "days of use refreshed");
+                    work.metrics.answers_are_fresh(Answers::Use);
+                }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the days of use stay as they are for now");
                 }
             }
+        } else {
+            work.metrics.forget_answers(Answers::Use);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -86,7 +95,7 @@ pub async fn refresh(servers: &Servers) -> anyhow::Result<Counted> {
     let start = |partition: &u16| known.get(partition).copied().unwrap_or(0);
     // If a position went back, `sequences` are being computed from the first offset.
     if known.iter().any(|(partition, start)| ends.get(partition).is_none_or(|end| end < start)) {
-        return Ok(Counted::Nothing);
+        return Ok(Counted::NotYet);
     }
     let offsets: u64 = ends.iter().map(|(partition, end)| end - start(partition)).sum();
     if offsets == 0 {

@@ -15,8 +15,8 @@ use crate::{Bench, Figure};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Writes the events as the gateway would: key, headers, lz4.
-pub(crate) fn fill(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<()> {
-    bench.migrate(topic)?;
+pub(crate) async fn fill(bench: &Bench, topic: &str, events: usize) -> anyhow::Result<()> {
+    bench.pipeline(topic).projector_verb(&["migrate"]).await?;
     let options = [
         ("partitioner", infra::kafka::PARTITIONER),
         ("compression.type", "lz4"),
@@ -51,8 +51,9 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     let clickhouse = bench.clickhouse_pid()?;
     let before = process::cpu(clickhouse)?;
     let started = Instant::now();
-    let (projector, _) = bench.projector(topic).await?;
-    let pid = projector.pid().context("the projector died")?;
+    let projector = bench.pipeline(topic).projector("projector", 0)?;
+    projector.ready().await?;
+    let pid = projector.process.pid().context("the projector died")?;
     let tables = bench.tables(topic)?;
     wait(events, || tables.query("SELECT count() FROM ledger").fetch_one()).await?;
     let took = started.elapsed();
@@ -61,7 +62,7 @@ pub(crate) async fn projector(bench: &Bench, topic: &str, events: usize) -> anyh
     // Merges run for a while after the last insert, and belong to the price.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let with_merges = process::cpu(clickhouse)? - before;
-    projector.stop().await;
+    projector.process.stop().await;
 
     let (accepted, offsets): (u64, u64) = tables
         .query("SELECT countIf(verdict = 'accepted'), uniqExact(partition, offset) FROM ledger")

@@ -2,26 +2,26 @@
 //!
 //! The deployed program projects a log of realistic events into the real engine, with validation and exactly once. The
 //! reference of the same run is ClickHouse's own Kafka engine, tuned, at least once and without validation, on the same
-//! log. Then the freshness at two rates.
+//! log. Then the freshness of answers, at several rates and with several projectors.
 //!
 //! # Layout
 //! - [`full_log`]: a million events from a full log: the projector, and the Kafka engine
-//! - [`freshness`]: the time from append to queryable
+//! - [`freshness`]: the time from the request that sends an event to the answer that includes it
 
 mod freshness;
 mod full_log;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use benches::load::Load;
 use clap::Parser;
+use harness::services::{Passwords, Settings};
 use infra::kafka::KafkaConfig;
-use local_stack::supervise::{Restart, Spec};
-use local_stack::{KafkaOptions, Port, Ready, START, Stack, StackOptions, Supervised};
+use local_stack::supervise::{Event, Restart};
+use local_stack::{KafkaOptions, Stack, StackOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,10 +32,11 @@ struct Cli {
     /// Events in the full log.
     #[arg(long, env = "EVENTS", default_value_t = 1_000_000)]
     events: usize,
-    /// Seconds at each rate of the freshness.
+    /// Seconds for the rows, and for the answers, of each case of the freshness.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
-    /// Only the parts whose name contains this: projector, kafka_engine, freshness.
+    /// Only the parts whose name contains this: projector, kafka_engine, freshness, freshness_1000,
+    /// freshness_one_partition, freshness_4_projectors, freshness_16_projectors.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -50,12 +51,11 @@ async fn main() -> anyhow::Result<()> {
     };
     let bench = Bench { stack: Stack::start(options).await?, dir: tempfile::tempdir()? };
     Load::write_event_types(&bench.event_types())?;
-    std::fs::write(bench.apps(), "[[app]]\nname = \"demo\"\n")?;
     // In turn, so that a slow minute of the machine hits both.
     let (mut of_projector, mut of_kafka_engine) = (Vec::new(), Vec::new());
     for topic in ["full1", "full2", "full3"] {
         if wanted("projector") || wanted("kafka_engine") {
-            full_log::fill(&bench, topic, cli.events)?;
+            full_log::fill(&bench, topic, cli.events).await?;
         }
         if wanted("projector") {
             of_projector.push(full_log::projector(&bench, topic, cli.events).await?);
@@ -66,10 +66,8 @@ async fn main() -> anyhow::Result<()> {
     }
     medians(&of_projector);
     medians(&of_kafka_engine);
-    if wanted("freshness") {
-        for rate in [100, 1_000] {
-            freshness::measure(&bench, rate, Duration::from_secs(cli.seconds)).await?;
-        }
+    for scenario in freshness::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
+        freshness::measure(&bench, scenario, Duration::from_secs(cli.seconds)).await?;
     }
     bench.stack.stop().await;
     Ok(())
@@ -101,17 +99,29 @@ impl Bench {
         self.dir.path().join("event-types")
     }
 
-    fn apps(&self) -> PathBuf {
-        self.dir.path().join("apps.toml")
-    }
-
     fn kafka(&self, topic: &str) -> KafkaConfig {
         KafkaConfig { brokers: self.stack.kafka.address(), topic: topic.into(), options: vec![] }
     }
 
-    /// The database of the views that belong to a topic.
-    fn database(topic: &str) -> String {
-        format!("eye_{topic}")
+    /// A pipeline of its own for a topic: the programs that `cargo build --release` made.
+    fn pipeline(&self, topic: &str) -> Settings {
+        Settings {
+            kafka: self.stack.kafka.address(),
+            clickhouse: self.stack.clickhouse.url(),
+            cluster: None,
+            passwords: Passwords::of(&self.stack.clickhouse),
+            topic: topic.into(),
+            database: format!("eye_{topic}"),
+            event_types: Some(self.event_types()),
+            environment: Vec::new(),
+            logs: self.dir.path().into(),
+            restart: Restart::Never,
+            on_event: Arc::new(|event| {
+                if let Event::Died { .. } = event {
+                    eprintln!("{event}");
+                }
+            }),
+        }
     }
 
     fn tables(&self, topic: &str) -> anyhow::Result<clickhouse::Client> {
@@ -120,58 +130,10 @@ impl Bench {
             .with_url(self.stack.clickhouse.url())
             .with_user("writer")
             .with_password(password)
-            .with_database(format!("{}_g1", Self::database(topic))))
+            .with_database(format!("eye_{topic}_g1")))
     }
 
     fn clickhouse_pid(&self) -> anyhow::Result<u32> {
         self.stack.clickhouse.process.pid().context("ClickHouse does not run")
-    }
-
-    /// The program that `cargo build --release` made.
-    fn program(&self, topic: &str, verb: &str) -> anyhow::Result<Command> {
-        let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("projector");
-        ensure!(path.exists(), "{} is not built: run `make bench-projector`", path.display());
-        let mut command = Command::new(path);
-        command
-            .arg(verb)
-            .env("EYE_KAFKA_BROKERS", self.stack.kafka.address())
-            .env("EYE_TOPIC", topic)
-            .env("EYE_CLICKHOUSE_URL", self.stack.clickhouse.url())
-            .env("EYE_CLICKHOUSE_USER", "writer")
-            .env("EYE_CLICKHOUSE_PASSWORD_FILE", self.stack.clickhouse.password_file("writer"))
-            .env("EYE_CLICKHOUSE_DATABASE", Self::database(topic))
-            .env("EYE_PROJECTOR_GROUP", topic)
-            .env("EYE_EVENT_TYPES", self.event_types())
-            .env("EYE_APPS", self.apps());
-        Ok(command)
-    }
-
-    fn migrate(&self, topic: &str) -> anyhow::Result<()> {
-        let output = self.program(topic, "migrate")?.output()?;
-        ensure!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    }
-
-    /// A running projector and the address of its metrics.
-    async fn projector(&self, topic: &str) -> anyhow::Result<(Supervised, String)> {
-        let port = Port::claim(0, "the projector", "")?;
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.number()));
-        let mut command = self.program(topic, "run")?;
-        command.arg("--listen").arg(address.to_string());
-        let process = Supervised::spawn(Spec {
-            name: "projector".into(),
-            command,
-            log: self.dir.path().join("projector.log"),
-            ready: Ready::Http(address, "/healthz".into()),
-            restart: Restart::Never,
-            grace: Duration::from_secs(15),
-            on_event: Arc::new(|event| {
-                if let local_stack::supervise::Event::Died { .. } = event {
-                    eprintln!("{event}");
-                }
-            }),
-        })?;
-        process.ready(START).await?;
-        Ok((process, format!("http://{address}")))
     }
 }
