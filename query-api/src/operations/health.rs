@@ -36,7 +36,7 @@ pub struct Health {
     pub log_reachable: bool,
     /// Offsets of the log that the tables lack; null if no broker answered.
     pub lag: Option<u64>,
-    /// Offsets that the tables have and the sequences, which answer questions about order, lack.
+    /// Offsets that the tables have and the sequences lack. Answers about order add them.
     pub sequences_lag: u64,
     /// Age of the newest included record in seconds; 0 if the tables lack nothing.
     pub freshness_seconds: Option<f64>,

@@ -1,7 +1,10 @@
 //! `sequences` can't be made wrong: not by several writers, not by loss, not by what arrives out of turn.
 
+use std::collections::BTreeMap;
+
 use projector::keep::usage::Counted;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::demo;
 use crate::world::{World, ask_during};
@@ -155,4 +158,40 @@ async fn a_feature_without_a_number_waits_for_the_next_pass() {
     let after = answers(&world).await;
     assert!(after.iter().all(|answer| answer["as_of"]["positions"] == world.whole_log()), "{after:?}");
     assert_eq!(after[3]["steps"][0]["sessions"], 1);
+}
+
+/// An answer reads the ledger first, and then what the ledger says is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_there_when_the_ledger_says_so() {
+    let mut world = World::new().await;
+    let tables = world.tables.clone();
+    let mut events: Vec<_> = demo::events().into_iter().take(4000).collect();
+    // None is a duplicate, which has no row in `events`.
+    events.iter_mut().zip(1..).for_each(|(event, id)| event.event_id = Uuid::from_u128(id));
+    let looking = tokio::spawn(async move {
+        let end = async |table: &str| {
+            let sql = format!("SELECT partition, max(offset) FROM {table} GROUP BY partition");
+            let ends: Vec<(u16, u64)> = tables.query(&sql).fetch_all().await.unwrap();
+            ends.into_iter().collect::<BTreeMap<_, _>>()
+        };
+        let mut moves = 0;
+        let mut last = BTreeMap::new();
+        loop {
+            let (ledger, events) = (end("ledger").await, end("events").await);
+            for (partition, offset) in &ledger {
+                assert!(
+                    events.get(partition) >= Some(offset),
+                    "partition {partition}: {ledger:?} {events:?}"
+                );
+            }
+            moves += u64::from(ledger != last);
+            if ledger.values().sum::<u64>() >= 4000 - 4 {
+                return moves;
+            }
+            last = ledger;
+        }
+    });
+    world.append(&events, 10).await;
+    let moves = looking.await.unwrap();
+    assert!(moves > 50, "the ledger was seen to move {moves} times");
 }

@@ -85,7 +85,7 @@ export default function HealthPage() {
         sql={now?.partitions.length ? sql.lag(now.partitions) : undefined}
         isEmpty={({ partitions }) => !partitions.length}
         empty={<p>The log has no partition.</p>}
-        note={now && `Answers come from ${now.generation}. Answers about order include the log up to ${second(now.sequences_as_of.time)}.`}
+        note={now && `Answers come from ${now.generation}. The sequences include the log up to ${second(now.sequences_as_of.time)}; answers about order add what came later.`}
         table={({ partitions }) => (
           <Table
             caption="Lag by partition"
