@@ -1,5 +1,7 @@
 //! What the tables include of the log, and whether they changed: all that a question must know of freshness.
 
+mod whole;
+
 use std::collections::BTreeMap;
 
 use clickhouse::Row;
@@ -12,6 +14,8 @@ use utoipa::ToSchema;
 use crate::database::{Database, small};
 use crate::error::Error;
 use crate::values::Time;
+
+pub(crate) use whole::Whole;
 
 /// What part of the log an answer includes, at least.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -72,10 +76,12 @@ impl Basis {
             Self::Sequences => {
                 let (log, kept, revision) = tokio::try_join!(
                     AsOf::of_log(database),
-                    AsOf::of_sequences(database),
+                    read::<Sequences>(database, "as_of/sequences.sql"),
                     Revision::read(database)
                 )?;
-                Ok(Moment::of(kept, log, revision, Vec::new()))
+                let features = kept.first().map_or(0, |row| row.features);
+                let moment = Moment::of(Sequences::as_of(kept), log, revision, Vec::new());
+                Ok(moment.unless_empty(features))
             }
             Self::Days(moment) => Ok(moment),
         }
@@ -92,6 +98,7 @@ impl Moment {
             positions: Vec<u64>,
             /// Milliseconds.
             log_time: i64,
+            features: u64,
         }
         let (epoch, log, revision) = tokio::try_join!(
             read::<Epoch>(database, "as_of/epoch.sql"),
@@ -103,7 +110,7 @@ impl Moment {
                 positions: epoch.partitions.into_iter().zip(epoch.positions).collect(),
                 time: Some(Time::from_millis(epoch.log_time)),
             };
-            Self::of(kept, log, revision, epoch.runs)
+            Self::of(kept, log, revision, epoch.runs).unless_empty(epoch.features)
         }))
     }
 
@@ -115,6 +122,12 @@ impl Moment {
             (AsOf { positions, time: kept.time.max(log.time) }, stretch)
         });
         Self { kept, added, revision, runs }
+    }
+
+    /// Nothing is added before there is a numbered feature: ClickHouse joins nothing with an empty dictionary, and does
+    /// not even look for features without a number.
+    fn unless_empty(self, features: u64) -> Self {
+        if features == 0 { self.kept() } else { self }
     }
 
     pub(crate) fn as_of(&self) -> &AsOf {
@@ -183,14 +196,14 @@ impl Revision {
 }
 
 impl AsOf {
-    /// What the row tables include.
+    /// What all row tables include.
     pub(crate) async fn of_log(database: &Database) -> Result<Self, Error> {
-        Ok(Self::of(read(database, "as_of/log.sql").await?))
+        whole::look(database).await
     }
 
     /// What `sequences` include.
     pub(crate) async fn of_sequences(database: &Database) -> Result<Self, Error> {
-        Ok(Self::of(read(database, "as_of/sequences.sql").await?))
+        Ok(Sequences::as_of(read(database, "as_of/sequences.sql").await?))
     }
 
     fn of(rows: Vec<Position>) -> Self {
@@ -201,12 +214,30 @@ impl AsOf {
     }
 }
 
-#[derive(Row, Deserialize)]
 struct Position {
     partition: u16,
     position: u64,
     /// Milliseconds.
     log_time: i64,
+}
+
+/// A row of sequences.sql.
+#[derive(Row, Deserialize)]
+struct Sequences {
+    partition: u16,
+    position: u64,
+    /// Milliseconds.
+    log_time: i64,
+    /// How many features have a number.
+    features: u64,
+}
+
+impl Sequences {
+    fn as_of(rows: Vec<Self>) -> AsOf {
+        let position =
+            |Self { partition, position, log_time, .. }| Position { partition, position, log_time };
+        AsOf::of(rows.into_iter().map(position).collect())
+    }
 }
 
 async fn read<T: clickhouse::RowOwned + clickhouse::RowRead>(
@@ -247,6 +278,8 @@ mod tests {
     fn a_question_adds_nothing_if_there_is_nothing_or_too_much() {
         assert_eq!(moment(&[(0, 5)], &[(0, 5)]).added(), None);
         assert_eq!(moment(&[(0, 5)], &[(0, 5 + MOST_ADDED + 1)]).added(), None);
-        assert!(moment(&[(0, 5)], &[(0, 5 + MOST_ADDED)]).added().is_some());
+        let most = moment(&[(0, 5)], &[(0, 5 + MOST_ADDED)]);
+        assert!(most.clone().unless_empty(1).added().is_some());
+        assert_eq!(most.unless_empty(0).added(), None);
     }
 }

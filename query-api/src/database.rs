@@ -1,10 +1,12 @@
 //! The serving generation, as questions see it: read only, within limits.
 
+use std::sync::Arc;
+
 use clickhouse::Client;
 use clickhouse::query::Query;
 use infra::database::ClickHouseConfig;
 
-use crate::as_of::Stretch;
+use crate::as_of::{Stretch, Whole};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::params::Filter;
@@ -22,6 +24,7 @@ pub struct Database {
     is_spread: bool,
     /// What questions add to `sequences` or `usage_days`.
     added: Option<Stretch>,
+    pub(crate) whole: Arc<Whole>,
 }
 
 impl Database {
@@ -48,7 +51,7 @@ impl Database {
             .with_setting("max_bytes_before_external_sort", (bytes / 3).to_string())
             .with_setting("max_bytes_ratio_before_external_group_by", "0")
             .with_setting("max_bytes_ratio_before_external_sort", "0");
-        Self { client, name, is_spread: clickhouse.cluster.is_some(), added: None }
+        Self { client, name, is_spread: clickhouse.cluster.is_some(), added: None, whole: Arc::default() }
     }
 
     /// The same for a question that adds a stretch of the log.

@@ -63,7 +63,7 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = files! {
-    "as_of/epoch.sql" "as_of/log.sql" "as_of/revision.sql" "as_of/sequences.sql"
+    "as_of/epoch.sql" "as_of/log.sql" "as_of/revision.sql" "as_of/sequences.sql" "as_of/there.sql"
     "events/days.sql" "events/export.sql" "events/fate.sql" "events/fate_accepted.sql"
     "events/fate_rejected.sql" "events/list.sql" "events/session.sql" "events/whole_session.sql"
     "feed/news.sql"

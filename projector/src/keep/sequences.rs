@@ -87,7 +87,9 @@ pub(crate) async fn watch(work: Arc<Work>) {
             tokio::time::sleep(LOOK).await;
             number_new(&work, &servers).await;
             let uncounted = work.progress.confirmed().values().sum::<u64>().saturating_sub(included);
-            if ended.elapsed() > rest && (ended.elapsed() > PAUSE || uncounted > MANY) {
+            // The first event of all need not wait: until a pass has seen some, questions add none.
+            let is_due = uncounted > if included == 0 { 0 } else { MANY };
+            if ended.elapsed() > rest && (is_due || ended.elapsed() > PAUSE) {
                 break;
             }
         }

@@ -1,1 +1,1 @@
-SELECT runs, partitions, positions, log_time FROM usage_epoch
+SELECT runs, partitions, positions, log_time, assumeNotNull((SELECT count() FROM features)) AS features FROM usage_epoch

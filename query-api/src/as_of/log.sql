@@ -1,4 +1,3 @@
-SELECT partition, max(offset) + 1 AS position, max(log_time) AS log_time
+SELECT partition, toInt8(ledger.verdict) AS number, max(offset) AS last, max(log_time) AS log_time
 FROM ledger
-GROUP BY partition
-ORDER BY partition
+GROUP BY partition, ledger.verdict

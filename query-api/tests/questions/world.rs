@@ -300,7 +300,7 @@ pub async fn ask_during(write: impl Future<Output = ()>, askers: usize, ask: imp
     assert!(answers >= askers, "{answers} answers for {askers} askers");
 }
 
-async fn json(response: Response, path: &str) -> Value {
+pub async fn json(response: Response, path: &str) -> Value {
     let status = response.status();
     let body = response.text().await.unwrap();
     assert_eq!(status, 200, "{path}: {body}");
