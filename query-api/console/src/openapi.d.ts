@@ -747,7 +747,7 @@ export interface components {
             sequences_as_of: components["schemas"]["AsOf"];
             /**
              * Format: int64
-             * @description Offsets that the tables have and the sequences, which answer questions about order, lack.
+             * @description Offsets that the tables have and the sequences lack. Answers about order add them.
              */
             sequences_lag: number;
         };
