@@ -40,9 +40,6 @@ impl Database {
             // A statement that finds rows by their places reads the same parts all along, even if they are merged
             // meanwhile.
             .with_setting("enable_shared_storage_snapshot_in_query", "1")
-            // Of tables that are spread, the whole of a table in an IN, on every server. (GLOBAL IN says the same, but of
-            // tables on one server it reads all rows: it does not use the primary key.)
-            .with_setting("distributed_product_mode", "global")
             .with_setting("max_memory_usage", bytes.to_string())
             // A page is in memory as a whole, as rows and as JSON: a thousand of the largest events would take 1 GB.
             .with_setting("max_result_bytes", MAX_RESULT.to_string())
