@@ -256,7 +256,7 @@ async fn number(servers: &Servers, used: Option<BTreeSet<(String, String)>>) -> 
             None => client.query_raw(&unknown_of_all).fetch_all().await?,
             Some(used) => {
                 let known = client.query_raw("SELECT category, name FROM features").fetch_all().await?;
-                used.difference(&BTreeSet::from_iter(known)).cloned().collect()
+                used.difference(&known.into_iter().collect()).cloned().collect()
             }
         };
         if unknown.is_empty() {

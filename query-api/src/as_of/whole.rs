@@ -6,7 +6,7 @@
 //! the other, each in one part a table: where the last row is, all rows before it are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clickhouse::Row;
@@ -43,16 +43,17 @@ type Place = (i8, u16, u64);
 pub(super) async fn look(database: &Database) -> Result<AsOf, Error> {
     let ledger = ledger(read(database, "as_of/log.sql").await?);
     let whole = &database.whole;
-    for nth in 1.. {
+    let mut looks = 0;
+    loop {
+        looks += 1;
         let missing = whole.missing(&ledger);
         let there = if missing.is_empty() { missing } else { there(database, &missing).await? };
-        let (found, is_known) = whole.add(&ledger, &there, nth == LOOKS);
+        let (found, is_known) = whole.add(&ledger, &there, looks == LOOKS);
         if is_known {
             return Ok(AsOf::of(found));
         }
         tokio::time::sleep(BETWEEN).await;
     }
-    unreachable!("the last look takes what there is")
 }
 
 #[derive(Row, Deserialize)]
@@ -97,7 +98,7 @@ async fn there(database: &Database, places: &BTreeSet<Place>) -> Result<BTreeSet
 impl Whole {
     /// The last rows of the ledger that no look has found.
     fn missing(&self, ledger: &BTreeMap<u16, Found>) -> BTreeSet<Place> {
-        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let places = ledger.iter().flat_map(|(partition, found)| {
             found.missing(known.get(partition)).map(|(verdict, offset)| (verdict, *partition, offset))
         });
@@ -112,7 +113,7 @@ impl Whole {
         there: &BTreeSet<Place>,
         last: bool,
     ) -> (Vec<Position>, bool) {
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut positions = Vec::new();
         for (partition, found) in ledger {
             let before = known.get(partition).copied();

@@ -78,8 +78,9 @@ pub async fn paths(
     ask.about(&bytes)
         .answer(Basis::Sequences, async |database, _| {
             let numbers = Numbers::read(database).await?;
-            let number = |feature: &Option<FeatureName>| feature.as_ref().map(|feature| numbers.of(feature));
-            let number = |feature| number(feature).transpose();
+            let number = |feature: &Option<FeatureName>| {
+                feature.as_ref().map(|feature| numbers.of(feature)).transpose()
+            };
             let (start, through, end) = (number(&body.start)?, number(&body.through)?, number(&body.end)?);
             // A feature that was never used is in no path. In the statement 0 means "any".
             if [start, through, end].contains(&Some(0)) {

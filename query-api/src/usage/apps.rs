@@ -39,9 +39,7 @@ pub async fn apps(ask: Ask, Params(params): Params<AppsParams>) -> Result<Respon
     let days = if filter.any_category() { None } else { Days::of(&ask.database, &filter).await? };
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
-            Some(days) => {
-                days.query(database, &filter, (filter.kind(), filter.kind()), "usage/apps_days.sql")?
-            }
+            Some(days) => days.query(database, &filter, &[filter.kind()], "usage/apps_days.sql")?,
             None => database.filtered("usage/apps.sql", &filter, [])?,
         };
         Ok(Apps { apps: query.fetch_all().await? })

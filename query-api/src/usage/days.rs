@@ -34,13 +34,12 @@ impl Days {
         Basis::Days(self.moment.clone())
     }
 
-    /// The statement of a file that begins with days.sql, whose rows count events of a kind, and of the kind of
-    /// their total.
+    /// The statement of a file that begins with days.sql, whose rows count events of these kinds.
     pub(crate) fn query(
         &self,
         database: &Database,
         filter: &Filter,
-        (kind, total): (u8, u8),
+        kinds: &[u8],
         file: &str,
     ) -> Result<Query, Error> {
         Ok(database
@@ -48,7 +47,6 @@ impl Days {
             .param("runs", &self.moment.runs)
             .param("first_day", self.first_day)
             .param("last_day", self.last_day)
-            .param("kind", kind)
-            .param("total", total))
+            .param("kinds", kinds))
     }
 }

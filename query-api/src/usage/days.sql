@@ -1,5 +1,4 @@
--- The beginning of every question that reads `usage_days`: the rows of a kind in the runs of an epoch (or of two kinds, if a total is
--- of another). A category has
+-- The beginning of every question that reads `usage_days`: the rows of some kinds in the runs of an epoch. A category has
 -- the number of one of its features, so a list of features finds it, too. A question that is `adding` counts what came
 -- after the epoch by itself, as a pass would.
 WITH days AS
@@ -17,10 +16,10 @@ WITH days AS
             {% include "derived/usage_days.sql" %}
         )
     ) AS usage_days
-    WHERE kind IN [{kind:UInt8}, {total:UInt8}]
+    WHERE kind IN {kinds:Array(UInt8)}
     {% else %}
     FROM usage_days
-    WHERE run IN {runs:Array(UInt64)} AND kind IN [{kind:UInt8}, {total:UInt8}]
+    WHERE run IN {runs:Array(UInt64)} AND kind IN {kinds:Array(UInt8)}
     {% endif %}
         {% if of_features %}
         AND key GLOBAL IN (

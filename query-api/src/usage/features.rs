@@ -99,9 +99,10 @@ pub(crate) async fn read(
         all_sessions: u64,
     }
     let query = match source {
-        Source::Days(days) => {
-            days.query(database, filter, (FEATURE, filter.kind()), "usage/features_days.sql")?
-        }
+        Source::Days(days) => days
+            .query(database, filter, &[FEATURE, filter.kind()], "usage/features_days.sql")?
+            .param("kind", FEATURE)
+            .param("total", filter.kind()),
         Source::Events => database.filtered("usage/features_rows.sql", filter, [])?,
         Source::Sequences => database.filtered("usage/features.sql", filter, [])?,
     };

@@ -65,7 +65,7 @@ async fn series(
 ) -> Result<Vec<Bucket>, Error> {
     let query = match source {
         Source::Days(days) => days
-            .query(database, filter, (filter.kind(), filter.kind()), "usage/series_days.sql")?
+            .query(database, filter, &[filter.kind()], "usage/series_days.sql")?
             .param("width", width / Interval::Day.width()),
         Source::Events => database.filtered("usage/series_rows.sql", filter, [])?.param("width", width),
         Source::Sequences => database.filtered("usage/series.sql", filter, [])?.param("width", width),

@@ -49,7 +49,7 @@ pub async fn unused(ask: Ask, Params(params): Params<UnusedParams>) -> Result<Re
     let days = Days::of(&ask.database, &filter).await?;
     ask.answer(days.as_ref().map_or(Basis::Log, Days::basis), async |database, _| {
         let query = match &days {
-            Some(days) => days.query(database, &filter, (FEATURE, FEATURE), "usage/last_seen_days.sql")?,
+            Some(days) => days.query(database, &filter, &[FEATURE], "usage/last_seen_days.sql")?,
             None => database.filtered("usage/last_seen.sql", &filter, [])?,
         };
         let seen: Vec<LastSeen> = query.fetch_all().await?;
