@@ -1,9 +1,9 @@
 //! How far all row tables include the log.
 //!
 //! One insert writes ledger, events and rejections, but its rows do not appear in all of them at the same moment. If
-//! the ledger were believed alone, an answer would lack events that its `as_of` says it has. So the last accepted and the
-//! last rejected offset of each partition are looked for in their tables. Chunks of a partition are inserted one after
-//! the other, each in one part a table: where the last row is, all rows before it are.
+//! the ledger were believed alone, an answer would lack events that its `as_of` says it has. So the last accepted and
+//! the last rejected offset of each partition are looked for in their tables. Chunks of a partition are inserted one
+//! after the other, each in one part a table: where the last row is, all rows before it are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

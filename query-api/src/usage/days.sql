@@ -1,6 +1,6 @@
 -- The beginning of every question that reads `usage_days`: the rows of some kinds in the runs of an epoch. A category
--- has the number of one of its features, so a list of features finds it, too. A question that is `adding` counts what came
--- after the epoch by itself, as a pass would.
+-- has the number of one of its features, so a list of features finds it, too. A question that is `adding` counts what
+-- came after the epoch by itself, as a pass would.
 WITH days AS
 (
     SELECT app, kind, key, day, previous, usage_days.events AS events, first, last
