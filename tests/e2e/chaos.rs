@@ -2,7 +2,8 @@
 //! has exactly one verdict, and the tables equal those of a quiet projection of the same log.
 //!
 //! `EYE_CHAOS_FAULTS` says how many faults (a few in `make test`, 200 in `make chaos`), `EYE_CHAOS_SHARDS` on how many
-//! ClickHouse servers, `EYE_CHAOS_SEED` repeats a sequence of faults.
+//! ClickHouse servers, `EYE_CHAOS_REBALANCES` for how many seconds projectors come and go, `EYE_CHAOS_SEED` repeats a
+//! sequence of faults.
 
 pub(crate) mod faults;
 pub(crate) mod traffic;
@@ -10,7 +11,7 @@ pub(crate) mod traffic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::proxy::Proxy;
 use harness::{Pipeline, eventually};
@@ -54,6 +55,51 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     let (http, direct): (Traffic, Traffic) = (http.await.unwrap(), direct.await.unwrap());
     println!("chaos: faults {:?}", faults.counts());
     check(&pipeline, &http, &direct).await;
+}
+
+/// Every few moments a projector begins, dies or stops in order, at some 500 events a second: partitions change hands in
+/// the middle of rounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_offset_has_one_verdict_whoever_projects() {
+    let seconds = setting("EYE_CHAOS_REBALANCES", 8);
+    let seed = setting("EYE_CHAOS_SEED", u64::from(std::process::id()));
+    eprintln!("chaos: {seconds} s of rebalances, EYE_CHAOS_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+
+    let kafka = KafkaOptions { properties: faults::quick_groups(), ..KafkaOptions::default() };
+    let stack = Stack::start(StackOptions { kafka, ..StackOptions::default() }).await;
+    let pipeline = Arc::new(Pipeline::start_on(Arc::new(stack.expect("the stack starts")), 3, None).await);
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut by_http =
+        || tokio::spawn(traffic::by_http(Arc::clone(&pipeline), Arc::clone(&enough), random.fork()));
+    let http = [by_http(), by_http()];
+    let direct =
+        tokio::spawn(traffic::straight_to_kafka(Arc::clone(&pipeline), Arc::clone(&enough), random.fork()));
+    let (began, mut rebalances) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let projector = &pipeline.projectors[random.usize(..pipeline.projectors.len())].process;
+        match random.u8(..3) {
+            _ if projector.pid().is_none() => projector.start(),
+            0 => projector.kill().await,
+            1 => projector.stop().await,
+            _ => {
+                projector.kill().await;
+                projector.start();
+            }
+        }
+        rebalances += 1;
+        tokio::time::sleep(Duration::from_millis(random.u64(200..5000))).await;
+    }
+    Faults::default().repair(&pipeline).await;
+    enough.store(true, Ordering::Relaxed);
+    let mut all = Traffic::default();
+    for sender in http {
+        all.add(sender.await.unwrap());
+    }
+    let direct = direct.await.unwrap();
+    let per_second = (all.receipts.len() + direct.receipts.len()) as f64 / began.elapsed().as_secs_f64();
+    println!("chaos: {rebalances} times a projector came or went, at {per_second:.0} events a second");
+    check(&pipeline, &all, &direct).await;
 }
 
 /// Nothing of the traffic is lost or doubled, and the tables equal those of a quiet projection of the same log.

@@ -74,6 +74,14 @@ impl Sender {
 }
 
 impl Traffic {
+    /// That of another sender, too.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.receipts.extend(other.receipts);
+        self.requests += other.requests;
+        self.refusals += other.refusals;
+        self.erased.extend(other.erased);
+    }
+
     /// After the tenth of every fifty requests, one of at most ten sessions, of which the log has an event.
     async fn erase(&mut self, pipeline: &Pipeline, sender: &mut Sender) {
         self.requests += 1;
