@@ -8,6 +8,7 @@ use infra::telemetry::TelemetryConfig;
 use tokio::net::TcpListener;
 
 use crate::config::ProjectorConfig;
+use crate::verbs::accept_loss::AcceptLossArgs;
 use crate::verbs::audit::AuditArgs;
 use crate::verbs::check_schemas::CheckSchemasArgs;
 use crate::verbs::compare::CompareArgs;
@@ -37,6 +38,11 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Check that every offset of the log has one verdict and every verdict its rows. Exit code 1 if not.
     Audit(Box<AuditArgs>),
+    /// Say what the log has lost of the records that were judged, and accept it with --yes.
+    ///
+    /// For a topic that was made anew, restored from an older copy, or whose brokers lost their last records. The
+    /// projectors project nothing of such a partition. Exit code 1 if something is to be decided.
+    AcceptLoss(Box<AcceptLossArgs>),
     /// Build the next generation from the first offset beside the serving one, then serve it.
     ///
     /// It can be stopped and started again. Running projectors switch to the new generation.

@@ -3,7 +3,8 @@
 //! - `consume`: the loop and its rounds; `slot`: an owned partition and what the loop does with it
 //! - `partition`: a running partition's open chunk (rows, bytes), gaps of the log, a chunk that is to be compared
 //! - `pace`: when a round closes, by time; `strangers`: records that wait for their names to be known
-//! - `intent`: what a commit announces; `resume`: where a partition goes on, also when the log has lost records
+//! - `intent`: what a commit announces; `resume`: where a partition goes on; `identity`: whether the log is
+//!   still the same
 //! - `attempt`: one attempt to get a chunk into the tables, and how long until the next; `insert`: the statement;
 //!   `settle`: compares, and inserts what is missing; `ledger`: what the tables say of a partition
 
@@ -14,6 +15,7 @@ pub(crate) mod pace;
 pub(crate) mod strangers;
 pub(crate) mod intent;
 pub(crate) mod resume;
+pub(crate) mod identity;
 pub(crate) mod attempt;
 pub(crate) mod insert;
 pub(crate) mod settle;

@@ -49,6 +49,10 @@ impl Database {
         Self { client, each, config, generation, name, topic: topic.into() }
     }
 
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     pub(crate) async fn answers(&self) -> Result<()> {
         let asked = self.client.query("SELECT 1").fetch_one::<u8>();
         within(PROBE, async { asked.await.map_err(Error::from) }).await.map(|_| ())

@@ -2,6 +2,8 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::commit::identity::Break;
+
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// None of these ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked. Only a
@@ -21,7 +23,11 @@ pub enum Error {
     /// Fate: the partition starts again.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// The log and the ledger contradict each other. Fate: tried again, but only an operator can resolve it.
+    /// The log is not the one that the tables were made from. Fate: nothing of the partition is projected until the log is
+    /// the right one again, or a person decides.
+    #[error("{0}")]
+    OtherLog(Break),
+    /// What must not be. Fate: tried again.
     #[error("{0}")]
     Contradiction(String),
     /// Fate: each offset is judged again by the schema version of its verdict, see `heal`.

@@ -52,7 +52,7 @@ async fn ready(State(current): State<Current>) -> Response {
     let Some(work) = current.as_ref() else { return waiting("waiting for ClickHouse") };
     let starting = work.metrics.partitions_starting.get();
     if let Some(missing) = work.progress.waits_for() {
-        waiting(missing)
+        waiting(&missing)
     } else if starting > 0 {
         waiting(&format!("{starting} partitions are not running yet; the log says why"))
     } else {

@@ -6,7 +6,7 @@
 //! - [`usage`]: counts the days of use as far as `sequences` are complete; [`epochs`]: which counts are valid
 //! - [`erase`]: removes erased sessions from the tables; `retention`: removes what is older than the tables keep
 //! - [`parts`]: builds projections that no merge builds; `disks`: how full they are; `probes`: which servers answer,
-//!   and where the log ends
+//!   and where the log ends; `log_watch`: whether the log is still the same
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ pub(crate) mod retention;
 pub mod parts;
 pub(crate) mod disks;
 pub(crate) mod probes;
+pub(crate) mod log_watch;
 
 /// The next offset of each partition: everything below it is included.
 pub type Positions = BTreeMap<u16, u64>;

@@ -3,7 +3,7 @@
 use clap::Parser;
 use projector::cli::{self, Cli, Command};
 use projector::verbs::{
-    audit, check_schemas, compare, erase, generations, migrate, propose_schema, reproject,
+    accept_loss, audit, check_schemas, compare, erase, generations, migrate, propose_schema, reproject,
 };
 
 #[global_allocator]
@@ -26,6 +26,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         }
         Command::Migrate(args) => migrate::run(&args).await?,
         Command::Audit(args) => return audit::run(&args).await,
+        Command::AcceptLoss(args) => return accept_loss::run(&args).await,
         Command::Reproject(args) => reproject::run(&args, infra::shutdown::signal()).await?,
         Command::Erase(args) => erase::run(&args).await?,
         Command::Generations(args) => generations::run(&args).await?,

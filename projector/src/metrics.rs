@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     pub topic_partitions: IntGauge,
     pub partitions: IntGauge,
     pub partitions_starting: IntGauge,
+    /// Owned partitions whose log is not the one that the tables were made from.
+    pub partitions_refused: IntGauge,
     pub chunk_bytes: IntGauge,
     pub window_ids: IntGauge,
     /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. The series
@@ -173,6 +175,10 @@ impl Metrics {
             partitions: named.gauge("partitions", "Partitions that this process owns")?,
             partitions_starting: named
                 .gauge("partitions_starting", "Owned partitions that are not running yet")?,
+            partitions_refused: named.gauge(
+                "partitions_refused",
+                "Owned partitions whose log is not the one that the tables were made from",
+            )?,
             chunk_bytes: named.gauge("chunk_bytes", "Bytes of rows in memory")?,
             window_ids: named.gauge("window_ids", "Event ids in memory")?,
             brokers_timestamp: named.gauges(

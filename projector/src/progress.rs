@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::commit::identity::Break;
 use crate::commit::settle::Healed;
 use crate::error::Error;
 use crate::judge::chunk::ClosedChunk;
 use crate::judge::tally::Tally;
+use crate::judge::witness::Witness;
 use crate::metrics::Metrics;
 
 /// After how long a silent broker or ClickHouse counts as away. `/readyz` must say so within ten seconds, and a
@@ -31,8 +33,13 @@ struct State {
     clickhouse: Option<Instant>,
     /// By partition whose chunk can't be inserted: what it waits for.
     insert_fails: BTreeMap<i32, &'static str>,
+    /// By partition whose log is another one: in words.
+    refused: BTreeMap<i32, String>,
+    /// Partitions of which the loop does not know yet that they are refused.
+    broken_off: BTreeSet<i32>,
     inserted_to: BTreeMap<i32, u64>,
-    judged_to: BTreeMap<i32, u64>,
+    /// By running partition: the next offset, and the last record that was judged.
+    judged: BTreeMap<i32, (u64, Option<Witness>)>,
     /// Of the topic.
     partitions: usize,
     /// Counts changes of `owned`.
@@ -79,6 +86,8 @@ impl Progress {
         }
         progress.inserted_to.retain(|partition, _| owned.contains(partition));
         progress.insert_fails.retain(|partition, _| owned.contains(partition));
+        progress.refused.retain(|partition, _| owned.contains(partition));
+        self.metrics.partitions_refused.set(progress.refused.len() as i64);
         progress.owned = owned;
         progress.assignment += 1;
     }
@@ -135,26 +144,53 @@ impl Progress {
                 "ClickHouse takes no inserts; the log says why"
             }
             Error::Kafka(_) => "waiting for the brokers, to read again what is being verified",
-            Error::Late | Error::Contradiction(_) | Error::Disputed | Error::Stopped => {
+            Error::Late | Error::OtherLog(_) | Error::Contradiction(_) | Error::Disputed | Error::Stopped => {
                 "a chunk does not get into the tables; the log says why"
             }
         };
         self.state().insert_fails.insert(partition, waits_for);
     }
 
+    /// The log of a partition is another one: what was inserted says nothing of it.
+    pub(crate) fn refuse(&self, found: &Break) {
+        let mut progress = self.state();
+        progress.inserted_to.remove(&found.partition);
+        progress.refused.insert(found.partition, found.to_string());
+        self.metrics.partitions_refused.set(progress.refused.len() as i64);
+        self.forget_lag(found.partition);
+    }
+
+    /// As [`refuse`](Self::refuse), for a partition that runs: the loop is to look again where it goes on.
+    pub(crate) fn break_off(&self, found: &Break) {
+        self.refuse(found);
+        self.state().broken_off.insert(found.partition);
+    }
+
+    pub(crate) fn take_broken_off(&self) -> BTreeSet<i32> {
+        std::mem::take(&mut self.state().broken_off)
+    }
+
+    /// The log of a partition is the one that was judged.
+    pub(crate) fn recognise(&self, partition: i32) {
+        let mut progress = self.state();
+        progress.refused.remove(&partition);
+        self.metrics.partitions_refused.set(progress.refused.len() as i64);
+    }
+
     /// What this projector waits for, if anything.
-    pub(crate) fn waits_for(&self) -> Option<&'static str> {
+    pub(crate) fn waits_for(&self) -> Option<String> {
         let progress = self.state();
         let is_silent = |answered: Option<Instant>| answered.is_none_or(|at| at.elapsed() > SILENT);
         // One partition without a leader does not count: the others go on.
         let unknown = |partition: &i32| !progress.log_ends.contains_key(partition);
         let none_is_known = !progress.owned.is_empty() && progress.owned.iter().all(unknown);
         if progress.alive.is_none() || is_silent(progress.brokers) || none_is_known {
-            Some("waiting for the brokers")
+            Some("waiting for the brokers".into())
         } else if is_silent(progress.clickhouse) {
-            Some("waiting for ClickHouse")
+            Some("waiting for ClickHouse".into())
         } else {
-            progress.insert_fails.values().next().copied()
+            let fails = progress.insert_fails.values().next().map(|waits_for| (*waits_for).into());
+            progress.refused.values().next().cloned().or(fails)
         }
     }
 
@@ -231,16 +267,23 @@ impl Progress {
     }
 
     /// Records that the loop turned at `now`, and how far each running partition is judged.
-    pub(crate) fn alive(&self, now: Instant, judged_to: BTreeMap<i32, u64>) {
+    pub(crate) fn alive(&self, now: Instant, judged: BTreeMap<i32, (u64, Option<Witness>)>) {
         let mut progress = self.state();
         progress.alive = Some(now);
-        progress.judged_to = judged_to;
+        progress.judged = judged;
+    }
+
+    /// For each running partition the last record that was judged.
+    pub(crate) fn witnesses(&self) -> BTreeMap<i32, Witness> {
+        let progress = self.state();
+        progress.judged.iter().filter_map(|(partition, (_, last))| Some((*partition, (*last)?))).collect()
     }
 
     /// How far each partition is judged; `None` if the loop has not turned since.
     pub(crate) fn judged(&self, since: Instant) -> Option<BTreeMap<i32, u64>> {
         let progress = self.state();
-        progress.alive.filter(|alive| *alive >= since).map(|_| progress.judged_to.clone())
+        progress.alive.filter(|alive| *alive >= since)?;
+        Some(progress.judged.iter().map(|(partition, (next, _))| (*partition, *next)).collect())
     }
 
     pub(crate) fn assignment(&self) -> u64 {

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::commit::consume::{DRAIN, Loop};
 use crate::config::ProjectorConfig;
-use crate::keep::{audit, disks, erase, parts, probes, restore, retention, sequences, usage};
+use crate::keep::{audit, disks, erase, log_watch, parts, probes, restore, retention, sequences, usage};
 use crate::metrics::Metrics;
 use crate::work::Work;
 use crate::{http, log};
@@ -132,6 +132,7 @@ pub(crate) async fn project(
     let mut behind = JoinSet::new();
     behind.spawn(probes::log_ends(Arc::clone(&work)));
     behind.spawn(probes::answers(Arc::clone(&work)));
+    behind.spawn(log_watch::watch(Arc::clone(&work)));
     behind.spawn(follow_event_types(Arc::clone(&work), event_types));
     behind.spawn(follow_apps(Arc::clone(&work), apps));
     behind.spawn(audit::watch(Arc::clone(&work)));

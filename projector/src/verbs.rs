@@ -1,6 +1,7 @@
 //! The verbs of the program except `run`: a file each, with its arguments and its output.
 
 pub mod migrate;
+pub mod accept_loss;
 pub mod audit;
 pub mod reproject;
 pub mod generations;

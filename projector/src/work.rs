@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rdkafka::error::KafkaResult;
 use schemas::Judge;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
@@ -11,7 +12,7 @@ use crate::config::ProjectorConfig;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::judge::erasures::Erasures;
-use crate::log;
+use crate::log::{Isolation, Reader};
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 
@@ -26,9 +27,12 @@ pub(crate) struct Work {
     pub turn: Arc<Mutex<()>>,
     /// Asks for an audit now.
     pub audit: Notify,
+    /// Reading the log failed: it may be another one.
+    pub log_error: Notify,
     /// One partition at a time finds out its position.
     pub resuming: Semaphore,
-    reader: Arc<log::LogConsumer>,
+    pub reader: Arc<Reader>,
+    uncommitted: Arc<Reader>,
     pub progress: Progress,
 }
 
@@ -50,30 +54,45 @@ impl Work {
             metrics,
             turn: Arc::default(),
             audit: Notify::new(),
+            log_error: Notify::new(),
             resuming: Semaphore::new(1),
-            reader: Arc::new(log::reader(&config.kafka)?),
+            reader: Arc::new(Reader::new(&config.kafka, Isolation::Committed)?),
+            uncommitted: Arc::new(Reader::new(&config.kafka, Isolation::Uncommitted)?),
             config,
         })
     }
 
+    /// The offsets of a partition that the log holds and that may be judged.
     pub(crate) async fn bounds(&self, partition: i32) -> Result<Range<u64>> {
-        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
-        let asked = tokio::task::spawn_blocking(move || log::bounds(&reader, &topic, partition));
-        Ok(asked.await.map_err(|_| Error::Stopped)??)
+        self.read_log(move |log| log.bounds(partition)).await
+    }
+
+    /// The end of all that the brokers have acknowledged: behind that of [`bounds`](Self::bounds) lies an open
+    /// transaction.
+    pub(crate) async fn high_watermark(&self, partition: i32) -> Result<u64> {
+        let all = Arc::clone(&self.uncommitted);
+        let asked = tokio::task::spawn_blocking(move || all.bounds(partition));
+        Ok(asked.await.map_err(|_| Error::Stopped)??.end)
     }
 
     pub(crate) async fn first_at(&self, partition: i32, time: i64) -> Result<u64> {
-        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
-        let asked = tokio::task::spawn_blocking(move || log::first_at(&reader, &topic, partition, time));
-        Ok(asked.await.map_err(|_| Error::Stopped)??)
+        self.read_log(move |log| log.first_at(partition, time)).await
     }
 
     pub(crate) async fn count_partitions(&self) -> Result<()> {
-        let (reader, topic) = (Arc::clone(&self.reader), self.config.kafka.topic.clone());
-        let asked = tokio::task::spawn_blocking(move || log::partitions(&reader, &topic));
-        let partitions = asked.await.map_err(|_| Error::Stopped)??;
+        let partitions = self.read_log(|log| log.partitions()).await?;
         self.progress.set_partitions(partitions.len());
         Ok(())
+    }
+
+    /// Reads the log on a thread for blocking work.
+    pub(crate) async fn read_log<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T> {
+        let reader = Arc::clone(&self.reader);
+        let read = tokio::task::spawn_blocking(move || read(&reader));
+        Ok(read.await.map_err(|_| Error::Stopped)??)
     }
 
     /// Whether no known erased session is in a table.

@@ -20,11 +20,11 @@ macro_rules! files {
 }
 
 /// The tables and the views that fill them. A view follows the tables that it reads and writes.
-pub const TABLES: [File; 12] = files!("ddl":
+pub const TABLES: [File; 13] = files!("ddl":
     "landing", "ledger", "events", "rejections", "erasures",
     "features", "sequences", "sequences_positions",
     "usage_days", "usage_epochs", "usage_epoch",
-    "horizons",
+    "horizons", "log_breaks",
 );
 
 /// The changes that turn tables of an earlier version into today's, oldest first, from [`BASE`] + 1 on.

@@ -147,13 +147,17 @@ impl Loop {
                     tracing::error!(
                         "the log lacks an offset that was to be read: looking again where to go on"
                     );
+                    self.group.work.log_error.notify_one();
                     for slot in self.slots.values_mut() {
                         slot.restart(&self.group);
                         slot.must_assign = true;
                     }
                 }
                 // Brokers that don't answer and the like: librdkafka goes on by itself, and has said so.
-                Err(error) => tracing::debug!(%error, "reading the log"),
+                Err(error) => {
+                    tracing::debug!(%error, "reading the log");
+                    self.group.work.log_error.notify_one();
+                }
             }
         }
         Ok(())
@@ -169,6 +173,11 @@ impl Loop {
     /// Everything but reading: rebalances first, so that nothing is committed for a lost partition.
     fn tend(&mut self, now: Instant, is_draining: bool) {
         self.rebalance(now);
+        for partition in self.group.work.progress.take_broken_off() {
+            if let Some(slot) = self.slots.get_mut(&partition) {
+                slot.restart(&self.group);
+            }
+        }
         while let Ok(report) = self.reports.try_recv() {
             self.report(report, now);
         }
@@ -180,10 +189,10 @@ impl Loop {
         }
         self.close_round(now);
         self.close_commits(now);
-        let judged = self
-            .slots
-            .iter_mut()
-            .filter_map(|(partition, slot)| Some((*partition, slot.running()?.projection.next)));
+        let judged = self.slots.iter_mut().filter_map(|(partition, slot)| {
+            let projection = &slot.running()?.projection;
+            Some((*partition, (projection.next, projection.last)))
+        });
         self.group.work.progress.alive(now.at, judged.collect());
     }
 

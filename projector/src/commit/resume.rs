@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::commit::identity;
 use crate::commit::intent::{self, Intent};
 use crate::commit::ledger::Extent;
 use crate::database::Database;
@@ -33,10 +34,8 @@ pub(crate) struct Plan {
     pub announced: Option<Intent>,
 }
 
-/// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows.
-///
-/// # Errors
-/// [`Error::Contradiction`] if ledger or commit are ahead of the log: it is another log.
+/// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows. `lost_to` is
+/// where a loss ends that a person has accepted: until there, rows of the lost records may still be on their way.
 pub(crate) fn plan(
     partition: i32,
     log: &Range<u64>,
@@ -44,22 +43,9 @@ pub(crate) fn plan(
     ledger: Extent,
     ledger_end: u64,
     longest: u64,
-) -> Result<Plan> {
+    lost_to: u64,
+) -> Plan {
     let known_end = if ledger.rows == 0 { 0 } else { ledger.last + 1 };
-    if known_end > log.end {
-        return Err(Error::Contradiction(format!(
-            "the ledger of partition {partition} goes to offset {known_end}, the log only to {}: the topic was \
-             made anew or lost records. Drop this generation, or give the new log another topic name",
-            log.end
-        )));
-    }
-    if let Some(commit) = commit.filter(|commit| commit.offset > log.end) {
-        return Err(Error::Contradiction(format!(
-            "partition {partition} is committed to offset {}, the log goes only to {}: the topic was made anew \
-             or lost records. Use another consumer group",
-            commit.offset, log.end
-        )));
-    }
     let announced = commit.and_then(|commit| intent::announced(partition, commit.offset, &commit.metadata));
     // An announcement beyond the log's end can't be of this log's records.
     let announced = announced.filter(|intent| intent.range.end <= log.end);
@@ -68,8 +54,9 @@ pub(crate) fn plan(
     let first = if ledger.rows == 0 { log.start } else { ledger.first };
     let done = commit.map_or_else(|| ledger_end.saturating_sub(longest).max(first), |commit| commit.offset);
     let start = done.min(ledger_end);
-    let verify_to = known_end.max(done).max(announced.as_ref().map_or(0, |intent| intent.range.end));
-    Ok(Plan { start, verify_to, announced })
+    let verify_to =
+        known_end.max(done).max(lost_to).max(announced.as_ref().map_or(0, |intent| intent.range.end));
+    Plan { start, verify_to, announced }
 }
 
 /// A partition that is to be read on: from where, with what it remembers, and what the log holds.
@@ -82,7 +69,7 @@ pub(crate) struct Resumed {
 /// Finds out where a partition goes on, and what it has to remember there.
 ///
 /// # Errors
-/// [`Error::Contradiction`] if ledger or commit are ahead of the log; brokers or ClickHouse out of reach.
+/// [`Error::OtherLog`]; brokers or ClickHouse out of reach.
 pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) -> Result<Resumed> {
     // One after the other: each may read a day's ids.
     let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
@@ -91,6 +78,7 @@ pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) 
     erase::refresh(&work.erasures, &work.database).await?;
     retention::declare(work, partition).await?;
     let ledger = work.database.extent(partition).await?;
+    let lost_to = identity::check(work, partition, &log, commit.as_ref(), ledger).await?;
     let ledger_end = match ledger {
         Extent { rows: 0, .. } => log.start,
         // Its beginning is lost.
@@ -99,7 +87,7 @@ pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) 
         Extent { first, .. } => work.database.first_gap(partition, first).await?,
     };
     let longest = work.config.chunks.chunk_rows as u64;
-    let plan = plan(partition, &log, commit.as_ref(), ledger, ledger_end, longest)?;
+    let plan = plan(partition, &log, commit.as_ref(), ledger, ledger_end, longest, lost_to);
     let projection = projection(work, partition, plan.start).await?;
     Ok(Resumed { plan, projection, log })
 }
@@ -160,7 +148,7 @@ mod tests {
         contiguous_to: u64,
         expected: (u64, u64, Option<Range<u64>>),
     ) {
-        let plan = plan(0, &(0..1000), commit.as_ref(), ledger(rows), contiguous_to, 100).unwrap();
+        let plan = plan(0, &(0..1000), commit.as_ref(), ledger(rows), contiguous_to, 100, 0);
         let announced = plan.announced.map(|intent| intent.range);
         assert_eq!((plan.start, plan.verify_to, announced), expected);
     }
@@ -199,12 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn another_log_is_refused() {
-        assert!(matches!(plan(0, &(0..10), None, ledger(0..11), 11, 100), Err(Error::Contradiction(_))));
-        let commit = commit(11, None);
-        assert!(matches!(
-            plan(0, &(0..10), Some(&commit), ledger(0..0), 0, 100),
-            Err(Error::Contradiction(_))
-        ));
+    fn behind_an_accepted_loss_everything_is_compared() {
+        let plan = plan(0, &(0..30), Some(&commit(80, Some(90))), ledger(0..20), 20, 100, 90);
+        assert_eq!(plan, Plan { start: 20, verify_to: 90, announced: None });
     }
 }

@@ -205,6 +205,7 @@ impl Slot {
                 let Resumed { plan, projection, log } = *resumed;
                 tracing::info!(partition, start = plan.start, verify_to = plan.verify_to, "running");
                 self.attempts = 0;
+                group.work.progress.recognise(partition);
                 if plan.verify_to <= plan.start {
                     group.work.progress.set_inserted_to(partition, plan.start);
                 }
@@ -215,6 +216,9 @@ impl Slot {
             }
             (Outcome::Resumed(Err(error)), State::Resuming(_)) => {
                 tracing::error!(partition, %error, "can't go on; trying again");
+                if let Error::OtherLog(found) = &error {
+                    group.work.progress.refuse(found);
+                }
                 self.wait(now);
             }
             (Outcome::Completed(completed), State::Running(running)) => {

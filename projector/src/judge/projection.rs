@@ -11,6 +11,7 @@ use crate::judge::row::{Place, Row};
 use crate::judge::tally::Tally;
 use crate::judge::unknown::{Unknown, unknown};
 use crate::judge::window::Window;
+use crate::judge::witness::Witness;
 use tables::Verdict;
 use tables::verdict::{ALL, LEDGER};
 
@@ -27,6 +28,8 @@ pub(crate) struct Projection {
     /// The log time in milliseconds: the largest broker time so far. Broker times run backwards where a topic takes the
     /// producers' times, or where the clock of a new leader is behind.
     pub log_time: i64,
+    /// The last record that was judged.
+    pub last: Option<Witness>,
     pub window: Window,
     pub erasures: Arc<Erasures>,
     /// For records below this offset, only verdicts are kept.
@@ -46,7 +49,8 @@ pub(crate) struct Past {
 impl Projection {
     pub(crate) fn new(partition: i32, next: u64, window: i64, erasures: Arc<Erasures>) -> Self {
         let window = Window::new(window);
-        Self { partition, next, log_time: 0, window, erasures, kept_from: 0, tally: Tally::default() }
+        let (last, tally) = (None, Tally::default());
+        Self { partition, next, log_time: 0, last, window, erasures, kept_from: 0, tally }
     }
 
     /// Judges a record and returns the offset of its first occurrence if it is a duplicate. Records must come in order.
@@ -85,15 +89,21 @@ impl Projection {
         chunk: &mut Chunk,
         waits: impl FnOnce(&[Unknown<'_>]) -> bool,
     ) -> Option<Verdict> {
+        let log_time_before = self.log_time;
         self.see_time(&mut record);
-        if let Some(session) = record.erases() {
-            return Some(self.erasure(judge, &record, session, chunk));
-        }
-        let judgement = judge.judge(&record);
-        if unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
-            return None;
-        }
-        Some(self.judged(judge, &record, &judgement, None, chunk))
+        let (event_id, verdict) = if let Some(session) = record.erases() {
+            let id = judge.derived_id(record.partition, record.offset);
+            (id, self.erasure(judge, &record, session, chunk))
+        } else {
+            let judgement = judge.judge(&record);
+            if unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
+                return None;
+            }
+            (judgement.event_id, self.judged(judge, &record, &judgement, None, chunk))
+        };
+        let (offset, log_time) = (record.offset as u64, self.log_time);
+        self.last = Some(Witness { offset, event_id, log_time, log_time_before });
+        Some(verdict)
     }
 
     /// As [`record`](Self::record), for a record that has a verdict already: the schema version of that verdict judges

@@ -96,6 +96,7 @@ pub(crate) async fn is_included(database: &Database, partition: i32, chunk: &Clo
 }
 
 struct Reading {
+    log: Arc<log::Reader>,
     consumer: Arc<log::LogConsumer>,
     topic: String,
     judge: Arc<Judge>,
@@ -114,7 +115,8 @@ impl Reading {
     async fn new(work: &Work, partition: i32, range: &Range<u64>, rows: usize, bytes: usize) -> Result<Self> {
         let kafka = &work.config.kafka;
         Ok(Self {
-            consumer: Arc::new(log::reader(kafka)?),
+            log: Arc::clone(&work.reader),
+            consumer: Arc::new(log::lone_consumer(kafka, log::Isolation::Committed)?),
             topic: kafka.topic.clone(),
             judge: work.judge.load_full(),
             rows,
@@ -141,7 +143,7 @@ impl Reading {
     /// Blocks.
     fn chunk(&mut self) -> Result<ClosedChunk> {
         let partition = self.projection.partition;
-        let log = log::bounds(&self.consumer, &self.topic, partition)?;
+        let log = self.log.bounds(partition)?;
         if self.end > log.end {
             return Err(Error::Contradiction(format!(
                 "partition {partition} is to be healed up to offset {}, but the log ends at {}",

@@ -17,6 +17,7 @@ use clickhouse::Client;
 use futures::future::try_join_all;
 use tables::derived::{self, MOST_ADDED};
 
+use crate::database::Database;
 use crate::keep::{Positions, epochs};
 use crate::metrics::Answers;
 use crate::servers::Servers;
@@ -131,18 +132,8 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
     let ranges = if everything { behind } else { share(behind, PASS) };
     recompute(servers, &ranges, everything).await?;
     ensure!(servers.made().await? == made, "tables were made again meanwhile");
-    servers
-        .first()
-        .query_raw(&servers.sql(
-            "INSERT INTO sequences_positions (partition, position, log_time) \
-             SELECT partition, offset + 1, log_time FROM {all}.ledger WHERE (partition, offset) IN \
-             (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {lasts:Array(UInt64)})))",
-        ))
-        .param("partitions", ranges.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>())
-        .param("lasts", ranges.iter().map(|(.., end)| end - 1).collect::<Vec<_>>())
-        .execute()
-        .await
-        .context("sequences_positions")?;
+    let ends = ranges.iter().map(|(partition, _, end)| (*partition, *end)).collect::<Vec<_>>();
+    claim(servers, &ends).await?;
     let offsets = ranges.iter().map(|(_, start, end)| end - start).sum();
     Ok(Refreshed { offsets, behind: total - offsets })
 }
@@ -187,6 +178,33 @@ pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u
         start = next;
     }
     epochs::withdraw(servers).await
+}
+
+/// Takes the position of a partition back: what was included from `position` on is gone. Call it after
+/// [`refresh_range`].
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(crate) async fn withdraw(database: &Database, partition: u16, position: u64) -> anyhow::Result<()> {
+    let mutation = format!("DELETE WHERE partition = {partition} AND position > {position}");
+    database.alter("sequences_positions", &mutation).await?;
+    if position > 0 { claim(&database.servers(), &[(partition, position)]).await } else { Ok(()) }
+}
+
+/// Writes down that `sequences` include these partitions up to these positions, which are not 0.
+async fn claim(servers: &Servers, ends: &[(u16, u64)]) -> anyhow::Result<()> {
+    servers
+        .first()
+        .query_raw(&servers.sql(
+            "INSERT INTO sequences_positions (partition, position, log_time) \
+             SELECT partition, offset + 1, log_time FROM {all}.ledger WHERE (partition, offset) IN \
+             (SELECT arrayJoin(arrayZip({partitions:Array(UInt16)}, {lasts:Array(UInt64)})))",
+        ))
+        .param("partitions", ends.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
+        .param("lasts", ends.iter().map(|(_, end)| end - 1).collect::<Vec<_>>())
+        .execute()
+        .await
+        .context("sequences_positions")
 }
 
 /// The position up to which `sequences` include each partition.

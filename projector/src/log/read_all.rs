@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::Record;
 
-use super::{BROKER, all_bounds, reader, record};
+use super::{BROKER, Isolation, Reader, lone_consumer, record};
 
 /// Calls `each` with every record up to the current end of each partition, in order within a partition, until it
 /// breaks. Shows a progress bar. Blocks.
@@ -23,8 +23,8 @@ pub(crate) fn read_all(
     kafka: &KafkaConfig,
     mut each: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> anyhow::Result<()> {
-    let (consumer, topic) = (reader(kafka)?, &kafka.topic);
-    let bounds = all_bounds(&consumer, topic)?;
+    let topic = &kafka.topic;
+    let bounds = Reader::new(kafka, Isolation::Committed)?.all_bounds()?;
     ensure!(!bounds.is_empty(), "there is no topic {topic}: give another one with --topic");
     let mut list = TopicPartitionList::new();
     let mut open = BTreeMap::new();
@@ -34,6 +34,7 @@ pub(crate) fn read_all(
         offsets += range.end - range.start;
         open.insert(partition, range.end);
     }
+    let consumer = lone_consumer(kafka, Isolation::Committed)?;
     consumer.assign(&list)?;
     let progress = ProgressBar::new(offsets).with_style(ProgressStyle::with_template(
         "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",

@@ -12,11 +12,13 @@ use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::commit::identity::{Break, compare};
 use crate::config::ProjectorConfig;
 use crate::database::Database;
+use crate::error::Error;
 use crate::keep::audit::{Audited, Faults, Known, Totals, audit_range, totals};
 use crate::keep::erase;
-use crate::log;
+use crate::log::{self, Isolation, Reader};
 use crate::metrics::Metrics;
 use crate::work::Work;
 
@@ -36,9 +38,6 @@ pub struct AuditArgs {
 ///
 /// # Errors
 /// Kafka or ClickHouse is out of reach.
-///
-/// # Errors
-/// Kafka or ClickHouse out of reach.
 pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let config = &args.config;
     config.validate()?;
@@ -50,20 +49,16 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     };
     tables::check_version(&config.clickhouse, generation).await?;
     let database = Database::new(&config.clickhouse, generation, &config.kafka.topic);
-    let healing = match args.heal {
-        true => {
-            let judge = config.judge.load(&config.kafka.topic)?;
-            let work = Work::new(config.clone(), generation, judge, Metrics::new()?)?;
-            erase::refresh(&work.erasures, &database).await?;
-            Some(work)
-        }
-        false => None,
-    };
+    let judge = config.judge.load(&config.kafka.topic)?;
+    let work = Work::new(config.clone(), generation, judge, Metrics::new()?)?;
+    if args.heal {
+        erase::refresh(&work.erasures, &database).await?;
+    }
     let (kafka, group) = (config.kafka.clone(), config.group_of(generation));
     let totals_before = totals(&database).await?;
     let ends = totals_before.iter().map(|row| (i32::from(row.partition), row.ledger_last + 1)).collect();
     let partitions = tokio::task::spawn_blocking(move || positions(&kafka, &group, &ends)).await??;
-    let lines = audit(&database, healing.as_ref(), partitions).await?;
+    let lines = audit(&work, args.heal, partitions).await?;
     let mut sequences = erase::sequences(&database, &database.name).await?.len();
     if args.heal && sequences > 0 {
         erase::forget(&database, &database.name).await?;
@@ -81,26 +76,35 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.remaining() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Audits each partition as far as it is settled.
+/// Audits each partition as far as it is settled. If the log is another one, nothing is healed by it.
 async fn audit(
-    database: &Database,
-    healing: Option<&Work>,
-    partitions: Vec<Position>,
+    work: &Work,
+    heals: bool,
+    mut partitions: Vec<Position>,
 ) -> anyhow::Result<Vec<(Position, Audited)>> {
+    let database = &work.database;
+    for at in &mut partitions {
+        let (said, ledger) = (database.said(at.partition).await?, database.extent(at.partition).await?);
+        let compared = compare(work, at.partition, &at.log, Some(at.settled), ledger, &said).await;
+        at.found = match compared {
+            Err(Error::OtherLog(found)) => Some(found),
+            compared => compared.map(|()| None)?,
+        };
+    }
     let progress = ProgressBar::new(partitions.iter().map(Position::offsets).sum());
     progress.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} offsets, {eta} left")?);
-    let erasures = || healing.map_or(0, |work| work.erasures.len());
     let mut audited = Vec::new();
     loop {
-        let known = erasures();
+        let known = work.erasures.len();
         audited.clear();
         for at in &partitions {
             let range = at.log.start.min(at.settled)..at.settled;
+            let healing = (heals && at.found.is_none()).then_some(work);
             let nothing = &mut Known::default();
             audited.push(audit_range(database, healing, nothing, at.partition, range, &progress).await?);
         }
         // A restored erasure also concerns the offsets before it.
-        if erasures() == known {
+        if !heals || work.erasures.len() == known {
             break;
         }
     }
@@ -127,7 +131,11 @@ impl Report {
 
     fn remaining(&self) -> u64 {
         let faults: u64 = self.lines.iter().map(|(_, audited)| audited.remaining.total()).sum();
-        faults + (self.sequences + self.strangers().count()) as u64
+        faults + (self.sequences + self.strangers().count() + self.breaks().count()) as u64
+    }
+
+    fn breaks(&self) -> impl Iterator<Item = &Break> {
+        self.lines.iter().filter_map(|(at, _)| at.found.as_ref())
     }
 }
 
@@ -158,6 +166,9 @@ impl fmt::Display for Report {
                 describe(audited, self.is_healed)
             )?;
         }
+        for found in self.breaks() {
+            writeln!(f, "{found}")?;
+        }
         for partition in self.strangers() {
             writeln!(f, "{partition:>9} is in the tables, but not in the log")?;
         }
@@ -176,7 +187,10 @@ impl fmt::Display for Report {
         let verdict = match (self.remaining(), self.is_healed) {
             (0, _) => "each has one verdict, and each verdict its rows".to_owned(),
             (bad, true) => format!("{bad} faults remain: the log says why"),
-            (bad, false) => format!("{bad} faults: run `projector audit --heal`"),
+            (bad, false) if self.breaks().next().is_none() => {
+                format!("{bad} faults: run `projector audit --heal`")
+            }
+            (bad, false) => format!("{bad} faults"),
         };
         writeln!(f, "{} of generation {}: {offsets} offsets, {verdict}", self.topic, self.generation)
     }
@@ -206,6 +220,8 @@ struct Position {
     log: Range<u64>,
     /// Everything below is inserted and verified.
     settled: u64,
+    /// Where the log is another one.
+    found: Option<Break>,
 }
 
 impl Position {
@@ -222,10 +238,9 @@ fn positions(
     ledger_ends: &BTreeMap<i32, u64>,
 ) -> anyhow::Result<Vec<Position>> {
     // It does not subscribe, so it does not become a member.
-    let consumer: BaseConsumer =
-        kafka.client(&[("group.id", group), ("isolation.level", "read_committed")]).create()?;
-    let numbers = log::partitions(&consumer, &kafka.topic)
-        .with_context(|| format!("no broker answers at {}", kafka.brokers))?;
+    let consumer: BaseConsumer = kafka.client(&[("group.id", group)]).create()?;
+    let log = Reader::new(kafka, Isolation::Committed)?;
+    let numbers = log.partitions().with_context(|| format!("no broker answers at {}", kafka.brokers))?;
     let mut list = TopicPartitionList::new();
     for number in &numbers {
         list.add_partition(&kafka.topic, *number);
@@ -238,11 +253,7 @@ fn positions(
             Some(Offset::Offset(offset)) => offset as u64,
             _ => ledger_ends.get(&partition).copied().unwrap_or(0),
         };
-        positions.push(Position {
-            partition,
-            log: log::bounds(&consumer, &kafka.topic, partition)?,
-            settled,
-        });
+        positions.push(Position { partition, log: log.bounds(partition)?, settled, found: None });
     }
     Ok(positions)
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::ProjectorConfig;
-use crate::log;
+use crate::log::{Isolation, Reader};
 use crate::metrics::Metrics;
 use crate::serve::project;
 use crate::verbs::generations::drop_generation;
@@ -99,12 +99,11 @@ async fn build(config: &ProjectorConfig, current: &ArcSwapOption<Work>) -> anyho
     progress.set_style(ProgressStyle::with_template(
         "{bar:40} {human_pos}/{human_len} offsets, {per_sec}, {eta} left",
     )?);
-    let consumer = Arc::new(log::reader(&config.kafka)?);
-    let topic = config.kafka.topic.clone();
+    let log = Arc::new(Reader::new(&config.kafka, Isolation::Committed)?);
     loop {
         let started = Instant::now();
-        let (consumer, topic) = (Arc::clone(&consumer), topic.clone());
-        let bounds = tokio::task::spawn_blocking(move || log::all_bounds(&consumer, &topic)).await??;
+        let log = Arc::clone(&log);
+        let bounds = tokio::task::spawn_blocking(move || log.all_bounds()).await??;
         let ends: BTreeMap<i32, u64> =
             bounds.into_iter().map(|(partition, range)| (partition, range.end)).collect();
         progress.set_length(ends.values().sum());

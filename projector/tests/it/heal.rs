@@ -235,26 +235,6 @@ async fn after_an_expired_commit_reading_starts_behind_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_log_under_the_same_name_is_refused() {
-    let bed = projected().await;
-    // As if the topic had been made again: the ledger has offsets that the log does not have.
-    bed.execute(
-        "INSERT INTO ledger SELECT partition, offset + 100 AS offset, verdict, event_id, session_id, timestamp, \
-         received_at, log_time, schema_version, first_offset FROM ledger",
-    )
-    .await;
-    let running = bed.projector().await;
-    let url = format!("{}/readyz", running.url);
-    eventually("not ready", || async {
-        let answer = reqwest::get(&url).await.ok()?.text().await.ok()?;
-        answer.contains("1 partitions are not running yet").then_some(())
-    })
-    .await;
-    running.stop().await;
-    assert_eq!(bed.counts().await[0].0, 80, "nothing was written");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_second_generation_is_equal_row_for_row_and_then_serves() {
     let bed = projected().await;
     let running = bed.projector().await;

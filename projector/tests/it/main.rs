@@ -7,6 +7,7 @@ mod raw;
 mod log;
 mod zombies;
 mod rounds;
+mod identity;
 mod heal;
 mod erase;
 mod retention;

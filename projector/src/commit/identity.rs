@@ -1,0 +1,272 @@
+//! Whether the log is still the one that the tables were made from.
+//!
+//! Another log may have the same name: the topic was made anew, an older copy was restored, the brokers lost their last
+//! records, the address leads to another cluster. Offsets do not tell. So records that were judged are read once more
+//! and compared with their rows in the ledger. (Kafka has ids of topics, but rdkafka can't ask for them.)
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use infra::database::within;
+use tables::{Verdict, cluster};
+use uuid::Uuid;
+
+use crate::commit::ledger::Extent;
+use crate::commit::resume::Commit;
+use crate::database::{ANSWER, Database};
+use crate::error::{Error, Result};
+use crate::judge::native::read_id;
+use crate::judge::witness::Witness;
+use crate::work::Work;
+
+/// How far before the ledger's end records are compared. The last ones tell of a lost tail and of every other log. The
+/// others tell of another log that was projected for a while already.
+const BACK: [u64; 7] = [1, 2, 3, 64, 4_096, 65_536, 1_048_576];
+
+/// The place where the log contradicts the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    pub partition: i32,
+    /// The first offset of which this is known.
+    pub offset: u64,
+    pub why: Why,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The log ends here, and the ledger or the group's commit lies further.
+    Shorter { known_end: u64 },
+    /// The log holds another record, or none, where one was judged.
+    Other,
+    /// This partition has nothing to compare, and that one holds another record at this offset, or ends before it.
+    Elsewhere { partition: i32 },
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, offset, why } = self;
+        match why {
+            Why::Shorter { known_end } => write!(
+                f,
+                "partition {partition} was judged up to offset {known_end}, and the log ends at {offset}"
+            )?,
+            Why::Other => write!(
+                f,
+                "the record of partition {partition} at offset {offset} is not the one that was judged"
+            )?,
+            Why::Elsewhere { partition: other } => write!(
+                f,
+                "partition {partition} has nothing to compare, and partition {other} is not the one that was judged (at offset {offset})"
+            )?,
+        }
+        write!(
+            f,
+            ": the topic was made anew, restored, or has lost records. `projector accept-loss` says what can be done"
+        )
+    }
+}
+
+/// What a person, or a projector, has last said of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    Nothing,
+    /// The offset at which the log is another one.
+    Refused(u64),
+    /// The records up to this offset may be lost.
+    Accepted {
+        lost_to: u64,
+    },
+}
+
+impl Said {
+    fn accepted_to(&self) -> u64 {
+        if let Self::Accepted { lost_to } = self { *lost_to } else { 0 }
+    }
+}
+
+/// Compares the log with what is known of a partition, and writes down what changes. Returns the offset up to which a person
+/// has accepted a loss.
+///
+/// # Errors
+/// [`Error::OtherLog`]; the log or the tables can't be read.
+pub(crate) async fn check(
+    work: &Work,
+    partition: i32,
+    log: &Range<u64>,
+    commit: Option<&Commit>,
+    ledger: Extent,
+) -> Result<u64> {
+    let said = work.database.said(partition).await?;
+    let committed = commit.map(|commit| commit.offset);
+    let found = compare(work, partition, log, committed, ledger, &said).await;
+    match (&found, &said) {
+        (Err(Error::OtherLog(found)), said) if *said != Said::Refused(found.offset) => {
+            work.database.say_refused(found).await?;
+        }
+        (Ok(()), Said::Refused(offset)) => {
+            tracing::info!(partition, offset, "the log is the right one again");
+            work.database.say_resolved(partition, *offset).await?;
+        }
+        _ => {}
+    }
+    found.map(|()| said.accepted_to())
+}
+
+/// The same, and only tells. `committed` is the group's offset.
+pub(crate) async fn compare(
+    work: &Work,
+    partition: i32,
+    log: &Range<u64>,
+    committed: Option<u64>,
+    ledger: Extent,
+    said: &Said,
+) -> Result<()> {
+    let other = |partition, offset, why| Err(Error::OtherLog(Break { partition, offset, why }));
+    let ledger_end = if ledger.rows == 0 { 0 } else { ledger.last + 1 };
+    let committed = committed.filter(|offset| *offset > said.accepted_to());
+    let known_end = ledger_end.max(committed.unwrap_or(0));
+    if known_end > log.end {
+        return other(partition, log.end, Why::Shorter { known_end });
+    }
+    let mut offsets: Vec<u64> = BACK.iter().filter_map(|back| ledger_end.checked_sub(*back)).collect();
+    if let Said::Refused(offset) = said {
+        offsets.push(*offset);
+    }
+    offsets.retain(|offset| log.contains(offset) && *offset >= ledger.first && *offset < ledger_end);
+    let witnesses = work.database.witnesses(partition, &offsets).await?;
+    if let Some(witness) = contradicted(work, partition, &witnesses).await? {
+        return other(partition, witness.offset, Why::Other);
+    }
+    if !witnesses.is_empty() {
+        return Ok(());
+    }
+    // A partition without witnesses goes on only if another one has a witness for this log.
+    let Some((stands_for, last)) = work.database.longest_other(partition).await? else { return Ok(()) };
+    let their_log = work.bounds(stands_for).await?;
+    if last >= their_log.end {
+        return other(partition, their_log.end, Why::Elsewhere { partition: stands_for });
+    }
+    let offsets: Vec<u64> = BACK.iter().filter_map(|back| (last + 1).checked_sub(*back)).collect();
+    let witnesses = work.database.witnesses(stands_for, &offsets).await?;
+    let witnesses: Vec<_> =
+        witnesses.into_iter().filter(|witness| their_log.contains(&witness.offset)).collect();
+    match contradicted(work, stands_for, &witnesses).await? {
+        Some(witness) => other(partition, witness.offset, Why::Elsewhere { partition: stands_for }),
+        None => Ok(()),
+    }
+}
+
+/// The first of these witnesses that does not recognise the record of the log.
+pub(crate) async fn contradicted(
+    work: &Work,
+    partition: i32,
+    witnesses: &[Witness],
+) -> Result<Option<Witness>> {
+    for witness in witnesses.iter().copied() {
+        let judge = work.judge.load_full();
+        let sampled = work.read_log(move |log| {
+            log.sample(partition, witness.offset, |record| witness.recognises(&judge, record))
+        });
+        if !sampled.await?.unwrap_or(false) {
+            return Ok(Some(witness));
+        }
+    }
+    Ok(None)
+}
+
+impl Database {
+    /// What the ledger says of those of `offsets` that hold a record, in their order.
+    pub(crate) async fn witnesses(&self, partition: i32, offsets: &[u64]) -> Result<Vec<Witness>> {
+        if offsets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows: BTreeMap<u64, (Uuid, i64, u8)> = BTreeMap::new();
+        let row = |row: &[u8; 33]| {
+            let (offset, rest) = row.split_first_chunk::<8>().expect("33 bytes");
+            let (id, rest) = rest.split_first_chunk::<16>().expect("25 bytes");
+            let (time, verdict) = rest.split_first_chunk::<8>().expect("9 bytes");
+            let id = Uuid::from_u128(read_id(*id));
+            rows.insert(u64::from_le_bytes(*offset), (id, i64::from_le_bytes(*time), verdict[0]));
+        };
+        let wanted: Vec<u64> =
+            offsets.iter().flat_map(|offset| [offset.saturating_sub(1), *offset]).collect();
+        let query = self.query(include_str!("identity/rows.sql")).param("partition", partition);
+        Self::read(query.param("offsets", wanted), row).await?;
+        let mut witnesses: Vec<Witness> = offsets
+            .iter()
+            .filter_map(|offset| {
+                let (event_id, log_time, verdict) = *rows.get(offset)?;
+                let before = offset.checked_sub(1).and_then(|before| rows.get(&before));
+                let log_time_before = before.map_or(0, |(_, time, _)| *time);
+                let witness = Witness { offset: *offset, event_id, log_time, log_time_before };
+                (Verdict::of(verdict) != Some(Verdict::Absent)).then_some(witness)
+            })
+            .collect();
+        witnesses.sort_by_key(|witness| witness.offset);
+        witnesses.dedup();
+        Ok(witnesses)
+    }
+
+    /// The last offset of a range that holds a record, as the ledger says.
+    pub(crate) async fn last_record(&self, partition: i32, range: Range<u64>) -> Result<Option<u64>> {
+        let sql = "SELECT offset FROM {database}.ledger WHERE partition = {partition:UInt16} \
+                   AND offset >= {from:UInt64} AND offset < {to:UInt64} AND verdict != 'absent' \
+                   ORDER BY partition DESC, offset DESC LIMIT 1";
+        let query = self.query(sql).param("partition", partition);
+        Ok(within(ANSWER, query.param("from", range.start).param("to", range.end).fetch_optional()).await?)
+    }
+
+    /// Of all other partitions the one that was judged furthest, and its last offset.
+    async fn longest_other(&self, partition: i32) -> Result<Option<(i32, u64)>> {
+        let query = self.query(include_str!("identity/longest_other.sql")).param("partition", partition);
+        let found: Option<(u16, u64)> = within(ANSWER, query.fetch_optional()).await?;
+        Ok(found.map(|(partition, last)| (partition.into(), last)))
+    }
+
+    pub(crate) async fn said(&self, partition: i32) -> Result<Said> {
+        let sql = "SELECT toInt8(state), offset, lost_to FROM {database}.log_breaks \
+                   WHERE partition = {partition:UInt16} ORDER BY at DESC LIMIT 1";
+        let query = self.query(sql).param("partition", partition);
+        let found: Option<(i8, u64, u64)> = within(ANSWER, query.fetch_optional()).await?;
+        Ok(match found {
+            Some((1, offset, _)) => Said::Refused(offset),
+            Some((3, _, lost_to)) => Said::Accepted { lost_to },
+            _ => Said::Nothing,
+        })
+    }
+
+    pub(crate) async fn say_refused(&self, found: &Break) -> Result<()> {
+        self.say(found.partition, "refused", found.offset, (0, 0), &found.to_string()).await
+    }
+
+    async fn say_resolved(&self, partition: i32, offset: u64) -> Result<()> {
+        self.say(partition, "resolved", offset, (0, 0), "").await
+    }
+
+    /// A person accepts that the records of `range` are lost, `events` of which were accepted.
+    pub(crate) async fn say_accepted(&self, partition: i32, range: &Range<u64>, events: u64) -> Result<()> {
+        self.say(partition, "accepted", range.start, (range.end, events), "").await
+    }
+
+    async fn say(
+        &self,
+        partition: i32,
+        state: &str,
+        offset: u64,
+        (lost_to, lost): (u64, u64),
+        why: &str,
+    ) -> Result<()> {
+        let sql = "INSERT INTO {own}.log_breaks SELECT {partition:UInt16}, now64(6), {state:String}, \
+                   {offset:UInt64}, {lost_to:UInt64}, {lost:UInt64}, {why:String}";
+        let insert = self.client.query(&sql.replace("{own}", &cluster::own(&self.config, self.generation())));
+        let insert = insert
+            .param("partition", partition)
+            .param("state", state)
+            .param("offset", offset)
+            .param("lost_to", lost_to)
+            .param("lost", lost)
+            .param("why", why);
+        Ok(within(ANSWER, insert.execute()).await?)
+    }
+}
