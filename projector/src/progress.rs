@@ -55,6 +55,7 @@ struct State {
 
 impl Progress {
     pub(crate) fn new(metrics: Metrics) -> Self {
+        metrics.partitions_refused.set(0);
         Self { metrics, state: Mutex::default() }
     }
 

@@ -53,6 +53,9 @@ const BATCH_BYTES: usize = 8 << 20;
 const LONGEST_POLL: Duration = Duration::from_millis(20);
 /// How long a full round that can't close yet keeps the loop from polling. To pause partitions costs what was fetched.
 const FULL: Duration = Duration::from_secs(1);
+/// How long a consumer that joined because of a stalled partition is given; doubled each time.
+const JOIN_AGAIN: Duration = Duration::from_secs(60);
+const LONGEST_JOIN_AGAIN: Duration = Duration::from_secs(3600);
 /// How long a stop waits for inserts that are under way. If it is too short, their intents stay open.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,8 @@ pub(crate) struct Loop {
     at_work: Option<Vec<(i32, u64)>>,
     /// Since when the next round is full and can't close.
     full_since: Option<Instant>,
+    /// When it joins the group again at the earliest, and how long it waits after that.
+    join_again: (Instant, Duration),
 }
 
 impl Loop {
@@ -73,7 +78,8 @@ impl Loop {
         let chunks = &work.config.chunks;
         let pace = Pace::new(chunks.quick(), chunks.inserts_per_second);
         let group = Group::new(work, runtime, consumer, sender);
-        Self { group, reports, slots: BTreeMap::new(), pace, at_work: None, full_since: None }
+        let join_again = (Instant::now(), JOIN_AGAIN);
+        Self { group, reports, slots: BTreeMap::new(), pace, at_work: None, full_since: None, join_again }
     }
 
     /// Runs until `stop` is set, then inserts what was read and leaves the group.
@@ -84,6 +90,7 @@ impl Loop {
         while !stop.load(Ordering::Relaxed) {
             self.read()?;
             self.tend(Instant::now(), false);
+            self.join_if_stalled(Instant::now())?;
         }
         let deadline = Instant::now() + DRAIN;
         self.slots.retain(|_, slot| slot.running().is_some());
@@ -223,6 +230,34 @@ impl Loop {
                 }
             }
         }
+    }
+
+    /// Joins the group again with a new consumer if librdkafka brings nothing of a partition that has records. A consumer
+    /// that has seen a leader epoch never fetches from a leader with a lower one, which an older copy of the brokers' data
+    /// has.
+    fn join_if_stalled(&mut self, now: Instant) -> Result<()> {
+        let (earliest, pause) = self.join_again;
+        if now < earliest || self.at_work.is_some() {
+            return Ok(());
+        }
+        let stalled = self.slots.iter_mut().find_map(|(partition, slot)| {
+            let running = slot.running().filter(|running| running.is_stalled(now))?;
+            Some((*partition, running.projection.next))
+        });
+        let Some((partition, offset)) = stalled else { return Ok(()) };
+        tracing::error!(
+            partition,
+            offset,
+            "the log has records here and librdkafka brings none: joining the group with a new consumer"
+        );
+        self.join_again = (now + pause, (pause * 2).min(LONGEST_JOIN_AGAIN));
+        self.slots.clear();
+        let Group { work, consumer, .. } = &mut self.group;
+        work.progress.set_owned(Vec::new());
+        let config = &work.config;
+        let group = config.group_of(work.database.generation());
+        *consumer = log::group_consumer(&config.kafka, &group, config.group.group_protocol)?;
+        Ok(())
     }
 
     /// The chunks that the next round would have.

@@ -19,6 +19,8 @@ use tables::Verdict;
 
 /// How long a partition is behind the log's end before it counts as catching up.
 const CATCHING_UP: Duration = Duration::from_secs(1);
+/// How long librdkafka may bring nothing of a partition that has records.
+const STALLED: Duration = Duration::from_secs(15);
 /// A chunk that may be in the tables already is compared by itself. If it does not fill, it waits this long.
 const COMPARED: Duration = Duration::from_millis(500);
 
@@ -38,6 +40,8 @@ pub(crate) struct Partition {
     /// When everything that the log had a moment ago was judged.
     last_at_end: Instant,
     pub last_record: Instant,
+    /// Since when there is something to read, and nothing comes.
+    waits_since: Option<Instant>,
     pub is_paused: bool,
     /// What librdkafka delivers now is not what comes next: a pause takes effect some records late, or
     /// a record had to be left. Until the seek, everything is ignored.
@@ -104,6 +108,7 @@ impl Partition {
             at_end: false,
             last_at_end: now,
             last_record: now,
+            waits_since: None,
             is_paused: true,
             must_seek: true,
             strangers: Strangers::new(projection.partition, patience),
@@ -121,6 +126,7 @@ impl Partition {
             return None;
         }
         self.last_record = now;
+        self.waits_since = None;
         self.at_end = false;
         if offset > self.projection.next {
             self.gap_to = self.gap_to.max(offset);
@@ -168,9 +174,17 @@ impl Partition {
     /// `log_end` was asked for a moment ago. A partition that is judged that far is not catching up, however steadily
     /// records come: librdkafka tells of an end only once a fetch brings nothing, which then never happens.
     pub(crate) fn compare_with_end(&mut self, log_end: u64, now: Instant) {
-        if self.projection.next >= log_end {
+        let is_at_end = self.projection.next >= log_end;
+        if is_at_end {
             self.last_at_end = now;
         }
+        let reads = !self.is_paused && !self.must_seek;
+        self.waits_since = self.waits_since.or(Some(now)).filter(|_| reads && !is_at_end);
+    }
+
+    /// Whether librdkafka fetches nothing, although there is something to read.
+    pub(crate) fn is_stalled(&self, now: Instant) -> bool {
+        self.waits_since.is_some_and(|since| now.duration_since(since) > STALLED)
     }
 
     /// `log_end` was asked for some time ago. If it lies further than the last record, markers may follow
@@ -374,6 +388,23 @@ mod tests {
         // A log that is a million ahead is another matter.
         partition.compare_with_end(1_000_000, at(10_100));
         assert!(partition.is_catching_up(at(11_200)));
+    }
+
+    #[test]
+    fn a_partition_that_brings_nothing_is_stalled() {
+        let mut partition = partition(Plan { start: 0, verify_to: 0, announced: None }, 1000);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        (partition.is_paused, partition.must_seek) = (false, false);
+        partition.compare_with_end(0, at(0));
+        assert!(!partition.is_stalled(at(100)), "there is nothing to read");
+        partition.compare_with_end(5, at(100));
+        partition.compare_with_end(6, at(110));
+        assert!(!partition.is_stalled(at(110)));
+        assert!(partition.is_stalled(at(116)));
+        partition.is_paused = true;
+        partition.compare_with_end(6, at(117));
+        assert!(!partition.is_stalled(at(117)), "it does not want to read");
     }
 
     #[test]

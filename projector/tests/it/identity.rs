@@ -8,9 +8,10 @@ use infra::kafka::TopicConfig;
 use local_stack::{START, Stack, StackOptions};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use uuid::Uuid;
 
-use crate::bed::{Bed, Running, event, eventually};
+use crate::bed::{Bed, PATIENCE, Running, event, eventually};
 use crate::zombies::metric;
 
 /// Deletes the topic and makes it again.
@@ -134,9 +135,11 @@ async fn an_empty_partition_of_another_log_is_refused() {
     bed.widen(2).await;
     let kafka = &bed.config.kafka;
     let value = event(Uuid::new_v4());
-    let record = rdkafka::producer::FutureRecord::<[u8], [u8]>::to(&kafka.topic).partition(1);
+    let record = FutureRecord::<[u8], [u8]>::to(&kafka.topic).partition(1);
     let record = record.payload(value.as_bytes());
-    bed.producer.send(record, crate::bed::PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    // The bed's producer does not know the new partition yet.
+    let producer: FutureProducer = kafka.client(&[]).create().unwrap();
+    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
     let running = bed.projector().await;
     eventually("both partitions are refused", async || {
         let refused = metric(&running.url, "eye_projector_partitions_refused").await?;
@@ -161,12 +164,12 @@ async fn a_topic_of_the_same_name_on_another_cluster_is_refused() {
     config.kafka.brokers = elsewhere.config.kafka.brokers.clone();
     let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
-    let producer: rdkafka::producer::FutureProducer = config.kafka.client(&[]).create().unwrap();
+    let producer: FutureProducer = config.kafka.client(&[]).create().unwrap();
     for _ in 0..30 {
         let value = event(Uuid::new_v4());
-        let record = rdkafka::producer::FutureRecord::<[u8], [u8]>::to(&config.kafka.topic);
+        let record = FutureRecord::<[u8], [u8]>::to(&config.kafka.topic);
         let record = record.partition(0).payload(value.as_bytes());
-        producer.send(record, crate::bed::PATIENCE).await.map_err(|(error, _)| error).unwrap();
+        producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
     }
     let running = bed.projector_with(config).await;
     refused(&running, "is not the one that was judged").await;
