@@ -23,8 +23,9 @@ allow() { # PRINCIPAL RIGHTS...
 # The gateway appends. It never reads.
 allow ingest --operation Write --operation Describe --topic "$topic"
 allow ingest --operation IdempotentWrite --cluster
-# The projector reads, and keeps its positions in one group for each generation. It never writes.
-allow projector --operation Read --operation Describe --topic "$topic"
+# The projector reads, looks whether the topic keeps its records, and keeps its positions in one group for each
+# generation. It never writes.
+allow projector --operation Read --operation Describe --operation DescribeConfigs --topic "$topic"
 allow projector --operation Read --operation Describe --group "$group" --resource-pattern-type prefixed
 # The query API asks for the end of the log, for the audit.
 allow query-api --operation Describe --topic "$topic"

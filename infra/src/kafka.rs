@@ -1,11 +1,12 @@
 //! The log: where it is, how it is made, and client options that pass through.
 
+use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -66,20 +67,25 @@ pub struct TopicConfig {
     pub min_in_sync: i32,
 }
 
-/// Creates the topic if it is missing: kept for ever, with the broker's time on each record (so that
-/// the log's time never runs backwards within a partition).
+/// The settings that the log needs: records are kept for ever, and have the broker's time, so that the log's time does not
+/// run backwards within a partition.
+pub const LOG_SETTINGS: [(&str, &str); 4] = [
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("cleanup.policy", "delete"),
+    ("message.timestamp.type", "LogAppendTime"),
+];
+
+/// Creates the topic if it is missing, with the settings that the log needs.
 ///
 /// # Errors
-/// Brokers out of reach, or the topic exists with a finite retention.
+/// Brokers out of reach.
 pub async fn create_topic(kafka: &KafkaConfig, topic: &TopicConfig) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = kafka.client(&[]).create().context("kafka options")?;
     let min_in_sync = topic.min_in_sync.to_string();
     let new = NewTopic::new(&kafka.topic, topic.partitions, TopicReplication::Fixed(topic.replication))
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1")
-        .set("cleanup.policy", "delete")
-        .set("message.timestamp.type", "LogAppendTime")
         .set("min.insync.replicas", &min_in_sync);
+    let new = LOG_SETTINGS.into_iter().fold(new, |new, (name, value)| new.set(name, value));
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
     let results = admin
         .create_topics([&new], &options)
@@ -92,4 +98,54 @@ pub async fn create_topic(kafka: &KafkaConfig, topic: &TopicConfig) -> anyhow::R
         None => bail!("the broker gave no answer for topic {}", kafka.topic),
     }
     Ok(())
+}
+
+/// A setting of the topic with which the log loses records, or its order in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultySetting {
+    pub name: &'static str,
+    pub value: String,
+    pub needed: &'static str,
+}
+
+impl fmt::Display for FaultySetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, and must be {}", self.name, self.value, self.needed)
+    }
+}
+
+/// Asks the brokers for the settings of the topic, and returns those that the log can't have.
+///
+/// # Errors
+/// Brokers out of reach; the topic does not exist; the principal may not ask (`DescribeConfigs` on the topic).
+pub async fn faulty_settings(kafka: &KafkaConfig) -> anyhow::Result<Vec<FaultySetting>> {
+    let admin: AdminClient<DefaultClientContext> = kafka.client(&[]).create().context("kafka options")?;
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(30)));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(&kafka.topic)], &options).await;
+    let described = described.with_context(|| format!("no broker answers at {}", kafka.brokers))?;
+    let Some(described) = described.into_iter().next() else { bail!("the broker gave no answer") };
+    let described = described
+        .map_err(|code| anyhow!("the settings of topic {} can't be read: {code}", kafka.topic))
+        .context("the principal needs the right DescribeConfigs on the topic")?;
+    let value = |name| described.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+    let faulty = |(name, needed)| {
+        Some(FaultySetting { name, value: value(name), needed }).filter(|found| found.value != needed)
+    };
+    Ok(LOG_SETTINGS.into_iter().filter_map(faulty).collect())
+}
+
+/// How to put the settings of the topic right, as a sentence.
+pub fn how_to_mend(kafka: &KafkaConfig, faulty: &[FaultySetting]) -> String {
+    let found: Vec<String> = faulty.iter().map(ToString::to_string).collect();
+    let needed: Vec<String> =
+        faulty.iter().map(|setting| format!("{}={}", setting.name, setting.needed)).collect();
+    format!(
+        "the topic {} would lose events, or their order in time: {}. Set it right: kafka-configs.sh --bootstrap-server {} \
+         --alter --entity-type topics --entity-name {} --add-config {}",
+        kafka.topic,
+        found.join("; "),
+        kafka.brokers,
+        kafka.topic,
+        needed.join(",")
+    )
 }

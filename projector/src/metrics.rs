@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use infra::follow::InForce;
+use infra::kafka::{FaultySetting, LOG_SETTINGS};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -38,6 +39,9 @@ pub(crate) struct Metrics {
     pub insert_errors: IntCounter,
     pub healed: IntCounterVec,
     pub topic_partitions: IntGauge,
+    /// 1 if the log would lose records, or their order in time, by this setting; 0 if not. No series while that is not
+    /// known.
+    topic_faults: IntGaugeVec,
     pub partitions: IntGauge,
     pub partitions_starting: IntGauge,
     /// Owned partitions whose log is not the one that the tables were made from.
@@ -172,6 +176,11 @@ impl Metrics {
                 &["kind"],
             )?,
             topic_partitions: named.gauge("topic_partitions", "Partitions of the topic")?,
+            topic_faults: named.gauges(
+                "topic_setting_faulty",
+                "Whether the log loses records, or their order in time, by this setting of the topic",
+                &["setting"],
+            )?,
             partitions: named.gauge("partitions", "Partitions that this process owns")?,
             partitions_starting: named
                 .gauge("partitions_starting", "Owned partitions that are not running yet")?,
@@ -260,6 +269,16 @@ impl Metrics {
         }
         for app in apps.apps() {
             self.apps_verdicts.with_label_values(&[app.name.as_str(), Verdict::Accepted.as_str()]);
+        }
+    }
+
+    /// The faulty settings of the topic; `None` if they are not known.
+    pub(crate) fn topic_has(&self, faulty: Option<&[FaultySetting]>) {
+        self.topic_faults.reset();
+        let Some(faulty) = faulty else { return };
+        for (name, _) in LOG_SETTINGS {
+            let is_faulty = faulty.iter().any(|setting| setting.name == name);
+            self.topic_faults.with_label_values(&[name]).set(is_faulty.into());
         }
     }
 

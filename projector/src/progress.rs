@@ -26,8 +26,7 @@ pub(crate) struct Progress {
 struct State {
     alive: Option<Instant>,
     owned: Vec<i32>,
-    /// By partition: the log's end, and when the brokers said it.
-    log_ends: BTreeMap<i32, (u64, Instant)>,
+    log_ends: BTreeMap<i32, LogEnd>,
     /// When they last answered.
     brokers: Option<Instant>,
     clickhouse: Option<Instant>,
@@ -51,6 +50,17 @@ struct State {
     ends_before: BTreeMap<i32, u64>,
     /// How many erased sessions are in no table, and the `assignment` for which this holds.
     erased: (usize, u64),
+}
+
+/// Where the log of a partition ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    /// The end of what may be judged: an open transaction lies behind it.
+    pub stable: u64,
+    /// The end of what the brokers have acknowledged.
+    pub high: u64,
+    /// When they said so.
+    pub at: Instant,
 }
 
 impl Progress {
@@ -93,15 +103,15 @@ impl Progress {
         progress.assignment += 1;
     }
 
-    pub(crate) fn set_log_end(&self, partition: i32, end: u64) {
+    pub(crate) fn set_log_end(&self, partition: i32, end: LogEnd) {
         self.brokers_answered();
         let mut progress = self.state();
-        progress.log_ends.insert(partition, (end, Instant::now()));
+        progress.log_ends.insert(partition, end);
         if !progress.owned.contains(&partition) {
             return;
         }
         if let Some(inserted) = progress.inserted_to.get(&partition) {
-            let lag = end.saturating_sub(*inserted);
+            let lag = end.high.saturating_sub(*inserted);
             self.metrics.lag.with_label_values(&[&partition.to_string()]).set(lag as i64);
             if lag == 0 {
                 self.metrics.lag_ms.with_label_values(&[&partition.to_string()]).set(0);
@@ -109,15 +119,15 @@ impl Progress {
         }
     }
 
-    /// The log's last known end; `None` if the brokers did not say.
+    /// The last known end of what may be judged; `None` if the brokers did not say.
     pub(crate) fn log_end(&self, partition: i32) -> Option<u64> {
-        self.state().log_ends.get(&partition).map(|(end, _)| *end)
+        self.state().log_ends.get(&partition).map(|end| end.stable)
     }
 
     /// Removes log ends that are old: an old lag would say that all is well.
     pub(crate) fn forget_old_log_ends(&self) {
         let mut progress = self.state();
-        let old = |(_, said): &(u64, Instant)| said.elapsed() > SILENT;
+        let old = |end: &LogEnd| end.at.elapsed() > SILENT;
         for (partition, _) in progress.log_ends.extract_if(.., |_, end| old(end)) {
             self.forget_lag(partition);
         }
@@ -245,7 +255,7 @@ impl Progress {
             before.is_some_and(|before| progress.inserted_to.get(partition) >= Some(before))
         });
         let ends = &progress.log_ends;
-        let now = progress.owned.iter().filter_map(|partition| Some((*partition, ends.get(partition)?.0)));
+        let now = progress.owned.iter().filter_map(|partition| Some((*partition, ends.get(partition)?.high)));
         progress.ends_before = now.collect();
         includes
     }

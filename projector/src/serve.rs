@@ -131,6 +131,7 @@ pub(crate) async fn project(
     })?;
     let mut behind = JoinSet::new();
     behind.spawn(probes::log_ends(Arc::clone(&work)));
+    behind.spawn(probes::topic_settings(Arc::clone(&work)));
     behind.spawn(probes::answers(Arc::clone(&work)));
     behind.spawn(log_watch::watch(Arc::clone(&work)));
     behind.spawn(follow_event_types(Arc::clone(&work), event_types));

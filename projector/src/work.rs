@@ -70,8 +70,8 @@ impl Work {
     /// The end of all that the brokers have acknowledged: behind that of [`bounds`](Self::bounds) lies an open
     /// transaction.
     pub(crate) async fn high_watermark(&self, partition: i32) -> Result<u64> {
-        let all = Arc::clone(&self.uncommitted);
-        let asked = tokio::task::spawn_blocking(move || all.bounds(partition));
+        let reader = Arc::clone(&self.uncommitted);
+        let asked = tokio::task::spawn_blocking(move || reader.bounds(partition));
         Ok(asked.await.map_err(|_| Error::Stopped)??.end)
     }
 

@@ -18,7 +18,9 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(kafka: &KafkaConfig) -> anyhow::Result<Self> {
-        let consumer = kafka.client(&[("group.id", "eye-query-api")]).create()?;
+        // With all that the brokers acknowledged, also behind a transaction that is still open.
+        let options = [("group.id", "eye-query-api"), ("isolation.level", "read_uncommitted")];
+        let consumer = kafka.client(&options).create()?;
         Ok(Self { consumer: Arc::new(consumer), topic: kafka.topic.clone() })
     }
 

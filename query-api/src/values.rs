@@ -193,14 +193,16 @@ pub enum Verdict {
     Erased,
     /// The record asks to erase a session.
     Erasure,
+    /// The log lost the record before it was judged.
+    Lost,
 }
 
 impl TryFrom<String> for Verdict {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        use Verdict::{Absent, Accepted, Duplicate, Erased, Erasure, Rejected};
-        [Accepted, Rejected, Duplicate, Absent, Erased, Erasure]
+        use Verdict::{Absent, Accepted, Duplicate, Erased, Erasure, Lost, Rejected};
+        [Accepted, Rejected, Duplicate, Absent, Erased, Erasure, Lost]
             .into_iter()
             .find(|verdict| word(verdict) == text)
             .ok_or_else(|| format!("{text:?} is no verdict"))

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS {database}.landing
     targets UInt8,
     partition UInt16,
     offset UInt64,
-    verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6),
+    verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7),
     event_id UUID,
     session_id UUID,
     app LowCardinality(String),

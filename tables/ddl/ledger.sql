@@ -1,6 +1,6 @@
 /*
 The proof: one row for each offset of the log, whatever its verdict. `absent` is an offset without a record (a
-transaction marker, an aborted record). `erasure` is a record that asks to erase a session, and `erased` is a record of
+transaction marker, an aborted record). `lost` is a record that the log lost before it was judged. `erasure` is a record that asks to erase a session, and `erased` is a record of
 an erased session. The order key is the order of the log. So one reading finds gaps and overlaps, and the primary key
 finds the last day of a partition, which is the window of event ids.
 
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS {database}.ledger
 (
     partition UInt16,
     offset UInt64 CODEC(Delta, ZSTD),
-    verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6),
+    verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7),
     event_id UUID,
     session_id UUID,
     timestamp DateTime64(6, 'UTC'),

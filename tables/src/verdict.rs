@@ -13,6 +13,8 @@ pub enum Verdict {
     Erased = 5,
     /// The record asks to erase a session.
     Erasure = 6,
+    /// The log has lost the record before it was judged: the log begins behind this offset.
+    Lost = 7,
 }
 
 /// The bits of `landing.targets`.
@@ -27,8 +29,15 @@ pub const TARGETS: [(u8, &str); 4] =
     [(LEDGER, "ledger"), (EVENTS, "events"), (REJECTIONS, "rejections"), (ERASURES, "erasures")];
 
 impl Verdict {
-    pub const ALL: [Self; 6] =
-        [Self::Accepted, Self::Rejected, Self::Duplicate, Self::Absent, Self::Erased, Self::Erasure];
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Rejected,
+        Self::Duplicate,
+        Self::Absent,
+        Self::Erased,
+        Self::Erasure,
+        Self::Lost,
+    ];
 
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| *verdict as u8 == number)
@@ -43,6 +52,7 @@ impl Verdict {
             Self::Absent => "absent",
             Self::Erased => "erased",
             Self::Erasure => "erasure",
+            Self::Lost => "lost",
         }
     }
 
@@ -51,7 +61,7 @@ impl Verdict {
         match self {
             Self::Accepted => LEDGER | EVENTS,
             Self::Rejected => LEDGER | REJECTIONS,
-            Self::Duplicate | Self::Absent | Self::Erased => LEDGER,
+            Self::Duplicate | Self::Absent | Self::Erased | Self::Lost => LEDGER,
             Self::Erasure => LEDGER | ERASURES,
         }
     }

@@ -200,7 +200,9 @@ impl Database {
                 let before = offset.checked_sub(1).and_then(|before| rows.get(&before));
                 let log_time_before = before.map_or(0, |(_, time, _)| *time);
                 let witness = Witness { offset: *offset, event_id, log_time, log_time_before };
-                (Verdict::of(verdict) != Some(Verdict::Absent)).then_some(witness)
+                let has_record =
+                    !matches!(Verdict::of(verdict), Some(Verdict::Absent | Verdict::Lost) | None);
+                has_record.then_some(witness)
             })
             .collect();
         witnesses.sort_by_key(|witness| witness.offset);
@@ -211,7 +213,7 @@ impl Database {
     /// The last offset of a range that holds a record, as the ledger says.
     pub(crate) async fn last_record(&self, partition: i32, range: Range<u64>) -> Result<Option<u64>> {
         let sql = "SELECT offset FROM {database}.ledger WHERE partition = {partition:UInt16} \
-                   AND offset >= {from:UInt64} AND offset < {to:UInt64} AND verdict != 'absent' \
+                   AND offset >= {from:UInt64} AND offset < {to:UInt64} AND verdict NOT IN ('absent', 'lost') \
                    ORDER BY partition DESC, offset DESC LIMIT 1";
         let query = self.query(sql).param("partition", partition);
         Ok(within(ANSWER, query.param("from", range.start).param("to", range.end).fetch_optional()).await?)

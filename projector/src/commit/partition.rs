@@ -32,6 +32,8 @@ pub(crate) struct Partition {
     limits: Limits,
     verify_to: u64,
     announced: Option<Intent>,
+    /// Where the log began when the partition was taken over.
+    log_start: u64,
     /// The log holds no records from `projection.next` to here.
     gap_to: u64,
     /// Where the log ended before the last seek. Once the end is reached again, no record below this can come any more.
@@ -104,6 +106,7 @@ impl Partition {
             announced: plan.announced,
             // What the log has lost before it was judged can't be judged any more.
             gap_to: log_start.max(start),
+            log_start,
             probe: None,
             at_end: false,
             last_at_end: now,
@@ -201,7 +204,7 @@ impl Partition {
     pub(crate) fn fill_gap(&mut self, now: Instant) {
         while self.projection.next < self.gap_to && !self.is_full() {
             self.chunk.opened.get_or_insert(now);
-            self.projection.absent(&mut self.chunk);
+            self.projection.no_record(self.log_start, &mut self.chunk);
         }
     }
 

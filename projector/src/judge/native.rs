@@ -266,7 +266,11 @@ mod tests {
             let reasons = vec![reason; offset as usize % 4];
             let raw = vec![b'x'; offset as usize * 1000];
             let place = Place { partition: 1, offset, log_time: offset as i64 };
-            columns.push(&Row { reasons: &reasons, raw: &raw, ..Row::absent(place) });
+            columns.push(&Row {
+                reasons: &reasons,
+                raw: &raw,
+                ..Row::without_record(place, Verdict::Absent)
+            });
         }
         let (targets, _, _, streams) = columns.into_streams();
         (targets, streams)

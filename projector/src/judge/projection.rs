@@ -171,11 +171,12 @@ impl Projection {
         self.tally.count_verdict(row.verdict)
     }
 
-    /// The log holds no record at `self.next`.
-    pub(crate) fn absent(&mut self, chunk: &mut Chunk) {
-        chunk.push(&Row::absent(self.place()));
-        self.tally.count_verdict(Verdict::Absent);
+    /// The log holds no record at `self.next`: it is absent, or lost, because the log begins at `log_start`. Returns which.
+    pub(crate) fn no_record(&mut self, log_start: u64, chunk: &mut Chunk) -> Verdict {
+        let verdict = if self.next < log_start { Verdict::Lost } else { Verdict::Absent };
+        chunk.push(&Row::without_record(self.place(), verdict));
         self.next += 1;
+        self.tally.count_verdict(verdict)
     }
 
     fn place(&self) -> Place {

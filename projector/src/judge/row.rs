@@ -69,9 +69,9 @@ impl<'a> Row<'a> {
         Row { verdict, schema_version, first_offset, ..self }
     }
 
-    /// An offset at which the log holds no record.
-    pub(crate) fn absent(place: Place) -> Self {
-        Row::bare(place, Verdict::Absent, Uuid::nil(), place.log_time * 1000)
+    /// An offset at which the log holds no record: absent, or lost.
+    pub(crate) fn without_record(place: Place, verdict: Verdict) -> Self {
+        Row::bare(place, verdict, Uuid::nil(), place.log_time * 1000)
     }
 
     /// A record of an erased session. Only its event id stays, and `first`, the offset of the first record with that

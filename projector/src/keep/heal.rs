@@ -24,7 +24,6 @@ use crate::judge::projection::{Past, Projection};
 use crate::keep::{erase, sequences};
 use crate::log;
 use crate::work::Work;
-use tables::Verdict;
 use tables::verdict::ALL;
 
 /// Heals `range` of a partition. All inserts below its end must be finished, and all offsets before it must be free of
@@ -103,6 +102,7 @@ struct Reading {
     rows: usize,
     bytes: usize,
     projection: Projection,
+    log_start: u64,
     /// The next record's offset, if it follows a gap that did not fit into the last chunk.
     position: Option<u64>,
     /// The verdicts that the tables have.
@@ -122,6 +122,7 @@ impl Reading {
             rows,
             bytes,
             position: None,
+            log_start: 0,
             projection: resume::projection(work, partition, range.start).await?,
             past: work.database.past(partition, range).await?,
             end: range.end,
@@ -151,6 +152,7 @@ impl Reading {
             )));
         }
         let mut chunk = Chunk::new(self.projection.next);
+        self.log_start = log.start;
         self.gap(log.start.max(self.position.unwrap_or(0)), &mut chunk);
         let mut list = TopicPartitionList::new();
         let start = self.projection.next.max(log.start);
@@ -205,8 +207,8 @@ impl Reading {
     fn gap(&mut self, to: u64, chunk: &mut Chunk) {
         while self.projection.next < to.min(self.end) && !self.is_full(chunk) {
             let past = self.past.get(&self.projection.next);
-            self.projection.absent(chunk);
-            if past.is_some_and(|past| past.verdict != Verdict::Absent) {
+            let verdict = self.projection.no_record(self.log_start, chunk);
+            if past.is_some_and(|past| past.verdict != verdict) {
                 chunk.keep_last_as_it_is(ALL);
             }
         }

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use infra::kafka::{faulty_settings, how_to_mend};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::error::Result;
 use crate::metrics::Answers;
+use crate::progress::LogEnd;
 use crate::work::Work;
 
 /// How long the task waits before it asks again where the log ends, for the lag and for markers at the end.
 const LOG_ENDS: Duration = Duration::from_secs(1);
 /// Partitions that are asked at once: each takes a thread while its leader does not answer.
 const ASKED_AT_ONCE: usize = 200;
+/// How long the task waits before it asks for the settings of the topic again.
+const SETTINGS: Duration = Duration::from_secs(60);
 /// How long the task waits before it asks ClickHouse again.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -38,14 +43,42 @@ pub(crate) async fn log_ends(work: Arc<Work>) {
             if asking.len() < ASKED_AT_ONCE && asking.insert(partition) {
                 let work = Arc::clone(&work);
                 asked.spawn(async move {
-                    match work.bounds(partition).await {
-                        Ok(bounds) => work.progress.set_log_end(partition, bounds.end),
+                    match log_end(&work, partition).await {
+                        Ok(end) => work.progress.set_log_end(partition, end),
                         Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
                     }
                     partition
                 });
             }
         }
+    }
+}
+
+async fn log_end(work: &Work, partition: i32) -> Result<LogEnd> {
+    let stable = work.bounds(partition).await?.end;
+    let high = work.high_watermark(partition).await?;
+    Ok(LogEnd { stable, high, at: Instant::now() })
+}
+
+/// Asks for the settings of the topic until it is dropped: somebody may change them, and then the log loses records.
+pub(crate) async fn topic_settings(work: Arc<Work>) {
+    let kafka = &work.config.kafka;
+    let mut before = Vec::new();
+    loop {
+        match faulty_settings(kafka).await {
+            Ok(faulty) => {
+                if faulty != before && !faulty.is_empty() {
+                    tracing::error!("{}", how_to_mend(kafka, &faulty));
+                }
+                work.metrics.topic_has(Some(&faulty));
+                before = faulty;
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the settings of the topic are unknown");
+                work.metrics.topic_has(None);
+            }
+        }
+        sleep(SETTINGS).await;
     }
 }
 
@@ -68,11 +101,8 @@ pub(crate) async fn answers(work: Arc<Work>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use clap::Parser;
     use rdkafka::mocking::MockCluster;
-    use tokio::time::sleep;
 
     use super::*;
     use crate::cli::{Cli, Command};

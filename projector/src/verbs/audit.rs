@@ -143,8 +143,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "partition    log start      log end   settled to     accepted   rejected  duplicate   absent   erased  \
-             erasure  faults"
+            "partition    log start      log end   settled to     accepted   rejected  duplicate   absent     lost   \
+             erased  erasure  faults"
         )?;
         for (at, audited) in &self.lines {
             let none = Totals::default();
@@ -152,7 +152,7 @@ impl fmt::Display for Report {
                 self.totals.iter().find(|row| i32::from(row.partition) == at.partition).unwrap_or(&none);
             writeln!(
                 f,
-                "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8} {:>8} {:>8}  {}",
+                "{:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>10} {:>8} {:>8} {:>8} {:>8}  {}",
                 at.partition,
                 at.log.start,
                 at.log.end,
@@ -161,6 +161,7 @@ impl fmt::Display for Report {
                 row.rejected,
                 row.duplicates,
                 row.absent,
+                row.lost,
                 row.erased,
                 row.erasure_records,
                 describe(audited, self.is_healed)

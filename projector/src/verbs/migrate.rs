@@ -1,5 +1,6 @@
 //! Creates the topic, the tables and the views.
 
+use anyhow::ensure;
 use clap::Args;
 use infra::database::ClickHouseConfig;
 use infra::kafka::{self, KafkaConfig, TopicConfig};
@@ -20,13 +21,15 @@ pub struct MigrateArgs {
 /// It is safe to run again.
 ///
 /// # Errors
-/// Brokers or ClickHouse are out of reach, or a statement fails.
+/// Brokers or ClickHouse are out of reach, a statement fails, or the topic has settings that lose records.
 pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     if args.render {
         print!("{}", tables::render(&args.clickhouse, 1)?);
         return Ok(());
     }
     kafka::create_topic(&args.kafka, &args.topic).await?;
+    let faulty = kafka::faulty_settings(&args.kafka).await?;
+    ensure!(faulty.is_empty(), kafka::how_to_mend(&args.kafka, &faulty));
     let generation = tables::serving(&args.clickhouse).await?.unwrap_or(1);
     tables::migrate(&args.clickhouse, generation).await?;
     tables::serve(&args.clickhouse, generation).await

@@ -1,5 +1,6 @@
 //! What the tests share: a stack, a topic and a database for each test, records, a projector in the test's process.
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -153,6 +155,15 @@ impl Bed {
                 .env("EYE_CLICKHOUSE_NODES", config.clickhouse.nodes.join(",")),
         };
         command
+    }
+
+    /// Starts the program `projector run`, which dies with the test.
+    pub(crate) fn process(&self, arguments: &[&str], stderr: Stdio) -> Process {
+        let port = local_stack::Port::claim(0, "", "").unwrap().number();
+        let mut command = self.program(&["run", "--listen", &format!("127.0.0.1:{port}")]);
+        command.args(arguments).stderr(stderr);
+        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        Process { url: format!("http://127.0.0.1:{port}"), child }
     }
 
     /// Runs a verb to its end. Returns whether it succeeded, and what it printed.
@@ -307,6 +318,24 @@ pub(crate) fn event(event_id: uuid::Uuid) -> String {
     format!(
         r#"{{"session_id":"e2085be5-9137-4e4e-80b5-f1ffddc25423","category":"page interaction","name":"pageview","data":{{"host":"www.example.com","path":"/"}},"timestamp":"2021-01-01 09:15:27.243860","event_id":"{event_id}"}}"#
     )
+}
+
+/// A projector that runs in a process of its own.
+pub(crate) struct Process {
+    pub url: String,
+    child: tokio::process::Child,
+}
+
+impl Process {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        self.child.wait().await.unwrap();
+    }
 }
 
 /// A projector that runs in this process.

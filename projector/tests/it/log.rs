@@ -1,15 +1,17 @@
 //! Every record of the log gets its verdict.
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use std::process::Stdio;
 use std::time::Duration;
 use uuid::Uuid;
 
 use crate::bed::{Bed, event, eventually};
+use crate::zombies::metric;
 
 fn demo() -> OwnedHeaders {
     OwnedHeaders::new().insert(Header { key: "app", value: Some("demo") })
@@ -196,29 +198,128 @@ async fn markers_and_aborted_records_are_absent() {
     running.stop().await;
 }
 
+/// What the brokers have acknowledged is lag, also while it can't be judged: behind a transaction that is still open.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_behind_an_open_transaction_are_lag() {
+    let bed = Bed::new(&[]).await;
+    bed.send_events(2).await;
+    let running = bed.projector().await;
+    bed.verdicts(2).await;
+    let topic = bed.config.kafka.topic.clone();
+    let producer: BaseProducer = bed.config.kafka.client(&[("transactional.id", &topic)]).create().unwrap();
+    let wait = Duration::from_secs(30);
+    let producer = tokio::task::spawn_blocking(move || {
+        producer.init_transactions(wait).unwrap();
+        producer.begin_transaction().unwrap();
+        let value = event(Uuid::new_v4());
+        let record = BaseRecord::<(), str>::to(&topic).partition(0).payload(&value).headers(demo());
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(wait).unwrap();
+        producer
+    });
+    let producer = producer.await.unwrap();
+    bed.send_events(3).await;
+    eventually("a lag of four", async || {
+        let lag = metric(&running.url, "eye_projector_lag_offsets{partition=\"0\"}").await?;
+        (lag == 4.0).then_some(())
+    })
+    .await;
+    assert_eq!(bed.counts().await[0], (2, 2), "none of them can be judged yet");
+    tokio::task::spawn_blocking(move || producer.commit_transaction(wait).unwrap()).await.unwrap();
+    bed.settled(7).await;
+    eventually("no lag", async || {
+        let lag = metric(&running.url, "eye_projector_lag_offsets{partition=\"0\"}").await?;
+        (lag == 0.0).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+/// Deletes the records of partition 0 before `offset`.
+async fn delete_records(bed: &Bed, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = bed.config.kafka.client(&[]).create().unwrap();
+    let mut gone = TopicPartitionList::new();
+    gone.add_partition_offset(&bed.config.kafka.topic, 0, Offset::Offset(offset)).unwrap();
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+}
+
 /// The log has lost records that no projector has read: the records after them are read, and later ones, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_continues_after_offsets_that_the_log_has_lost() {
     let bed = Bed::new(&[]).await;
     bed.send_events(5).await;
-    let port = local_stack::Port::claim(0, "", "").unwrap().number();
-    let listen = format!("127.0.0.1:{port}");
-    let mut projector = bed.program(&["run", "--listen", &listen]).spawn().unwrap();
+    let projector = bed.process(&[], Stdio::inherit());
     bed.verdicts(5).await;
-    let pid = Pid::from_child(&projector);
     // The log loses the projector's next offset while the projector sleeps.
-    kill_process(pid, Signal::STOP).unwrap();
+    projector.signal(Signal::STOP);
     bed.send_events(30).await;
-    let admin: AdminClient<DefaultClientContext> = bed.config.kafka.client(&[]).create().unwrap();
-    let mut gone = TopicPartitionList::new();
-    gone.add_partition_offset(&bed.config.kafka.topic, 0, Offset::Offset(30)).unwrap();
-    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
-    kill_process(pid, Signal::CONT).unwrap();
+    delete_records(&bed, 30).await;
+    projector.signal(Signal::CONT);
     assert_eq!(bed.verdicts(35).await[30..], ["accepted"; 5]);
     bed.send_events(5).await;
     assert_eq!(bed.verdicts(40).await[35..], ["accepted"; 5]);
-    kill_process(pid, Signal::TERM).unwrap();
-    tokio::task::spawn_blocking(move || projector.wait()).await.unwrap().unwrap();
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_loses_records_is_refused_and_told() {
+    let bed = Bed::new(&[]).await;
+    let running = bed.projector().await;
+    let setting = async |name: &str| {
+        metric(&running.url, &format!("eye_projector_topic_setting_faulty{{setting=\"{name}\"}}")).await
+    };
+    eventually("the settings are right", async || {
+        setting("cleanup.policy").await.filter(|faulty| *faulty == 0.0)
+    })
+    .await;
+    running.stop().await;
+    let admin: AdminClient<DefaultClientContext> = bed.config.kafka.client(&[]).create().unwrap();
+    let topic = &bed.config.kafka.topic;
+    let alter = AlterConfig::new(ResourceSpecifier::Topic(topic))
+        .set("retention.ms", "604800000")
+        .set("cleanup.policy", "compact")
+        .set("message.timestamp.type", "CreateTime");
+    admin.alter_configs(&[alter], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let mut migrate = tokio::process::Command::from(bed.program(&["migrate"]));
+    let output = migrate.kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    for words in [
+        "retention.ms is 604800000, and must be -1; cleanup.policy is compact, and must be delete; \
+         message.timestamp.type is CreateTime, and must be LogAppendTime",
+        "--add-config retention.ms=-1,cleanup.policy=delete,message.timestamp.type=LogAppendTime",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let running = bed.projector().await;
+    let told = async || {
+        metric(&running.url, "eye_projector_topic_setting_faulty{setting=\"retention.ms\"}")
+            .await
+            .filter(|faulty| *faulty == 1.0)
+    };
+    eventually("a projector tells, too", told).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_the_log_lost_before_they_were_judged_are_counted() {
+    let bed = Bed::new(&[]).await;
+    bed.send_events(5).await;
+    let running = bed.projector().await;
+    bed.settled(5).await;
+    running.stop().await;
+    bed.send_events(30).await;
+    delete_records(&bed, 30).await;
+    let running = bed.projector().await;
+    let verdicts = bed.verdicts(35).await;
+    assert_eq!(verdicts, [["accepted"; 5].as_slice(), &["lost"; 25], &["accepted"; 5]].concat());
+    assert_eq!(metric(&running.url, "eye_projector_verdicts_total{verdict=\"lost\"}").await, Some(25.0));
+    running.stop().await;
+    let (clean, said) = bed.verb(&["audit"]).await;
+    let line = said.lines().find(|line| line.trim_start().starts_with("0 ")).unwrap_or_default();
+    let counts: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(counts, ["0", "30", "35", "35", "10", "0", "0", "0", "25", "0", "0", "-"], "{said}");
+    assert!(clean, "each offset has its verdict: {said}");
 }
 
 /// A gateway accepts a new application's events as soon as it has read the file; the projector reads the file later.

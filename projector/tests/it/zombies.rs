@@ -7,7 +7,7 @@ use std::time::Duration;
 use local_stack::{START, Stack, StackOptions};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -44,26 +44,20 @@ async fn a_projector_stopped_past_its_session_writes_nothing_twice() {
     let bed = Bed::new(&["--quick-ms", "3000"]).await;
     bed.send_events(10).await;
     let log = tempfile::NamedTempFile::new().unwrap();
-    let port = local_stack::Port::claim(0, "", "").unwrap().number();
-    let mut zombie = bed
-        .program(&["run", "--quick-ms", "3000", "--listen", &format!("127.0.0.1:{port}")])
-        .stderr(log.reopen().unwrap())
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_child(&zombie);
-    let url = format!("http://127.0.0.1:{port}");
+    let zombie = bed.process(&["--quick-ms", "3000"], log.reopen().unwrap().into());
+    let url = zombie.url.clone();
     eventually("an open chunk", || async {
         metric(&url, "eye_projector_chunk_bytes").await.filter(|bytes| *bytes > 0.0)
     })
     .await;
-    kill_process(pid, Signal::STOP).unwrap();
+    zombie.signal(Signal::STOP);
 
     let successor = bed.projector().await;
     assert_eq!(bed.verdicts(10).await, ["accepted"; 10]);
     bed.send_events(5).await;
     bed.verdicts(15).await;
 
-    kill_process(pid, Signal::CONT).unwrap();
+    zombie.signal(Signal::CONT);
     eventually("the zombie's intent is refused", || async {
         std::fs::read_to_string(log.path()).unwrap().contains("refused").then_some(())
     })
@@ -71,8 +65,7 @@ async fn a_projector_stopped_past_its_session_writes_nothing_twice() {
     bed.send_events(5).await;
     bed.verdicts(20).await;
     successor.stop().await;
-    kill_process(pid, Signal::TERM).unwrap();
-    tokio::task::spawn_blocking(move || zombie.wait()).await.unwrap().unwrap();
+    zombie.stop().await;
     assert_eq!(bed.counts().await, [(20, 20), (20, 20), (0, 0)]);
     assert!(bed.verb(&["audit"]).await.0);
 }

@@ -273,7 +273,8 @@ export const audit = () =>
     last - first + 1 - uniqExact(offset) AS missing, count() - uniqExact(offset) AS doubled,
     countIf(verdict = 'accepted') AS accepted, countIf(verdict = 'rejected') AS rejected,
     countIf(verdict = 'duplicate') AS duplicate, countIf(verdict = 'absent') AS absent,
-    countIf(verdict = 'erased') AS erased, countIf(verdict = 'erasure') AS erasure
+    countIf(verdict = 'lost') AS lost, countIf(verdict = 'erased') AS erased,
+    countIf(verdict = 'erasure') AS erasure
 FROM eye.ledger
 GROUP BY partition
 ORDER BY partition`

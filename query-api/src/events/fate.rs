@@ -117,7 +117,7 @@ impl Record {
             Verdict::Accepted => 0,
             Verdict::Rejected => 1,
             Verdict::Erased => 2,
-            Verdict::Duplicate | Verdict::Erasure | Verdict::Absent => 3,
+            Verdict::Duplicate | Verdict::Erasure | Verdict::Absent | Verdict::Lost => 3,
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Verdicts {
     pub duplicate: u64,
     /// Offsets that the log itself leaves out, such as transaction markers.
     pub absent: u64,
+    /// Records that the log lost before they were judged.
+    pub lost: u64,
     /// Records of sessions that are erased.
     pub erased: u64,
     /// Requests to erase a session.
@@ -88,6 +90,8 @@ struct Held {
     tables: Vec<(u16, u64, u64, u64)>,
     /// If retention is on: partition, first offset that is kept, events that are due, rejections that are due.
     due: Vec<(u16, u64, u64, u64)>,
+    /// Partition, and why its log is another one.
+    breaks: Vec<(u16, String)>,
 }
 
 /// How often a partition that does not add up is looked at again.
@@ -118,6 +122,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
                 if account.adds_up {
                     break;
                 }
+                let bounds = log.bounds().await.get(&partition).copied();
                 account = within(patience, account_below(database, partition, bounds)).await?;
             }
             partitions.push(account);
@@ -128,6 +133,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
             verdicts.rejected += partition.verdicts.rejected;
             verdicts.duplicate += partition.verdicts.duplicate;
             verdicts.absent += partition.verdicts.absent;
+            verdicts.lost += partition.verdicts.lost;
             verdicts.erased += partition.verdicts.erased;
             verdicts.erasure += partition.verdicts.erasure;
         }
@@ -171,6 +177,7 @@ impl Held {
             verdicts: query("operations/verdicts.sql")?.fetch_all().await?,
             tables: query("operations/tables.sql")?.fetch_all().await?,
             due: query("operations/due.sql")?.fetch_all().await?,
+            breaks: database.query("operations/breaks.sql", [])?.fetch_all().await?,
         })
     }
 
@@ -185,6 +192,7 @@ impl Held {
                 Verdict::Rejected => &mut account.verdicts.rejected,
                 Verdict::Duplicate => &mut account.verdicts.duplicate,
                 Verdict::Absent => &mut account.verdicts.absent,
+                Verdict::Lost => &mut account.verdicts.lost,
                 Verdict::Erased => &mut account.verdicts.erased,
                 Verdict::Erasure => &mut account.verdicts.erasure,
             };
@@ -213,7 +221,12 @@ impl Held {
                 account.problems.push(format!("{rows} rows in {what} for {verdicts} verdicts"));
             }
         }
+        account.problems.extend(self.breaks.iter().filter(|row| row.0 == partition).map(|row| row.1.clone()));
         if let Some((start, end)) = bounds {
+            if account.ledger_end > end {
+                let known = account.ledger_end;
+                account.problems.push(format!("the ledger goes to offset {known}, the log only to {end}"));
+            }
             (account.log_start, account.log_end) = (Some(start), Some(end));
             account.lag = Some(end.saturating_sub(account.ledger_end.max(start)));
             if records > 0 && account.ledger_start > start {

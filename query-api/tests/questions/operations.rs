@@ -68,7 +68,7 @@ async fn the_fate_of_an_event_and_the_audit() {
     let audit = world.get("/v1/audit").await;
     assert_eq!(
         audit["verdicts"],
-        json!({"accepted": 3, "rejected": 1, "duplicate": 1, "absent": 0, "erased": 0, "erasure": 0})
+        json!({"accepted": 3, "rejected": 1, "duplicate": 1, "absent": 0, "lost": 0, "erased": 0, "erasure": 0})
     );
     assert_eq!((&audit["adds_up"], &audit["log_compared"]), (&json!(true), &json!(false)), "{audit}");
     // Where retention is on, what is older is not missed.

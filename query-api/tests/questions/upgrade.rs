@@ -20,7 +20,7 @@ const CHANGES: [(u32, &str, &str); 8] = [
         BASE + 2,
         "verdict",
         "ALTER TABLE {database}.ledger MODIFY COLUMN verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, \
-         'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7)",
+         'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7, 'withdrawn' = 8)",
     ),
     // ClickHouse keeps statistics of a column beside it, for its old type, and refuses any later change of a large part
     // for that: "Type mismatch when building statistics". Found by this test; the parts are written anew.
@@ -53,7 +53,7 @@ fn tables_then() -> Vec<(&'static str, String)> {
                 let (before, moved) =
                     (&sql[..positions], sql[positions..by_event].trim_end().trim_end_matches(','));
                 let sql = format!("{before}{},\n{moved}{}", &sql[by_event..end], &sql[end..]);
-                sql.replace("'erasure' = 6", "'erasure' = 6, 'lost' = 7")
+                sql.replace("'lost' = 7", "'lost' = 7, 'withdrawn' = 8")
                     .replace("merge_selector_base = 12", "merge_selector_base = 6")
             }
             "events" => {

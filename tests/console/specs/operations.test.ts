@@ -54,7 +54,7 @@ describe('Live, Health, Event types', () => {
     const page = await Console.open(browser, 'health')
     const audit = await api('/v1/audit')
     assert.equal(await page.page.locator('[data-test="audit"]').evaluate((dd) => dd.firstChild?.textContent), audit.adds_up ? 'adds up' : 'does not add up')
-    for (const verdict of ['accepted', 'rejected', 'duplicate', 'absent', 'erased', 'erasure'] as const) assert.equal(number(await page.page.locator(`[data-test="verdicts-${verdict}"]`).innerText()), audit.verdicts[verdict])
+    for (const verdict of ['accepted', 'rejected', 'duplicate', 'absent', 'lost', 'erased', 'erasure'] as const) assert.equal(number(await page.page.locator(`[data-test="verdicts-${verdict}"]`).innerText()), audit.verdicts[verdict])
     const table = await page.table('Audit by partition')
     assert.deepEqual(
       table.map(([partition, , , , gaps, overlaps, accepted, rejected, duplicate, result]) => [...[partition, gaps, overlaps, accepted, rejected, duplicate].map(number), result]),

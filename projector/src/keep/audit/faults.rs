@@ -60,6 +60,7 @@ pub(crate) struct Totals {
     pub rejected: u64,
     pub duplicates: u64,
     pub absent: u64,
+    pub lost: u64,
     pub erased: u64,
     pub erasure_records: u64,
     events_off: (i64, i64),

@@ -15,6 +15,7 @@ SELECT
     sumIf(rows, target = 'ledger' AND verdict = 'rejected') AS rejected,
     sumIf(rows, target = 'ledger' AND verdict = 'duplicate') AS duplicates,
     sumIf(rows, target = 'ledger' AND verdict = 'absent') AS absent,
+    sumIf(rows, target = 'ledger' AND verdict = 'lost') AS lost,
     sumIf(rows, target = 'ledger' AND verdict = 'erased') AS erased,
     sumIf(rows, target = 'ledger' AND verdict = 'erasure') AS erasure_records,
     (sumIf(rows, target = 'due' AND verdict = 'accepted') - sumIf(rows, target = 'events'),

@@ -66,7 +66,7 @@ export default function HealthPage() {
         table={({ partitions, verdicts }) => (
           <>
             <dl class="facts">
-              {(['accepted', 'rejected', 'duplicate', 'absent', 'erased', 'erasure'] as const).map((verdict) => (
+              {(['accepted', 'rejected', 'duplicate', 'absent', 'lost', 'erased', 'erasure'] as const).map((verdict) => (
                 <div key={verdict}>
                   <dt>{verdict}</dt>
                   <dd data-test={`verdicts-${verdict}`}>{count(verdicts[verdict])}</dd>

@@ -15,6 +15,7 @@ const SAYS = {
   erased: 'Its session is erased: nothing but this verdict is kept of it here.',
   erasure: 'It asks to erase a session.',
   absent: 'The log holds no record at this place.',
+  lost: 'The log lost its record before it was judged.',
 }
 
 /** What became of one event. */
