@@ -87,7 +87,8 @@ pub struct ChunkConfig {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Consumer group")]
 pub struct GroupConfig {
-    /// The consumer group. The generation is appended to it: eye-projector-g1.
+    /// The consumer group. The generation's database is appended to it: eye-projector-eye_g1. Deployments whose databases
+    /// have the same name on different servers need different ones.
     #[arg(long, env = "EYE_PROJECTOR_GROUP", default_value = "eye-projector")]
     pub group: String,
     /// The group's protocol: `consumer` is KIP-848, for brokers from 4.0 on.
@@ -125,9 +126,10 @@ impl ProjectorConfig {
         Ok(())
     }
 
-    /// The name of the consumer group that projects a generation.
+    /// The name of the consumer group that projects a generation. It names the database: members with other tables would
+    /// get partitions that these tables then lack.
     pub fn group_of(&self, generation: u32) -> String {
-        format!("{}-g{generation}", self.group.group)
+        format!("{}-{}", self.group.group, self.clickhouse.generation(generation))
     }
 }
 

@@ -56,7 +56,7 @@ async fn ready(State(current): State<Current>) -> Response {
     } else if starting > 0 {
         waiting(&format!("{starting} partitions are not running yet; the log says why"))
     } else {
-        let partitions = work.metrics.partitions.get();
+        let partitions = work.progress.owned().len();
         Json(json!({"status": "ok", "generation": work.database.name, "partitions": partitions}))
             .into_response()
     }

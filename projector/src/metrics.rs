@@ -42,7 +42,8 @@ pub(crate) struct Metrics {
     /// 1 if the log would lose records, or their order in time, by this setting; 0 if not. No series while that is not
     /// known.
     topic_faults: IntGaugeVec,
-    pub partitions: IntGauge,
+    /// By database: two deployments in one consumer group share its partitions, and neither has all.
+    partitions: IntGaugeVec,
     pub partitions_starting: IntGauge,
     /// Owned partitions whose log is not the one that the tables were made from.
     pub partitions_refused: IntGauge,
@@ -181,7 +182,7 @@ impl Metrics {
                 "Whether the log loses records, or their order in time, by this setting of the topic",
                 &["setting"],
             )?,
-            partitions: named.gauge("partitions", "Partitions that this process owns")?,
+            partitions: named.gauges("partitions", "Partitions that this process owns", &["database"])?,
             partitions_starting: named
                 .gauge("partitions_starting", "Owned partitions that are not running yet")?,
             partitions_refused: named.gauge(
@@ -282,7 +283,13 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn owns(&self, partitions: usize, database: &str) {
+        self.partitions.with_label_values(&[database]).set(partitions as i64);
+    }
+
     pub(crate) fn begin_projecting(&self) {
+        // Those of the generation before, if another one is followed.
+        self.partitions.reset();
         if self.brokers_timestamp.with_label_values::<&str>(&[]).get() == 0 {
             self.brokers_answered();
         }

@@ -439,7 +439,7 @@ impl Loop {
         }
         work.metrics.chunk_bytes.set(bytes as i64);
         work.metrics.window_ids.set(ids as i64);
-        work.metrics.partitions.set(self.slots.len() as i64);
+        work.metrics.owns(self.slots.len(), &work.database.name);
         work.metrics.partitions_starting.set(starting);
         bytes > work.config.chunks.chunk_memory
     }

@@ -1096,7 +1096,7 @@ export interface components {
          * @description The verdict on a record of the log.
          * @enum {string}
          */
-        Verdict: "accepted" | "rejected" | "duplicate" | "absent" | "erased" | "erasure";
+        Verdict: "accepted" | "rejected" | "duplicate" | "absent" | "erased" | "erasure" | "lost";
         Verdicts: {
             /**
              * Format: int64
@@ -1117,6 +1117,11 @@ export interface components {
              * @description Requests to erase a session.
              */
             erasure: number;
+            /**
+             * Format: int64
+             * @description Records that the log lost before they were judged.
+             */
+            lost: number;
             /** Format: int64 */
             rejected: number;
         };
