@@ -22,7 +22,7 @@ pub(crate) use record::record;
 pub(crate) const BROKER: Duration = Duration::from_secs(10);
 
 /// The options of both kinds of consumer.
-const READING: [(&str, &str); 10] = [
+const READING: [(&str, &str); 11] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // The projector decides about an offset that the log does not have: librdkafka must not skip it.
@@ -39,6 +39,9 @@ const READING: [(&str, &str); 10] = [
     // Records that wait in librdkafka, over all partitions: bounds memory.
     ("queued.max.messages.kbytes", "32768"),
     ("queued.min.messages", "20000"),
+    // The most that one batch of records may take when it is unpacked by zstd. A partition whose next batch is larger
+    // stands still; `/readyz` names its offset. A few kilobytes can hold that much, so this bounds memory, too.
+    ("receive.message.max.bytes", "268435456"),
 ];
 
 pub(crate) type LogConsumer = BaseConsumer<Rebalances>;

@@ -47,6 +47,8 @@ pub(crate) struct Metrics {
     pub partitions_starting: IntGauge,
     /// Owned partitions whose log is not the one that the tables were made from.
     pub partitions_refused: IntGauge,
+    /// Owned partitions that stand still although their log goes on.
+    pub partitions_stalled: IntGauge,
     pub chunk_bytes: IntGauge,
     pub window_ids: IntGauge,
     /// When the brokers last answered, in seconds since 1970, or when projecting began if they never did. The series
@@ -188,6 +190,10 @@ impl Metrics {
             partitions_refused: named.gauge(
                 "partitions_refused",
                 "Owned partitions whose log is not the one that the tables were made from",
+            )?,
+            partitions_stalled: named.gauge(
+                "partitions_stalled",
+                "Owned partitions of which nothing can be read, although their log goes on",
             )?,
             chunk_bytes: named.gauge("chunk_bytes", "Bytes of rows in memory")?,
             window_ids: named.gauge("window_ids", "Event ids in memory")?,

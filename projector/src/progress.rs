@@ -34,6 +34,8 @@ struct State {
     insert_fails: BTreeMap<i32, &'static str>,
     /// By partition whose log is another one: in words.
     refused: BTreeMap<i32, String>,
+    /// By partition that stands still although its log goes on: the offset.
+    stalled: BTreeMap<i32, u64>,
     /// Partitions of which the loop does not know yet that they are refused.
     broken_off: BTreeSet<i32>,
     inserted_to: BTreeMap<i32, u64>,
@@ -171,6 +173,14 @@ impl Progress {
         self.forget_lag(found.partition);
     }
 
+    pub(crate) fn set_stalled(&self, stalled: &BTreeMap<i32, u64>) {
+        let mut progress = self.state();
+        if progress.stalled != *stalled {
+            self.metrics.partitions_stalled.set(stalled.len() as i64);
+            progress.stalled.clone_from(stalled);
+        }
+    }
+
     /// As [`refuse`](Self::refuse), for a partition that runs: the loop is to look again where it goes on.
     pub(crate) fn break_off(&self, found: &Break) {
         self.refuse(found);
@@ -201,7 +211,14 @@ impl Progress {
             Some("waiting for ClickHouse".into())
         } else {
             let fails = progress.insert_fails.values().next().map(|waits_for| (*waits_for).into());
-            progress.refused.values().next().cloned().or(fails)
+            let stalled = progress.stalled.first_key_value().map(|(partition, offset)| {
+                format!(
+                    "partition {partition} stands still at offset {offset}, although its log goes on: librdkafka can't \
+                     read it. If its log says BadCompression, allow larger batches: \
+                     EYE_KAFKA_OPTIONS=receive.message.max.bytes=1000000000"
+                )
+            });
+            progress.refused.values().next().cloned().or(stalled).or(fails)
         }
     }
 

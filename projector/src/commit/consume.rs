@@ -70,6 +70,8 @@ pub(crate) struct Loop {
     full_since: Option<Instant>,
     /// When it joins the group again at the earliest, and how long it waits after that.
     join_again: (Instant, Duration),
+    /// By partition of which librdkafka brings nothing: the offset at which it stands still.
+    stalled: BTreeMap<i32, u64>,
 }
 
 impl Loop {
@@ -79,7 +81,16 @@ impl Loop {
         let pace = Pace::new(chunks.quick(), chunks.inserts_per_second);
         let group = Group::new(work, runtime, consumer, sender);
         let join_again = (Instant::now(), JOIN_AGAIN);
-        Self { group, reports, slots: BTreeMap::new(), pace, at_work: None, full_since: None, join_again }
+        Self {
+            group,
+            reports,
+            slots: BTreeMap::new(),
+            pace,
+            at_work: None,
+            full_since: None,
+            join_again,
+            stalled: BTreeMap::new(),
+        }
     }
 
     /// Runs until `stop` is set, then inserts what was read and leaves the group.
@@ -201,6 +212,12 @@ impl Loop {
             Some((*partition, (projection.next, projection.last)))
         });
         self.group.work.progress.alive(now.at, judged.collect());
+        let (slots, joined_lately) = (&mut self.slots, now.at < self.join_again.0);
+        self.stalled.retain(|partition, offset| match slots.get_mut(partition) {
+            Some(slot) => slot.running().is_none_or(|running| running.projection.next <= *offset),
+            None => joined_lately,
+        });
+        self.group.work.progress.set_stalled(&self.stalled);
     }
 
     fn report(&mut self, report: Report, now: Instant) {
@@ -240,16 +257,19 @@ impl Loop {
         if now < earliest || self.at_work.is_some() {
             return Ok(());
         }
-        let stalled = self.slots.iter_mut().find_map(|(partition, slot)| {
+        let stalled = self.slots.iter_mut().filter_map(|(partition, slot)| {
             let running = slot.running().filter(|running| running.is_stalled(now))?;
             Some((*partition, running.projection.next))
         });
-        let Some((partition, offset)) = stalled else { return Ok(()) };
+        let stalled: BTreeMap<i32, u64> = stalled.collect();
+        if stalled.is_empty() {
+            return Ok(());
+        }
         tracing::error!(
-            partition,
-            offset,
-            "the log has records here and librdkafka brings none: joining the group with a new consumer"
+            ?stalled,
+            "the log has records at these offsets and librdkafka brings none: joining the group with a new consumer"
         );
+        self.stalled = stalled;
         self.join_again = (now + pause, (pause * 2).min(LONGEST_JOIN_AGAIN));
         self.slots.clear();
         let Group { work, consumer, .. } = &mut self.group;

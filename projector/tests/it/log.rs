@@ -3,14 +3,14 @@
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
 use std::process::Stdio;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::bed::{Bed, event, eventually};
+use crate::bed::{Bed, PATIENCE, event, eventually};
 use crate::zombies::metric;
 
 fn demo() -> OwnedHeaders {
@@ -259,6 +259,35 @@ async fn reading_continues_after_offsets_that_the_log_has_lost() {
     bed.send_events(5).await;
     assert_eq!(bed.verdicts(40).await[35..], ["accepted"; 5]);
     projector.stop().await;
+}
+
+/// A batch of few bytes that is large when it is unpacked: it gets its verdict, or the partition says where it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_unpacks_to_very_much() {
+    let bed = Bed::new(&[]).await;
+    bed.send_events(2).await;
+    let options = [("compression.type", "zstd"), ("message.max.bytes", "200000000")];
+    let producer: FutureProducer = bed.config.kafka.client(&options).create().unwrap();
+    let blanks = vec![b' '; 120_000_000];
+    let record = FutureRecord::<[u8], [u8]>::to(&bed.config.kafka.topic).partition(0).payload(&blanks);
+    producer.send(record.headers(demo()), PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    bed.send_events(1).await;
+
+    let mut config = bed.config.clone();
+    config.kafka.options = vec![("receive.message.max.bytes".into(), "67108864".into())];
+    let running = bed.projector_with(config).await;
+    eventually("the partition says where it stands", async || {
+        let answer = reqwest::get(format!("{}/readyz", running.url)).await.ok()?.text().await.ok()?;
+        answer.contains("partition 0 stands still at offset 2").then_some(())
+    })
+    .await;
+    assert_eq!(metric(&running.url, "eye_projector_partitions_stalled").await, Some(1.0));
+    running.stop().await;
+
+    let running = bed.projector().await;
+    let expected = ["accepted", "accepted", "rejected record_too_large", "accepted"];
+    assert_eq!(bed.verdicts(4).await, expected);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
