@@ -5,8 +5,9 @@ an erased session. The order key is the order of the log. So one reading finds g
 finds the last day of a partition, which is the window of event ids.
 
 An `erased` row has no session and no time, but it keeps the event id. So a repeated event is still recognised, and the
-query API can answer what became of an event. `first_offset` of an erased row is the first record with its event id
-(its own offset if it is the first), so that the window of event ids stays exact.
+query API can answer what became of an event. The window of event ids is read back from the ledger: from the accepted
+rows, and from erased rows whose `first_offset` is their own offset. `first_offset` of an erased row is the first event
+with its event id, or 2^64 - 1 if the record was rejected. `app` is empty for what is no event and repeats none.
 
 `positions` shows how far the log is processed, and answers the cheap form of the audit, from a few rows in each part.
 `by_event` finds the fate of one event.
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS {database}.ledger
     verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7),
     event_id UUID,
     session_id UUID,
+    app LowCardinality(String),
     timestamp DateTime64(6, 'UTC'),
     received_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD),
     log_time DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
@@ -46,6 +48,7 @@ SETTINGS non_replicated_deduplication_window = 10000, merge_selector_base = 12, 
 
 /* Bit 1 of `targets`: the verdict of every offset. */
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.landing_to_ledger TO {database}.ledger AS
-SELECT partition, offset, verdict, event_id, session_id, timestamp, received_at, log_time, schema_version, first_offset
+SELECT partition, offset, verdict, event_id, session_id, if(verdict = 'rejected', '', app) AS app, timestamp,
+    received_at, log_time, schema_version, first_offset
 FROM {database}.landing
 WHERE bitTest(targets, 0)

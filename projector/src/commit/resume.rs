@@ -5,10 +5,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use infra::database::within;
+use uuid::Uuid;
+
 use crate::commit::identity;
 use crate::commit::intent::{self, Intent};
 use crate::commit::ledger::Extent;
-use crate::database::Database;
+use crate::database::{ANSWER, Database};
 use crate::error::{Error, Result};
 use crate::judge::native::read_id;
 use crate::judge::projection::Projection;
@@ -103,17 +106,22 @@ pub(crate) async fn projection(work: &Work, partition: i32, offset: u64) -> Resu
     }
     let judge = work.judge.load_full();
     let window = &mut projection.window;
-    let remember = |row: &[u8; 32]| {
-        let (offset, rest) = row.split_first_chunk::<8>().expect("32 bytes");
-        let (id, time) = rest.split_first_chunk::<16>().expect("24 bytes");
-        let (offset, id) = (u64::from_le_bytes(*offset), read_id(*id));
-        let time = i64::from_le_bytes(time.try_into().expect("8 bytes"));
-        let uuid = uuid::Uuid::from_u128(id);
-        if uuid.get_version_num() != 5 || uuid != judge.derived_id(partition, offset as i64) {
-            window.see(id, offset, time);
+    let apps = "SELECT DISTINCT toString(app) FROM {database}.ledger WHERE partition = {partition:UInt16}";
+    let apps: Vec<String> =
+        within(ANSWER, database.query(apps).param("partition", partition).fetch_all()).await?;
+    let remember = |row: &[u8; 34]| {
+        let (offset, rest) = row.split_first_chunk::<8>().expect("34 bytes");
+        let (id, rest) = rest.split_first_chunk::<16>().expect("26 bytes");
+        let (time, app) = rest.split_first_chunk::<8>().expect("10 bytes");
+        let (offset, id) = (u64::from_le_bytes(*offset), Uuid::from_u128(read_id(*id)));
+        let app = usize::from(u16::from_le_bytes([app[0], app[1]]));
+        let app = app.checked_sub(1).and_then(|place| apps.get(place)).map_or("", String::as_str);
+        if id.get_version_num() != 5 || id != judge.derived_id(partition, offset as i64) {
+            window.see(app, id, offset, i64::from_le_bytes(*time), true);
         }
     };
-    let query = database.query(include_str!("resume/window.sql")).param("partition", partition);
+    let query = database.query(include_str!("resume/window.sql"));
+    let query = query.param("partition", partition).param("apps", &apps);
     Database::read(query.param("offset", offset).param("milliseconds", window_ms), remember).await?;
     projection.log_time = database.log_time_before(partition, offset).await?;
     Ok(projection)

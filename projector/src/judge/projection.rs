@@ -65,12 +65,16 @@ impl Projection {
         (judgement, first)
     }
 
-    /// The offset of the first record with this event id, if this one is not the first.
+    /// The offset of the first event of the same application with this event id, if this one is not the first.
     fn first(&mut self, judge: &Judge, record: &Record<'_>, judgement: &Judgement<'_>) -> Option<u64> {
         // A derived id belongs to this record alone. Most ids are no UUIDv5 and need no comparison.
         let id = judgement.event_id;
         let derived = id.get_version_num() == 5 && id == judge.derived_id(record.partition, record.offset);
-        if derived { None } else { self.window.see(id.as_u128(), record.offset as u64, self.log_time) }
+        if derived {
+            return None;
+        }
+        let (app, is_event) = (&judgement.app, judgement.is_accepted());
+        self.window.see(app, id, record.offset as u64, self.log_time, is_event)
     }
 
     /// The record's log time becomes the running maximum.
@@ -147,7 +151,7 @@ impl Projection {
         let place = self.place();
         self.next += 1;
         if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
-            chunk.push(&Row::erased(place, judgement, first.unwrap_or(place.offset)));
+            chunk.push(&Row::erased(place, judgement, first));
             return self.tally.count_verdict(Verdict::Erased);
         }
         self.tally.count_sender(judge, judgement, first.is_some());

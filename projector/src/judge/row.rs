@@ -7,6 +7,9 @@ use uuid::Uuid;
 /// How many bytes of a record that is too large `rejections.raw` keeps.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;
 
+/// `first_offset` of an erased record that was rejected: no record is a duplicate of it.
+pub(crate) const NO_EVENT: u64 = u64::MAX;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub partition: u16,
@@ -44,7 +47,6 @@ impl<'a> Row<'a> {
             reasons: &judgement.reasons,
             reasons_total: judgement.reasons_total,
             traceparent: judgement.traceparent,
-            app: &judgement.app,
             category: &judgement.category,
             name: &judgement.name,
             ..Row::of(place, Verdict::Accepted, judgement)
@@ -74,12 +76,14 @@ impl<'a> Row<'a> {
         Row::bare(place, verdict, Uuid::nil(), place.log_time * 1000)
     }
 
-    /// A record of an erased session. Only its event id stays, and `first`, the offset of the first record with that
-    /// id. [`crate::keep::erase`] must change older rows into the same.
-    pub(crate) fn erased(place: Place, judgement: &Judgement<'_>, first: u64) -> Self {
-        Row {
-            first_offset: first,
-            ..Row::bare(place, Verdict::Erased, judgement.event_id, judgement.received_at)
+    /// A record of an erased session. Its event id stays, and what the window of event ids needs: the application, and
+    /// `first`, the offset of the first event with that id, if this one is not the first.
+    /// [`crate::keep::erase`] must change older rows into the same.
+    pub(crate) fn erased(place: Place, judgement: &'a Judgement<'_>, first: Option<u64>) -> Self {
+        let bare = Row::bare(place, Verdict::Erased, judgement.event_id, judgement.received_at);
+        match first {
+            None if !judgement.is_accepted() => Row { first_offset: NO_EVENT, ..bare },
+            first => Row { app: &judgement.app, first_offset: first.unwrap_or(place.offset), ..bare },
         }
     }
 
@@ -88,10 +92,11 @@ impl<'a> Row<'a> {
         Row { raw: session, ..Row::bare(place, Verdict::Erasure, event_id, place.log_time * 1000) }
     }
 
-    /// The columns that every judged record's row has: session, times, schema version.
-    fn of(place: Place, verdict: Verdict, judgement: &Judgement<'_>) -> Self {
+    /// The columns that every judged record's row has: session, application, times, schema version.
+    fn of(place: Place, verdict: Verdict, judgement: &'a Judgement<'_>) -> Self {
         Row {
             session_id: judgement.session_id.unwrap_or_default(),
+            app: &judgement.app,
             timestamp: judgement.timestamp.unwrap_or(0),
             sent_at: judgement.sent_at,
             schema_version: judgement.schema_version,

@@ -16,6 +16,7 @@ use tables::{OtherVersion, Verdict};
 use crate::database::{ANSWER, Database, MUTATION};
 use crate::error::{Error, Result};
 use crate::judge::erasures::{Erasures, Hash};
+use crate::judge::row::NO_EVENT;
 use crate::keep::epochs;
 use crate::work::Work;
 
@@ -156,7 +157,8 @@ pub(crate) async fn apply(database: &Database, erasures: &str) -> Result<usize> 
         if let Some(condition) = at(&places, |_| true) {
             // The same row as `Row::erased` makes.
             let erase = format!(
-                "UPDATE first_offset = if(verdict = 'duplicate', first_offset, offset), verdict = 'erased', \
+                "UPDATE first_offset = multiIf(verdict = 'duplicate', first_offset, verdict = 'rejected', {NO_EVENT}, \
+                 offset), verdict = 'erased', \
                  session_id = toUUID('00000000-0000-0000-0000-000000000000'), timestamp = 0, schema_version = 0 \
                  WHERE verdict IN ('accepted', 'rejected', 'duplicate') AND ({condition})"
             );

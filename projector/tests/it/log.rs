@@ -448,6 +448,39 @@ async fn duplicates_are_known_across_restarts() {
     running.stop().await;
 }
 
+/// Whoever knows or guesses another application's ids can't turn its events into duplicates.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_id_is_known_by_application() {
+    let bed = Bed::new(&[]).await;
+    let apps = "[[app]]\nname = \"demo\"\n[[app]]\nname = \"mallory\"\n";
+    std::fs::write(bed.config.judge.apps.clone().unwrap(), apps).unwrap();
+    let mallory = || OwnedHeaders::new().insert(Header { key: "app", value: Some("mallory") });
+    let (id, rejected) = (Uuid::new_v4(), "rejected data_invalid");
+    let valid = event(id);
+    let invalid = valid.replace(r#""path":"/""#, r#""path":1"#);
+    for (value, headers) in [
+        (&invalid, mallory()),
+        (&invalid, demo()),
+        (&valid, mallory()),
+        (&valid, demo()),
+        (&valid, demo()),
+        (&invalid, demo()),
+    ] {
+        bed.send_with(Some(value.as_bytes()), headers).await;
+    }
+    let running = bed.projector().await;
+    let expected = [rejected, rejected, "accepted", "accepted", "duplicate of 3", "duplicate of 3"];
+    assert_eq!(bed.verdicts(6).await, expected);
+    bed.settled(6).await;
+    running.stop().await;
+    // The same from the ledger.
+    bed.send_with(Some(valid.as_bytes()), mallory()).await;
+    bed.send_with(Some(valid.as_bytes()), demo()).await;
+    let running = bed.projector().await;
+    assert_eq!(bed.verdicts(8).await[6..], ["duplicate of 2", "duplicate of 3"]);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_classic_protocol_works_as_well() {
     let bed = Bed::new(&["--group-protocol", "classic"]).await;

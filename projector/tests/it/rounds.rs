@@ -166,10 +166,12 @@ async fn a_rebalance_takes_partitions_with_open_chunks() {
     let mut members = vec![bed.projector().await];
     let mut sent = 0;
     for change in 0..6 {
+        let owned =
+            format!("eye_projector_partitions{{database=\"{}\"}}", bed.config.clickhouse.generation(1));
         eventually("each member has partitions, and each partition one member", || async {
             let mut all = 0.0;
             for member in &members {
-                let owned = metric(&member.url, "eye_projector_partitions").await?;
+                let owned = metric(&member.url, &owned).await?;
                 all += if owned > 0.0 { owned } else { f64::NAN };
             }
             (all == f64::from(PARTITIONS)).then_some(())

@@ -27,7 +27,8 @@ pub struct Fate {
     pub schema_version: u16,
     #[serde(flatten)]
     pub content: Content,
-    /// Every other record with the same event id, such as the retries of its sender (100 at most in all).
+    /// Every other record with the same event id, such as the retries of its sender, or an event of another application
+    /// (100 at most in all).
     pub others: Vec<Other>,
 }
 
@@ -55,6 +56,8 @@ pub struct Other {
     pub partition: u16,
     pub offset: u64,
     pub verdict: Verdict,
+    /// The application, which may be another one: applications share no ids. Empty for a rejected record.
+    pub app: String,
     pub received_at: Time,
 }
 
@@ -103,6 +106,7 @@ struct Record {
     offset: u64,
     verdict: Verdict,
     session_id: Id,
+    app: String,
     timestamp: Time,
     received_at: Time,
     /// Milliseconds.
@@ -138,7 +142,7 @@ impl Record {
 
 impl From<Record> for Other {
     fn from(record: Record) -> Self {
-        let Record { partition, offset, verdict, received_at, .. } = record;
-        Self { partition, offset, verdict, received_at }
+        let Record { partition, offset, verdict, app, received_at, .. } = record;
+        Self { partition, offset, verdict, app, received_at }
     }
 }
