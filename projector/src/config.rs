@@ -10,7 +10,10 @@ use clap::{Args, ValueEnum};
 use infra::database::ClickHouseConfig;
 use infra::kafka::KafkaConfig;
 use schemas::apps::Apps;
+use schemas::erasure::Erasers;
 use schemas::{Judge, Registry, Settings};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::judge::chunk::MAX_BLOCK_ROWS;
 
@@ -58,6 +61,13 @@ pub struct JudgeConfig {
     /// The most bytes of a record. A larger one is rejected as record_too_large, and its first 64 KiB are kept.
     #[arg(long, env = "EYE_MAX_RECORD_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub max_record_bytes: usize,
+    /// A file with the keys that sign requests to erase, one a line. Without it everybody may erase who may write to the
+    /// topic.
+    #[arg(long, env = "EYE_ERASE_KEYS", value_name = "FILE")]
+    pub erase_keys: Option<PathBuf>,
+    /// Requests to erase from before this time of the log need no signature.
+    #[arg(long, env = "EYE_ERASE_UNSIGNED_UNTIL", value_name = "RFC 3339", value_parser = time)]
+    pub erase_unsigned_until: Option<i64>,
     /// For how many hours of log time an event_id is remembered. A million ids take 24 to 57 MB.
     #[arg(long, env = "EYE_DUPLICATE_WINDOW", default_value_t = 24, value_name = "HOURS")]
     pub duplicate_window: u32,
@@ -100,6 +110,12 @@ pub struct GroupConfig {
 pub enum GroupProtocol {
     Consumer,
     Classic,
+}
+
+/// Milliseconds since 1970.
+fn time(text: &str) -> Result<i64, String> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|error| format!("{text:?}: {error}"))?;
+    Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
 }
 
 impl ProjectorConfig {
@@ -147,6 +163,7 @@ impl JudgeConfig {
             topic: topic.into(),
             future_tolerance_us: i64::from(self.future_tolerance) * 1_000_000,
             max_record_bytes: self.max_record_bytes,
+            erasers: Arc::new(self.read_erasers()?),
         };
         Ok(Judge::new(Arc::new(registry), Arc::new(apps), settings))
     }
@@ -158,6 +175,12 @@ impl JudgeConfig {
     pub(crate) fn read_apps(&self) -> anyhow::Result<Apps> {
         let apps = self.apps.as_deref().map(Apps::load).transpose();
         Ok(apps.context("applications")?.unwrap_or_default())
+    }
+
+    fn read_erasers(&self) -> anyhow::Result<Erasers> {
+        let Some(file) = &self.erase_keys else { return Ok(Erasers::default()) };
+        let until = self.erase_unsigned_until.unwrap_or(i64::MIN);
+        Erasers::load(file, until).with_context(|| format!("the keys of --erase-keys {}", file.display()))
     }
 
     /// Milliseconds.

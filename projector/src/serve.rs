@@ -111,6 +111,11 @@ pub(crate) async fn project(
     let event_types = Files::new(config.judge.event_types.clone())?;
     let apps = Files::new(config.judge.apps.iter().cloned().collect())?;
     let judge = config.judge.load(&config.kafka.topic)?;
+    if judge.erasers().are_all() {
+        tracing::warn!(
+            "no --erase-keys: everybody may erase sessions who may write to the topic (`openssl rand -hex 32` makes a key)"
+        );
+    }
     metrics.event_types.loaded(event_types.version());
     metrics.apps.loaded(apps.version());
     let group = config.group_of(generation);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use self::fields::{Field, Fields};
 use crate::apps::Apps;
+use crate::erasure::{Erasers, Target, Unsigned};
 use crate::json::{Document, Value};
 use crate::reason::ReasonCode::*;
 use crate::reason::{Reason, Reasons};
@@ -53,12 +54,19 @@ pub struct Settings {
     pub future_tolerance_us: i64,
     /// A record value of more bytes is `record_too_large` and not read any further.
     pub max_record_bytes: usize,
+    /// Who may erase.
+    pub erasers: Arc<Erasers>,
 }
 
 impl Default for Settings {
     /// `eye.events`, one minute, 1 MiB.
     fn default() -> Self {
-        Self { topic: "eye.events".into(), future_tolerance_us: 60_000_000, max_record_bytes: 1 << 20 }
+        Self {
+            topic: "eye.events".into(),
+            future_tolerance_us: 60_000_000,
+            max_record_bytes: 1 << 20,
+            erasers: Arc::default(),
+        }
     }
 }
 
@@ -73,6 +81,8 @@ pub struct Judgement<'a> {
     /// The event's, or else the record's key: bytes that can't be read are of a session, too. `None` only
     /// if rejected.
     pub session_id: Option<Uuid>,
+    /// The event's `session_id` if it is a text, but no UUID; otherwise empty.
+    pub session_text: Cow<'a, str>,
     /// The application as the header names it (lossy if not UTF-8, its first 255 characters); empty
     /// if there is no header.
     pub app: Cow<'a, str>,
@@ -126,6 +136,20 @@ impl Judge {
         &self.apps
     }
 
+    /// What a record asks to erase, if whoever wrote it may. A record that asks without the right is judged as any other,
+    /// and rejected.
+    pub fn erases(&self, record: &Record<'_>) -> Option<Target> {
+        self.asked(record).ok().flatten()
+    }
+
+    fn asked(&self, record: &Record<'_>) -> Result<Option<Target>, Unsigned> {
+        self.settings.erasers.asked(&self.settings.topic, record)
+    }
+
+    pub fn erasers(&self) -> &Erasers {
+        &self.settings.erasers
+    }
+
     /// Judges one record, whatever its bytes. Time grows with the size of the record, not with its
     /// form, and no form of it can exhaust the stack.
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
@@ -143,6 +167,7 @@ impl Judge {
         let mut judgement = Judgement {
             event_id: Uuid::nil(),
             session_id: None,
+            session_text: Cow::Borrowed(""),
             app: self.app(record, &mut reasons),
             category: Cow::Borrowed(""),
             name: Cow::Borrowed(""),
@@ -155,11 +180,18 @@ impl Judge {
             reasons: Vec::new(),
             reasons_total: 0,
         };
+        if self.asked(record).is_err() {
+            reasons.add(
+                UnsignedErasure,
+                "",
+                format_args!("a request to erase must be signed with one of the keys of --erase-keys"),
+            );
+        }
         let mut event_id = None;
         if let Some(document) = self.parse(record, &mut reasons)
             && let Some(fields) = Fields::read(document.root(), &mut reasons)
         {
-            judgement.session_id = fields.session_id(&mut reasons);
+            (judgement.session_id, judgement.session_text) = fields.session_id(&mut reasons);
             let (category, category_fits) = fields.label(Field::Category, &mut reasons);
             let (name, name_fits) = fields.label(Field::Name, &mut reasons);
             (judgement.category, judgement.name) = (category, name);

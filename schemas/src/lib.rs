@@ -19,6 +19,7 @@
 //! - [`apps`]: the registry of applications.
 //! - [`Event`]: the envelope as a Rust type, for clients and documentation; [`generated`]: JSON
 //!   Schemas of it and of a reason, kept in `generated/`.
+//! - [`erasure`]: requests to erase, and who may make them.
 //! - [`personal`]: personal values, kept out of the log.
 //! - [`check`]: whether event types are judged as their examples promise.
 //! - [`compat`]: what a new version of a schema changes; [`Proposal`]: a first schema for events of an
@@ -37,6 +38,7 @@ pub mod check;
 pub mod compat;
 mod data;
 mod envelope;
+pub mod erasure;
 mod json;
 mod judge;
 pub mod personal;

@@ -54,10 +54,12 @@ pub enum ReasonCode {
     DataInvalid,
     /// The record names no application, or one that is not registered.
     UnknownApplication,
+    /// The record asks to erase something, and is not signed by who may.
+    UnsignedErasure,
 }
 
 impl ReasonCode {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EmptyRecord,
         Self::RecordTooLarge,
         Self::InvalidJson,
@@ -69,6 +71,7 @@ impl ReasonCode {
         Self::UnknownEventType,
         Self::DataInvalid,
         Self::UnknownApplication,
+        Self::UnsignedErasure,
     ];
 
     /// The name used in tables, metrics and answers, the same as in JSON.
@@ -85,6 +88,7 @@ impl ReasonCode {
             Self::UnknownEventType => "unknown_event_type",
             Self::DataInvalid => "data_invalid",
             Self::UnknownApplication => "unknown_application",
+            Self::UnsignedErasure => "unsigned_erasure",
         }
     }
 }

@@ -12,10 +12,16 @@ pub mod header {
     pub const RECEIVED_AT: &str = "received_at";
     /// W3C trace context of the request that brought the event.
     pub const TRACEPARENT: &str = "traceparent";
-    /// A request to erase: [`ERASE_SESSION`] or nothing. The gateway never writes it.
+    /// A request to erase: what its key names. The gateway never writes it.
     pub const ERASE: &str = "erase";
-    /// The session that is the record's key.
+    /// The key is a session.
     pub const ERASE_SESSION: &str = "session";
+    /// The key is the SHA-256 of a text that is the `session_id` of records.
+    pub const ERASE_TEXT: &str = "text";
+    /// The key is the place of a record.
+    pub const ERASE_PLACE: &str = "place";
+    /// Of a request to erase: hexadecimal digits.
+    pub const SIGNATURE: &str = "signature";
 }
 
 /// A `traceparent` as text, if it has the form of W3C trace context, version 00. Any other text is nobody's trace, and
@@ -52,17 +58,10 @@ pub struct Headers<'a> {
     pub received_at: Option<&'a [u8]>,
     pub traceparent: Option<&'a [u8]>,
     pub erase: Option<&'a [u8]>,
+    pub signature: Option<&'a [u8]>,
 }
 
 impl Record<'_> {
-    /// The session that this record asks to erase. A record that has the header, but no session as its key, is no such
-    /// request: it is judged as any other.
-    pub fn erases(&self) -> Option<Uuid> {
-        let asks = self.headers.erase == Some(header::ERASE_SESSION.as_bytes());
-        // Zero stands for "could not be read" in the tables.
-        if asks { self.keyed_session().filter(|session| !session.is_nil()) } else { None }
-    }
-
     /// The session that the key names.
     pub(crate) fn keyed_session(&self) -> Option<Uuid> {
         Uuid::try_parse_ascii(self.key?).ok()
@@ -79,6 +78,7 @@ impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for Headers<'a> {
                 header::RECEIVED_AT => &mut known.received_at,
                 header::TRACEPARENT => &mut known.traceparent,
                 header::ERASE => &mut known.erase,
+                header::SIGNATURE => &mut known.signature,
                 _ => continue,
             };
             *slot = slot.or(value);

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS {database}.landing
     verdict Enum8('accepted' = 1, 'rejected' = 2, 'duplicate' = 3, 'absent' = 4, 'erased' = 5, 'erasure' = 6, 'lost' = 7),
     event_id UUID,
     session_id UUID,
+    session_text String,
     app LowCardinality(String),
     category LowCardinality(String),
     name LowCardinality(String),

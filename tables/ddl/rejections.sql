@@ -1,7 +1,8 @@
 /*
 The records that could not become events. A row has the raw bytes (any bytes), the reasons (16 at most; `reasons_total`
 is their full number), the place in the log and the application. `category` and `name` are the sender's text if they
-can be read. They may be any text, so they are not LowCardinality.
+can be read. They may be any text, so they are not LowCardinality. `session_text` is a session id that is no UUID: it
+can be erased by its text.
 */
 CREATE TABLE IF NOT EXISTS {database}.rejections
 (
@@ -9,6 +10,7 @@ CREATE TABLE IF NOT EXISTS {database}.rejections
     offset UInt64,
     event_id UUID,
     session_id UUID,
+    session_text String,
     app LowCardinality(String),
     category String,
     name String,
@@ -26,7 +28,7 @@ SETTINGS non_replicated_deduplication_window = 10000;
 
 /* Bit 4 of `targets`: the rejected records. */
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.landing_to_rejections TO {database}.rejections AS
-SELECT partition, offset, event_id, session_id, app, category, name, received_at, log_time, schema_version,
+SELECT partition, offset, event_id, session_id, session_text, app, category, name, received_at, log_time, schema_version,
     reasons, reasons_total, raw, traceparent
 FROM {database}.landing
 WHERE bitTest(targets, 2)

@@ -21,6 +21,7 @@ const COLUMNS: &[[&str; 2]] = &[
     ["offset", "UInt64"],
     ["event_id", "UUID"],
     ["session_id", "UUID"],
+    ["session_text", "String"],
     ["app", "String"],
     ["category", "String"],
     ["name", "String"],
@@ -51,6 +52,7 @@ pub(crate) struct Columns {
     offset: Vec<u8>,
     event_id: Vec<u8>,
     session_id: Vec<u8>,
+    session_text: Vec<u8>,
     app: Vec<u8>,
     category: Vec<u8>,
     name: Vec<u8>,
@@ -84,6 +86,7 @@ impl Columns {
             + fixed(&mut self.offset, row.place.offset.to_le_bytes())
             + fixed(&mut self.event_id, id(row.event_id))
             + fixed(&mut self.session_id, id(row.session_id))
+            + string(&mut self.session_text, row.session_text.as_bytes())
             + string(&mut self.app, row.app.as_bytes())
             + string(&mut self.category, row.category.as_bytes())
             + string(&mut self.name, row.name.as_bytes())
@@ -117,6 +120,7 @@ impl Columns {
             vec![self.offset],
             vec![self.event_id],
             vec![self.session_id],
+            vec![self.session_text],
             vec![self.app],
             vec![self.category],
             vec![self.name],

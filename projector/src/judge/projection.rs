@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use schemas::erasure::Target;
 use schemas::{Judge, Judgement, Record};
-use uuid::Uuid;
 
 use crate::judge::chunk::Chunk;
 use crate::judge::erasures::{self, Erasures};
@@ -95,9 +95,9 @@ impl Projection {
     ) -> Option<Verdict> {
         let log_time_before = self.log_time;
         self.see_time(&mut record);
-        let (event_id, verdict) = if let Some(session) = record.erases() {
+        let (event_id, verdict) = if let Some(target) = judge.erases(&record) {
             let id = judge.derived_id(record.partition, record.offset);
-            (id, self.erasure(judge, &record, session, chunk))
+            (id, self.erasure(judge, &record, target, chunk))
         } else {
             let judgement = judge.judge(&record);
             if unknown(&record, &judgement).is_some_and(|unknown| waits(&unknown)) {
@@ -121,16 +121,16 @@ impl Projection {
         chunk: &mut Chunk,
     ) {
         self.see_time(&mut record);
-        if let Some(session) = record.erases() {
-            self.erasure(judge, &record, session, chunk);
+        if let Some(target) = judge.erases(&record) {
+            self.erasure(judge, &record, target, chunk);
         } else {
             let judgement = judge.judge_again(&record, past.schema_version);
             self.judged(judge, &record, &judgement, Some(past), chunk);
         }
     }
 
-    fn erasure(&mut self, judge: &Judge, record: &Record<'_>, session: Uuid, chunk: &mut Chunk) -> Verdict {
-        let hash = erasures::hash(session);
+    fn erasure(&mut self, judge: &Judge, record: &Record<'_>, target: Target, chunk: &mut Chunk) -> Verdict {
+        let hash = erasures::hash(target);
         let id = judge.derived_id(record.partition, record.offset);
         chunk.push(&Row::erasure(self.place(), id, &hash));
         self.erasures.add(hash);
@@ -150,7 +150,10 @@ impl Projection {
         let first = self.first(judge, record, judgement);
         let place = self.place();
         self.next += 1;
-        if judgement.session_id.is_some_and(|session| self.erasures.contains(session)) {
+        let is_rejected = first.is_none() && !judgement.is_accepted();
+        if judgement.session_id.is_some_and(|session| self.erasures.contains(session))
+            || is_rejected && self.erasures.contains_rejected(place, &judgement.session_text)
+        {
             chunk.push(&Row::erased(place, judgement, first));
             return self.tally.count_verdict(Verdict::Erased);
         }

@@ -25,6 +25,7 @@ pub(crate) struct Row<'a> {
     pub verdict: Verdict,
     pub event_id: Uuid,
     pub session_id: Uuid,
+    pub session_text: &'a str,
     pub app: &'a str,
     pub category: &'a str,
     pub name: &'a str,
@@ -46,6 +47,7 @@ impl<'a> Row<'a> {
         let row = Row {
             reasons: &judgement.reasons,
             reasons_total: judgement.reasons_total,
+            session_text: &judgement.session_text,
             traceparent: judgement.traceparent,
             category: &judgement.category,
             name: &judgement.name,
@@ -110,6 +112,7 @@ impl<'a> Row<'a> {
             verdict,
             event_id,
             session_id: Uuid::nil(),
+            session_text: "",
             app: "",
             category: "",
             name: "",

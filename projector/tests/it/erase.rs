@@ -200,3 +200,77 @@ async fn a_record_that_is_no_request_erases_nothing() {
     assert!(verdicts[1..].iter().all(|verdict| verdict.starts_with("rejected ")), "{verdicts:?}");
     running.stop().await;
 }
+
+/// Whoever may write to the topic can write a request, but only a signed one counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_has_a_key_may_erase() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let file = keys.path().to_str().unwrap();
+    let bed = Bed::new(&["--erase-keys", file]).await;
+    let session = Uuid::new_v4();
+    bed.send_keyed(session, &event(session, Uuid::new_v4()), demo()).await;
+    bed.ask_to_erase(session).await;
+    let running = bed.projector().await;
+    let verdicts = bed.verdicts(2).await;
+    assert_eq!(verdicts[0], "accepted");
+    assert!(verdicts[1].contains("unsigned_erasure"), "{verdicts:?}");
+
+    let id = session.to_string();
+    let (erased, _) = bed.verb(&["erase", &id, "--wait"]).await;
+    assert!(!erased, "it says that the request is refused, instead of waiting");
+    assert!(bed.everything().await.contains(&id));
+    let (erased, said) = bed.verb(&["erase", &id, "--wait", "--erase-keys", file]).await;
+    assert!(erased, "{said}");
+    bed.is_gone(session).await;
+    // The refused requests name the session, so they are its records, too.
+    assert_eq!(bed.verdicts(4).await, ["erased", "erased", "erased", "erasure"]);
+    running.stop().await;
+}
+
+/// What is no session can't be erased as one: its text is, or its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_record_is_erased_by_its_text_or_its_place() {
+    let bed = Bed::new(&[]).await;
+    let (session, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let named = |session: &str| event(other, Uuid::new_v4()).replacen(&other.to_string(), session, 1);
+    let broken = r#"{"session_id":"bob@example.com", "#;
+    for value in [
+        named("ann@example.com"),
+        named(&format!(" {session} ")),
+        broken.to_owned(),
+        named("eve@example.com"),
+    ] {
+        bed.send(value.as_bytes()).await;
+    }
+    let running = bed.projector().await;
+    bed.verdicts(4).await;
+    let gone = ["ann@example.com", "bob@example.com", &session.to_string()].map(str::to_owned);
+    let all = bed.everything().await;
+    assert!(gone.iter().all(|text| all.contains(text)));
+
+    let arguments = ["erase", &gone[2], "--text", &gone[0], "--at", "0:2", "--wait"];
+    let (erased, said) = bed.verb(&arguments).await;
+    assert!(erased && said.contains("erased from ClickHouse: 3"), "{said}");
+    eventually("nothing is left", async || {
+        let all = bed.everything().await;
+        gone.iter().all(|text| !all.contains(text)).then_some(())
+    })
+    .await;
+    assert!(bed.everything().await.contains("eve@example.com"));
+    // What comes later, too.
+    bed.send(named("ann@example.com").as_bytes()).await;
+    let verdicts = bed.verdicts(8).await;
+    let erased =
+        ["erased", "erased", "erased", "rejected invalid_field", "erasure", "erasure", "erasure", "erased"];
+    assert_eq!(verdicts, erased);
+    bed.settled(8).await;
+    assert!(bed.verb(&["audit"]).await.0);
+    let (built, said) = bed.verb(&["reproject"]).await;
+    assert!(built, "{said}");
+    let (equal, said) = bed.verb(&["compare", "1", "2"]).await;
+    assert!(equal, "{said}");
+    running.stop().await;
+    let (refused, _) = bed.verb(&["erase", "--text", &gone[2]]).await;
+    assert!(!refused, "a session is erased as one");
+}

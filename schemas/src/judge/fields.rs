@@ -75,8 +75,19 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(fields)
     }
 
-    pub(super) fn session_id(&self, reasons: &mut Reasons) -> Option<Uuid> {
-        self.uuid(self.required(Field::SessionId, reasons)?, Field::SessionId, reasons)
+    /// The session and, if that is none, the text that stands in its place. A UUID between blanks is rejected, and is of its
+    /// session all the same.
+    pub(super) fn session_id(&self, reasons: &mut Reasons) -> (Option<Uuid>, Cow<'a, str>) {
+        let none = (None, Cow::Borrowed(""));
+        let Some(value) = self.required(Field::SessionId, reasons) else { return none };
+        if let Some(session) = self.uuid(value, Field::SessionId, reasons) {
+            return (Some(session), none.1);
+        }
+        let Some(text) = value.as_str() else { return none };
+        match Uuid::try_parse(text.trim()) {
+            Ok(session) => (Some(session), none.1),
+            Err(_) => (None, text),
+        }
     }
 
     pub(super) fn event_id(&self, reasons: &mut Reasons) -> Option<Uuid> {

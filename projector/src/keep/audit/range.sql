@@ -28,7 +28,9 @@ FROM
         SELECT offset, 0, 1, 0, 0, '', 0 FROM {database}.events
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL
-        SELECT offset, 0, 0, 1, 0, '', 0 FROM {database}.rejections
+        SELECT offset, 0, 0, 1, 0, '',
+            notEmpty(session_text) AND SHA256(session_text) GLOBAL IN (SELECT session FROM {database}.erasures)
+        FROM {database}.rejections
         WHERE partition = {partition:UInt16} AND offset >= {from:UInt64} AND offset < {to:UInt64}
         UNION ALL
         SELECT offset, 0, 0, 0, 1, '', 0 FROM {database}.erasures
