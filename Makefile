@@ -46,6 +46,7 @@ chaos: prerequisites $(CONSOLE)/dist/index.html ## run the long form of the faul
 	EYE_CHAOS_FAULTS=$(FAULTS) cargo test -p e2e --test e2e -- whatever_dies --nocapture
 	EYE_CHAOS_FAULTS=$$(($(FAULTS) / 4)) EYE_CHAOS_SHARDS=2 cargo test -p e2e --test e2e -- whatever_dies --nocapture
 	EYE_CHAOS_REBALANCES=$$(($(FAULTS) * 3)) cargo test -p e2e --test e2e -- whoever_projects --nocapture
+	EYE_LOG_FAULTS=$$(($(FAULTS) * 3)) cargo test -p e2e --test e2e -- whatever_happens_to_the_log --nocapture
 	EYE_KILLS=50 cargo test -p local-stack -- kill --nocapture
 
 lint: prerequisites $(CONSOLE)/dist/index.html ## check formats, clippy, licences and sources of dependencies

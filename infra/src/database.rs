@@ -177,6 +177,20 @@ pub fn exception_code(error: &clickhouse::error::Error) -> Option<u32> {
     rest.split_once(|c: char| !c.is_ascii_digit())?.0.parse().ok()
 }
 
+/// What to say if ClickHouse refuses the user or the password, which no waiting mends.
+pub fn refused_login(config: &ClickHouseConfig, error: &anyhow::Error) -> Option<String> {
+    /// AUTHENTICATION_FAILED
+    const REFUSED: u32 = 516;
+    let found = error.chain().find_map(|cause| cause.downcast_ref::<clickhouse::error::Error>())?;
+    (exception_code(found) == Some(REFUSED)).then(|| {
+        format!(
+            "ClickHouse refuses user {} with this password: check EYE_CLICKHOUSE_USER, and EYE_CLICKHOUSE_PASSWORD or \
+             EYE_CLICKHOUSE_PASSWORD_FILE",
+            config.user
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

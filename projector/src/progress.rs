@@ -57,10 +57,10 @@ struct State {
 /// Where the log of a partition ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogEnd {
-    /// The end of what may be judged: an open transaction lies behind it.
-    pub stable: u64,
     /// The end of what the brokers have acknowledged.
     pub high: u64,
+    /// The end of what may be judged: an open transaction lies behind it. `None` if it was not asked for.
+    pub stable: Option<u64>,
     /// When they said so.
     pub at: Instant,
 }
@@ -121,9 +121,14 @@ impl Progress {
         }
     }
 
-    /// The last known end of what may be judged; `None` if the brokers did not say.
-    pub(crate) fn log_end(&self, partition: i32) -> Option<u64> {
-        self.state().log_ends.get(&partition).map(|end| end.stable)
+    /// The log's last known end; `None` if the brokers did not say.
+    pub(crate) fn log_end(&self, partition: i32) -> Option<LogEnd> {
+        self.state().log_ends.get(&partition).copied()
+    }
+
+    /// The next offset of a running partition.
+    pub(crate) fn judged_to(&self, partition: i32) -> Option<u64> {
+        self.state().judged.get(&partition).map(|(next, _)| *next)
     }
 
     /// Removes log ends that are old: an old lag would say that all is well.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwapOption;
+use infra::database::refused_login;
 use infra::follow::{self, Files};
 use tables::OtherVersion;
 use tokio::net::TcpListener;
@@ -92,6 +93,9 @@ async fn serving(config: &ProjectorConfig) -> anyhow::Result<u32> {
                 return Err(anyhow!("no generation serves yet: run `projector migrate`"));
             }
             Err(error) if error.is::<OtherVersion>() => return Err(error),
+            Err(error) if let Some(refused) = refused_login(&config.clickhouse, &error) => {
+                return Err(error.context(refused));
+            }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse");
                 sleep(Duration::from_secs(1)).await;

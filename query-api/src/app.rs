@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use infra::database::refused_login;
 use infra::follow::Files;
 use schemas::Registry;
 use schemas::apps::Apps;
@@ -79,6 +80,9 @@ impl App {
         }));
         match app.check_tables().await {
             Err(error) if error.is::<OtherVersion>() => return Err(error),
+            Err(error) if let Some(refused) = refused_login(&app.config.clickhouse, &error) => {
+                return Err(error.context(refused));
+            }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for ClickHouse"),
             Ok(()) => {}
         }

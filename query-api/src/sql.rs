@@ -67,7 +67,7 @@ const FILES: &[(&str, &str)] = files! {
     "events/days.sql" "events/export.sql" "events/fate.sql" "events/fate_accepted.sql"
     "events/fate_rejected.sql" "events/list.sql" "events/session.sql" "events/whole_session.sql"
     "feed/news.sql"
-    "operations/due.sql" "operations/end.sql" "operations/gaps.sql" "operations/overlaps.sql"
+    "operations/breaks.sql" "operations/due.sql" "operations/end.sql" "operations/gaps.sql" "operations/overlaps.sql"
     "operations/rejections.sql" "operations/rejections_series.sql" "operations/rejections_summary.sql"
     "operations/tables.sql" "operations/verdicts.sql"
     "ordering/ends.sql" "ordering/flow.sql" "ordering/funnel.sql" "ordering/numbers.sql" "ordering/paths.sql"

@@ -6,6 +6,7 @@ mod demo;
 mod erasure;
 mod first_events;
 mod following;
+mod log_faults;
 mod personal;
 mod registries;
 mod shards;

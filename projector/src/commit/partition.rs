@@ -174,15 +174,17 @@ impl Partition {
         self.projection.next.max(self.gap_to)
     }
 
-    /// `log_end` was asked for a moment ago. A partition that is judged that far is not catching up, however steadily
-    /// records come: librdkafka tells of an end only once a fetch brings nothing, which then never happens.
-    pub(crate) fn compare_with_end(&mut self, log_end: u64, now: Instant) {
-        let is_at_end = self.projection.next >= log_end;
-        if is_at_end {
+    /// The ends of the log (see [`LogEnd`](crate::progress::LogEnd)) were asked for a moment ago. A partition that is
+    /// judged that far is not catching up, however steadily records come: librdkafka tells of an end only once a fetch
+    /// brings nothing, which then never happens.
+    pub(crate) fn compare_with_end(&mut self, high: u64, stable: Option<u64>, now: Instant) {
+        let next = self.projection.next;
+        if next >= high {
             self.last_at_end = now;
         }
         let reads = !self.is_paused && !self.must_seek;
-        self.waits_since = self.waits_since.or(Some(now)).filter(|_| reads && !is_at_end);
+        let waits = reads && stable.is_some_and(|stable| next < stable);
+        self.waits_since = self.waits_since.or(Some(now)).filter(|_| waits);
     }
 
     /// Whether librdkafka fetches nothing, although there is something to read.
@@ -383,13 +385,13 @@ mod tests {
             if n % 20 == 0 {
                 log_end = n;
             }
-            partition.compare_with_end(log_end, at(n * 50));
+            partition.compare_with_end(log_end, None, at(n * 50));
             partition.gap_to = n + 1;
             partition.fill_gap(at(n * 50));
             assert!(!partition.is_catching_up(at(n * 50)), "{n}");
         }
         // A log that is a million ahead is another matter.
-        partition.compare_with_end(1_000_000, at(10_100));
+        partition.compare_with_end(1_000_000, None, at(10_100));
         assert!(partition.is_catching_up(at(11_200)));
     }
 
@@ -399,14 +401,14 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         (partition.is_paused, partition.must_seek) = (false, false);
-        partition.compare_with_end(0, at(0));
-        assert!(!partition.is_stalled(at(100)), "there is nothing to read");
-        partition.compare_with_end(5, at(100));
-        partition.compare_with_end(6, at(110));
+        partition.compare_with_end(9, Some(0), at(0));
+        assert!(!partition.is_stalled(at(100)), "only an open transaction");
+        partition.compare_with_end(9, Some(5), at(100));
+        partition.compare_with_end(9, Some(6), at(110));
         assert!(!partition.is_stalled(at(110)));
         assert!(partition.is_stalled(at(116)));
         partition.is_paused = true;
-        partition.compare_with_end(6, at(117));
+        partition.compare_with_end(9, Some(6), at(117));
         assert!(!partition.is_stalled(at(117)), "it does not want to read");
     }
 

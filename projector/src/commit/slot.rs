@@ -269,11 +269,11 @@ impl Slot {
     pub(crate) fn advance(&mut self, group: &Group, now: Now) {
         let log_end = group.work.progress.log_end(self.partition);
         let Some(partition) = self.running() else { return };
-        if let Some(log_end) = log_end {
-            partition.compare_with_end(log_end, now.at);
-            if !now.is_draining {
-                partition.look_behind_end(log_end);
-            }
+        if let Some(end) = log_end {
+            partition.compare_with_end(end.high, end.stable, now.at);
+        }
+        if let Some(stable) = log_end.and_then(|end| end.stable).filter(|_| !now.is_draining) {
+            partition.look_behind_end(stable);
         }
         partition.fill_gap(now.at);
         let hurries = now.is_crowded || now.is_draining;

@@ -13,7 +13,7 @@ use crate::judge::witness::Witness;
 use crate::work::Work;
 
 /// How long the task waits between two looks, if no error of the log asks for one.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 /// How long the task waits before it believes that the log is shorter: a broker that has just become the leader may lag.
 const AGAIN: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! Asks the brokers where the log ends, and ClickHouse whether it answers: for the lag and for `/readyz`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ pub(crate) async fn log_ends(work: Arc<Work>) {
     let mut ticks = interval(LOG_ENDS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut asked, mut asking) = (JoinSet::new(), BTreeSet::new());
+    let mut judged: BTreeMap<i32, Option<u64>> = BTreeMap::new();
     loop {
         ticks.tick().await;
         if let Err(error) = work.count_partitions().await {
@@ -42,8 +43,10 @@ pub(crate) async fn log_ends(work: Arc<Work>) {
         for partition in work.progress.owned() {
             if asking.len() < ASKED_AT_ONCE && asking.insert(partition) {
                 let work = Arc::clone(&work);
+                let now = work.progress.judged_to(partition);
+                let before = std::mem::replace(judged.entry(partition).or_default(), now);
                 asked.spawn(async move {
-                    match log_end(&work, partition).await {
+                    match log_end(&work, partition, before).await {
                         Ok(end) => work.progress.set_log_end(partition, end),
                         Err(error) => tracing::debug!(partition, %error, "the log's end is unknown"),
                     }
@@ -54,10 +57,14 @@ pub(crate) async fn log_ends(work: Arc<Work>) {
     }
 }
 
-async fn log_end(work: &Work, partition: i32) -> Result<LogEnd> {
-    let stable = work.bounds(partition).await?.end;
+/// `before`: the next offset at the last look. Where an open transaction may hold up a partition is asked only if it is
+/// behind and has not moved since: each question costs the broker as much as a small fetch.
+async fn log_end(work: &Work, partition: i32, before: Option<u64>) -> Result<LogEnd> {
     let high = work.high_watermark(partition).await?;
-    Ok(LogEnd { stable, high, at: Instant::now() })
+    let next = work.progress.judged_to(partition);
+    let stands_still = next == before && next.is_none_or(|next| next < high);
+    let stable = if stands_still { Some(work.bounds(partition).await?.end) } else { None };
+    Ok(LogEnd { high, stable, at: Instant::now() })
 }
 
 /// Asks for the settings of the topic until it is dropped: somebody may change them, and then the log loses records.
@@ -132,7 +139,8 @@ mod tests {
         while began.elapsed() < Duration::from_secs(20) {
             sleep(LOG_ENDS).await;
             work.progress.forget_old_log_ends();
-            assert_eq!((work.progress.log_end(0), work.progress.log_end(1)), (None, Some(0)));
+            let high = |partition| work.progress.log_end(partition).map(|end| end.high);
+            assert_eq!((high(0), high(1)), (None, Some(0)));
         }
         asking.abort();
     }

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::bed::{Bed, eventually};
+use crate::bed::{Bed, PATIENCE, eventually};
 
 fn one(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
@@ -267,6 +267,20 @@ async fn readyz_reports_silent_brokers_and_a_silent_clickhouse() {
     .await;
     assert!(answer.contains("waiting for the brokers"), "{answer}");
     running.stop().await;
+}
+
+/// No waiting mends a wrong password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_ends_the_service_with_a_word() {
+    let bed = Bed::new(&[]).await;
+    let mut program = bed.program(&["run", "--listen", "127.0.0.1:0"]);
+    program.env("EYE_CLICKHOUSE_PASSWORD", "wrong");
+    let mut program = tokio::process::Command::from(program);
+    let ended =
+        tokio::time::timeout(PATIENCE, program.kill_on_drop(true).output()).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success());
+    assert!(said.contains("ClickHouse refuses user writer with this password"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,6 +105,7 @@ export type Reason = Schemas['Reason']
 export const REASONS = [
   'empty_record', 'record_too_large', 'invalid_json', 'not_an_object', 'missing_field', 'invalid_field',
   'future_timestamp', 'timestamp_out_of_range', 'unknown_event_type', 'data_invalid', 'unknown_application',
+  'unsigned_erasure',
 ]
 
 export type Rejection = Schemas['Rejection']

@@ -555,7 +555,10 @@ export interface components {
             log_time: components["schemas"]["Time"];
             /** Format: int64 */
             offset: number;
-            /** @description Every other record with the same event id, such as the retries of its sender (100 at most in all). */
+            /**
+             * @description Every other record with the same event id, such as the retries of its sender, or an event of another application
+             *     (100 at most in all).
+             */
             others: components["schemas"]["Other"][];
             /** Format: int32 */
             partition: number;
@@ -776,6 +779,8 @@ export interface components {
         };
         /** @description Another record with the same event id. */
         Other: {
+            /** @description The application, which may be another one: applications share no ids. Empty for a rejected record. */
+            app: string;
             /** Format: int64 */
             offset: number;
             /** Format: int32 */

@@ -84,6 +84,21 @@ async fn the_fate_of_an_event_and_the_audit() {
         (&json!(true), &json!(1)),
         "{audit}"
     );
+    // A projector has found another log: until it is the right one again, or a person has decided.
+    let say = async |state: &str| {
+        let say = "INSERT INTO log_breaks SELECT {partition:UInt16}, now64(6), {state:String}, 2, 0, 0, 'another log'";
+        let say = world.tables.query(say).param("partition", partition).param("state", state);
+        say.execute().await.unwrap();
+    };
+    say("refused").await;
+    let audit = world.get("/v1/audit").await;
+    assert_eq!(
+        (&audit["adds_up"], &audit["partitions"][0]["problems"]),
+        (&json!(false), &json!(["another log"])),
+        "{audit}"
+    );
+    say("resolved").await;
+    assert_eq!(world.get("/v1/audit").await["adds_up"], true);
     // A verdict gone, its event still there: no longer.
     let lose = "ALTER TABLE ledger DELETE WHERE offset = 1 SETTINGS mutations_sync = 1";
     world.tables.query(lose).execute().await.unwrap();
