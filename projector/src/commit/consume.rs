@@ -213,10 +213,15 @@ impl Loop {
         });
         self.group.work.progress.alive(now.at, judged.collect());
         let (slots, joined_lately) = (&mut self.slots, now.at < self.join_again.0);
+        let was_stalled = !self.stalled.is_empty();
         self.stalled.retain(|partition, offset| match slots.get_mut(partition) {
             Some(slot) => slot.running().is_none_or(|running| running.projection.next <= *offset),
             None => joined_lately,
         });
+        if was_stalled && self.stalled.is_empty() {
+            // The new consumer has mended it.
+            self.join_again = (now.at, JOIN_AGAIN);
+        }
         self.group.work.progress.set_stalled(&self.stalled);
     }
 

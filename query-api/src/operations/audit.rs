@@ -113,7 +113,7 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
         let known: BTreeSet<u16> = bounds.keys().copied().chain(with_rows).collect();
         let mut partitions = Vec::new();
         for partition in known {
-            let bounds = bounds.get(&partition).copied();
+            let mut bounds = bounds.get(&partition).copied();
             let (mut account, _) = held.account(partition, bounds);
             // The log moves on from statement to statement. A partition that does not add up is looked at again, with
             // all statements below one offset; and several times, because an insert reaches one table after another,
@@ -122,7 +122,10 @@ pub async fn audit(ask: Ask, Params(_): Params<NoParams>) -> Result<Response, Er
                 if account.adds_up {
                     break;
                 }
-                let bounds = log.bounds().await.get(&partition).copied();
+                // An end that the ledger has passed is an old one, or that of another log.
+                if bounds.is_some_and(|(_, end)| account.ledger_end > end) {
+                    bounds = log.bounds().await.get(&partition).copied();
+                }
                 account = within(patience, account_below(database, partition, bounds)).await?;
             }
             partitions.push(account);
