@@ -35,7 +35,7 @@ pub const VIEWS: [File; 8] = files!("views":
     "ledger", "events", "rejections", "erasures", "features", "sequences", "positions", "horizons",
 );
 
-/// The statements of a file: empty lines separate them.
+/// The statements of a file: a semicolon and an empty line separate them.
 pub fn statements(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(";\n\n")
 }

@@ -19,7 +19,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) enum Completed {
     /// Each of its rows is in the tables once.
     Inserted(Healed),
-    /// Some of the chunk had a verdict by other rules. This one keeps to them and is to be announced instead.
+    /// Some offsets of the chunk have a verdict by an earlier version of a schema. This chunk was judged again by those
+    /// versions: it is announced instead.
     JudgedAgain(Box<ClosedChunk>),
 }
 
@@ -38,7 +39,8 @@ pub(crate) async fn insert(
     let _timer = work.metrics.insert_seconds.start_timer();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (chunk.targets.as_slice(), &chunk.streams)).collect();
     announced.check()?;
-    // Dropped or not: each partition waits for a statement that still runs, when it is compared.
+    // The limit drops the request, and the statement may go on in ClickHouse. The comparison of each partition waits
+    // until it has ended.
     timeout(LONGEST, work.database.insert(&id, &id, block(&chunks))).await.map_err(|_| Error::Late)??;
     let rows: usize = chunks.iter().map(|(targets, _)| targets.len()).sum();
     work.metrics.chunk_rows.observe(rows as f64);

@@ -77,8 +77,7 @@ pub(crate) struct Loop {
 impl Loop {
     pub(crate) fn new(work: Arc<Work>, runtime: Handle, consumer: LogConsumer) -> Self {
         let (sender, reports) = channel();
-        let chunks = &work.config.chunks;
-        let pace = Pace::new(chunks.quick(), chunks.inserts_per_second);
+        let pace = Pace::new(&work.config.chunks);
         let group = Group::new(work, runtime, consumer, sender);
         let join_again = (Instant::now(), JOIN_AGAIN);
         Self {
@@ -126,7 +125,10 @@ impl Loop {
     fn read(&mut self) -> Result<()> {
         let now = Instant::now();
         let mut open = self.open(now);
-        if self.is_full(&open) && self.at_work.is_some() && *self.full_since.get_or_insert(now) + FULL > now {
+        if self.pace.is_full(&open)
+            && self.at_work.is_some()
+            && *self.full_since.get_or_insert(now) + FULL > now
+        {
             if let Ok(report) = self.reports.recv_timeout(LONGEST_POLL) {
                 self.report(report, Instant::now());
             }
@@ -150,7 +152,7 @@ impl Loop {
                     partition.record(&judge, record, now);
                     (open.rows, open.bytes) = (open.rows + 1, open.bytes + size);
                     open.is_full |= partition.is_full();
-                    if bytes > BATCH_BYTES || self.is_full(&open) {
+                    if bytes > BATCH_BYTES || self.pace.is_full(&open) {
                         break;
                     }
                 }
@@ -296,15 +298,10 @@ impl Loop {
         open
     }
 
-    fn is_full(&self, open: &Open) -> bool {
-        let chunks = &self.group.work.config.chunks;
-        open.is_full || open.rows >= chunks.chunk_rows as u64 || open.bytes >= chunks.chunk_bytes
-    }
-
     /// Closes the open chunks, commits their intents and, if the coordinator took them, sets the insert on its way.
     fn close_round(&mut self, now: Now) {
         let open = self.open(now.at);
-        let hurries = now.is_crowded || now.is_draining || self.is_full(&open);
+        let hurries = now.is_crowded || now.is_draining || self.pace.is_full(&open);
         if self.at_work.is_some() || !self.pace.due(&open).is_some_and(|due| hurries || due <= now.at) {
             return;
         }

@@ -39,7 +39,8 @@ pub enum Why {
     Shorter { known_end: u64 },
     /// The log holds another record, or none, where one was judged.
     Other,
-    /// This partition has nothing to compare, and that one holds another record at this offset, or ends before it.
+    /// The partition has no judged record to compare. So this one was compared for it: at the offset it holds another
+    /// record, or it ends there.
     Elsewhere { partition: i32 },
 }
 

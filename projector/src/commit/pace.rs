@@ -1,6 +1,9 @@
-//! When a round closes: soon while nothing is behind, full while something is.
+//! When a round closes: when it is full (rows, bytes), or by time. It closes soon if it has rows of a partition that is
+//! not catching up, and otherwise five seconds after its first record.
 
 use std::time::{Duration, Instant};
+
+use crate::config::ChunkConfig;
 
 /// While all partitions that have rows are catching up, rows that don't fill a round wait this long.
 const CATCHING_UP: Duration = Duration::from_secs(5);
@@ -13,6 +16,8 @@ const CATCHING_UP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Pace {
     quick: Duration,
+    most_rows: u64,
+    most_bytes: usize,
     /// Of a projector that has all partitions.
     shortest: Duration,
     cycle: Duration,
@@ -33,14 +38,20 @@ pub(crate) struct Open {
 }
 
 impl Pace {
-    pub(crate) fn new(quick: Duration, inserts_per_second: f64) -> Self {
-        let shortest = Duration::from_secs_f64(1.0 / inserts_per_second);
-        Self { quick, shortest, cycle: shortest, last_close: None }
+    pub(crate) fn new(chunks: &ChunkConfig) -> Self {
+        let shortest = Duration::from_secs_f64(1.0 / chunks.inserts_per_second);
+        let (most_rows, most_bytes) = (chunks.chunk_rows as u64, chunks.chunk_bytes);
+        Self { quick: chunks.quick(), most_rows, most_bytes, shortest, cycle: shortest, last_close: None }
     }
 
-    /// This projector owns `owned` of the topic's `partitions`; others own the rest, and insert, too. A tenth of the
-    /// partitions makes less than half of the inserts: freshness is for all, and what ClickHouse has to do grows more
-    /// slowly than the number of projectors.
+    /// Whether a round of these chunks closes whatever the time: all that it may insert at once, or a chunk of it, is full.
+    pub(crate) fn is_full(&self, open: &Open) -> bool {
+        open.is_full || open.rows >= self.most_rows || open.bytes >= self.most_bytes
+    }
+
+    /// This projector owns `owned` of the topic's `partitions`; others own the rest, and insert, too. The cycle grows with
+    /// the cube root of `partitions / owned`: a projector with a tenth of the partitions inserts 0.46 times as often as
+    /// one with all. So each stays fresh, and ten projectors make 4.6 times the inserts instead of ten times.
     pub(crate) fn share(&mut self, owned: usize, partitions: usize) {
         let others = partitions.max(owned).max(1) as f64 / owned.max(1) as f64;
         self.cycle = self.shortest.mul_f64(others.cbrt());
@@ -64,13 +75,23 @@ mod tests {
 
     const QUICK: Duration = Duration::from_millis(20);
 
+    fn pace() -> Pace {
+        Pace::new(&ChunkConfig {
+            chunk_rows: 100,
+            chunk_bytes: 1000,
+            quick_ms: QUICK.as_millis() as u64,
+            inserts_per_second: 4.0,
+            chunk_memory: 1 << 30,
+        })
+    }
+
     fn live(oldest: Instant) -> Open {
         Open { oldest: Some(oldest), oldest_live: Some(oldest), ..Open::default() }
     }
 
     /// Inserts a second, and the longest wait, of records that come so many a second.
     fn simulate(records_per_second: u32, owned: usize, partitions: usize) -> (f64, Duration) {
-        let mut pace = Pace::new(QUICK, 4.0);
+        let mut pace = self::pace();
         pace.share(owned, partitions);
         let (start, seconds) = (Instant::now(), 60);
         let (mut inserts, mut longest, mut first) = (0u32, Duration::ZERO, None);
@@ -109,7 +130,7 @@ mod tests {
 
     #[test]
     fn after_silence_a_record_is_inserted_at_once() {
-        let mut pace = Pace::new(QUICK, 4.0);
+        let mut pace = pace();
         let now = Instant::now();
         assert_eq!(pace.due(&live(now)), Some(now + QUICK));
         pace.closed(now);
@@ -120,8 +141,17 @@ mod tests {
     }
 
     #[test]
+    fn a_round_is_full_by_rows_by_bytes_or_by_a_chunk() {
+        let open = Open { rows: 99, bytes: 999, ..Open::default() };
+        assert!(!pace().is_full(&open));
+        assert!(pace().is_full(&Open { rows: 100, ..open }));
+        assert!(pace().is_full(&Open { bytes: 1000, ..open }));
+        assert!(pace().is_full(&Open { is_full: true, ..open }));
+    }
+
+    #[test]
     fn catching_up_waits_for_a_full_round_unless_a_partition_is_live() {
-        let pace = Pace::new(QUICK, 4.0);
+        let pace = pace();
         let now = Instant::now();
         let behind = Open { oldest: Some(now), ..Open::default() };
         assert_eq!(pace.due(&behind), Some(now + CATCHING_UP));

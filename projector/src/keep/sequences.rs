@@ -146,7 +146,7 @@ pub async fn refresh(servers: &Servers, confirmed: &Positions) -> anyhow::Result
 pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
     let count = async |sql: &str| servers.first().query_raw(&servers.sql(sql)).fetch_one::<u64>().await;
     // In this order, so that events which arrive meanwhile do not look like a fault.
-    let owed = count(include_str!("sequences/owed.sql")).await?;
+    let owed = count(include_str!("sequences/least_events.sql")).await?;
     let held = count("SELECT sum(events) FROM {all}.sequences FINAL").await?;
     let events = count("SELECT count() FROM {all}.events").await?;
     if (owed..=events).contains(&held) {

@@ -18,7 +18,8 @@ use super::{AsOf, Position, read};
 use crate::database::{Database, small};
 use crate::error::Error;
 
-/// How often rows are looked for of which nothing is known yet. Then they are lost or expired, and not on their way.
+/// How many times the last rows of a partition are looked for if no look has found any of them before. Rows that are
+/// missing after that are lost or expired, not on their way.
 const LOOKS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(10);
 

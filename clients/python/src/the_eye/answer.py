@@ -12,7 +12,7 @@ Fate = Optional[str]
 """Of one event: in the log (``""``), refused for a reason, or ``None``: to be sent again."""
 
 RETRYABLE_STATUS = frozenset({401, 403, 404, 408, 425, 429})
-"""Beside every 5xx. A key that is registered, or an address that is repaired, a minute late costs nothing."""
+"""Sent again, like every 5xx: a key registered late, or an address repaired late, loses no event."""
 RETRYABLE_EVENT = frozenset({"queue_full", "brokers_slow", "brokers_refused"})
 """Errors in a receipt that say nothing about the event itself."""
 

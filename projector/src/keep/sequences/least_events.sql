@@ -1,4 +1,4 @@
--- How many events `sequences` must hold at least: those below the positions that they claim.
+-- The fewest events that the table `sequences` must hold: all events below the positions in `sequences_positions`.
 SELECT count()
 FROM {all}.events
 GLOBAL INNER JOIN
