@@ -18,12 +18,12 @@ use crate::work::Work;
 pub(crate) use faults::{Faults, Totals, totals};
 use faults::{Off, faults};
 
-/// How long the audit waits after a round that was asked for and that failed or left faults.
+/// How long the audit waits after a sweep that was asked for and that failed or left faults.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Offsets that are compared at once: they set a step's memory and the smallest range that is healed.
 const STEP: u64 = 500_000;
 
-/// Faults that healing leaves because it keeps verdicts that differ from today's. No round judges them again.
+/// Faults that healing leaves because it keeps verdicts that differ from today's. No sweep judges them again.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// By partition and first offset of a step: the faults that healing left.
@@ -59,10 +59,10 @@ pub(crate) async fn watch(work: Arc<Work>) {
         let pause = if is_asked { AGAIN } else { every };
         let asked = tokio::time::timeout(pause, work.audit.notified()).await.is_ok();
         let before = work.metrics.audit_faults.get();
-        match round(&work, &mut known).await {
+        match sweep(&work, &mut known).await {
             Ok(faults) => {
                 work.metrics.audit_faults.set(faults as i64);
-                // A round that was asked for is repeated until it heals nothing more.
+                // A sweep that was asked for is repeated until it heals nothing more.
                 is_asked = (asked || is_asked) && faults > 0 && faults as i64 != before;
             }
             Err(error) => {
@@ -74,14 +74,14 @@ pub(crate) async fn watch(work: Arc<Work>) {
 }
 
 /// Returns how many faults are left. A partition whose audit fails counts as one.
-async fn round(work: &Work, known: &mut Known) -> Result<u64> {
+async fn sweep(work: &Work, known: &mut Known) -> Result<u64> {
     let totals = totals(&work.database).await?;
     known.by(&work.judge.load_full());
     let mut remaining = 0;
     for partition in work.progress.owned() {
         let row = totals.iter().find(|row| i32::from(row.partition) == partition);
         remaining += audit_partition(work, known, partition, row).await.unwrap_or_else(|error| {
-            tracing::error!(partition, %error, "the audit of this partition failed; the next round tries again");
+            tracing::error!(partition, %error, "the audit of this partition failed; the next sweep tries again");
             1
         });
     }
@@ -137,7 +137,7 @@ pub(crate) async fn audit_range(
     let mut audited = Audited::default();
     let mut from = range.start;
     while from < range.end {
-        // Steps begin at multiples of `STEP`, so that each round has the same ones.
+        // Steps begin at multiples of `STEP`, so that each sweep has the same ones.
         let step = from..range.end.min(first_of_step(from) + STEP);
         let place = (partition, first_of_step(from));
         let seen = faults(database, partition, &step).await?;

@@ -20,19 +20,19 @@ use crate::judge::row::NO_EVENT;
 use crate::keep::epochs;
 use crate::work::Work;
 
-/// How long the task waits between two rounds. After a round that erased, it waits at least three times as long as that
-/// round took: a mutation touches every part, however few its rows.
+/// How long the task waits between two sweeps. After a sweep that erased, it waits at least three times as long as that
+/// sweep took: a mutation touches every part, however few its rows.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it waits between two looks for unfinished mutations.
 const AT_WORK: Duration = Duration::from_millis(200);
-/// How long it waits for unfinished mutations. Then the round begins again.
+/// How long it waits for unfinished mutations. Then the sweep begins again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it waits between two looks whether all judged rows are inserted.
 const INSERTED: Duration = Duration::from_millis(50);
 
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
-        let took = round(&work).await.unwrap_or_else(|error| {
+        let took = sweep(&work).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "erasing; trying again");
             LOOK
         });
@@ -53,7 +53,7 @@ pub(crate) async fn refresh(erasures: &Erasures, database: &Database) -> Result<
 }
 
 /// Returns how long the erasing took.
-async fn round(work: &Work) -> Result<Duration> {
+async fn sweep(work: &Work) -> Result<Duration> {
     refresh(&work.erasures, &work.database).await?;
     let known = work.erasures.len();
     let assignment = work.progress.assignment();
@@ -127,7 +127,7 @@ async fn others(work: &Work) -> Result<()> {
                     "an old generation may still hold an erased session: drop it by `projector generations --drop`"
                 );
             }
-            // The error may pass: the round begins again.
+            // The error may pass: the sweep begins again.
             Err(error) => return Err(unclear(error)),
             Ok(()) => {}
         }

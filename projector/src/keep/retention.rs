@@ -41,14 +41,14 @@ pub(crate) async fn declare(work: &Work, partition: i32) -> Result<()> {
 
 pub(crate) async fn watch(work: Arc<Work>) {
     loop {
-        if let Err(error) = round(&work).await {
+        if let Err(error) = sweep(&work).await {
             tracing::warn!(%error, "expiring; trying again");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn round(work: &Work) -> Result<()> {
+async fn sweep(work: &Work) -> Result<()> {
     let horizons = work.database.horizons().await?;
     for partition in work.progress.owned() {
         let horizon = horizons.get(&partition).copied().unwrap_or_default();

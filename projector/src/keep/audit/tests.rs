@@ -1,4 +1,4 @@
-//! Tests the audit in the background, without the ten minutes between its rounds.
+//! Tests the audit in the background, without the ten minutes between its sweeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use infra::kafka::{KafkaConfig, TopicConfig};
 use local_stack::{Stack, StackOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::{Known, round};
+use super::{Known, sweep};
 use crate::cli::{Cli, Command};
 use crate::keep::heal::heal;
 use crate::metrics::Metrics;
@@ -49,14 +49,14 @@ async fn rejections(work: &Work) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_takes_the_turn_only_to_heal() {
+async fn a_sweep_takes_the_turn_only_to_heal() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = Arc::new(projected(&stack).await);
     assert_eq!(rejections(&work).await, END);
 
     // While another task has the turn, the audit still reads.
     let passing = work.turn.lock().await;
-    let faults = tokio::time::timeout(PATIENCE, round(&work, &mut Known::default()))
+    let faults = tokio::time::timeout(PATIENCE, sweep(&work, &mut Known::default()))
         .await
         .expect("it does not wait for its turn");
     assert_eq!(faults.unwrap(), 0);
@@ -65,7 +65,7 @@ async fn a_round_takes_the_turn_only_to_heal() {
     work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     let mut healing = tokio::spawn({
         let work = Arc::clone(&work);
-        async move { round(&work, &mut Known::default()).await }
+        async move { sweep(&work, &mut Known::default()).await }
     });
     let waits = tokio::time::timeout(Duration::from_secs(2), &mut healing).await;
     assert!(waits.is_err(), "healed beside a pass: {waits:?}");
@@ -77,7 +77,7 @@ async fn a_round_takes_the_turn_only_to_heal() {
     stack.stop().await;
 }
 
-/// A verdict that healing keeps remains a fault: each round reports it, and does no work for it.
+/// A verdict that healing keeps remains a fault: each sweep reports it, and does no work for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_verdict_costs_a_round_no_work() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
@@ -90,20 +90,20 @@ async fn a_kept_verdict_costs_a_round_no_work() {
     client.query(sequence).execute().await.unwrap();
     let sequences = async || client.query("SELECT count() FROM sequences").fetch_one::<u64>().await.unwrap();
     let mut known = Known::default();
-    assert_eq!(round(&work, &mut known).await.unwrap(), 1);
+    assert_eq!(sweep(&work, &mut known).await.unwrap(), 1);
     assert_eq!(sequences().await, 1, "nothing has changed, and no session is computed anew");
 
     // The fault is known now: it is not judged again, for which the audit would have to wait.
     let passing = work.turn.lock().await;
     for _ in 0..2 {
-        let round = tokio::time::timeout(PATIENCE, round(&work, &mut known)).await;
-        assert_eq!(round.expect("it does not wait for its turn").unwrap(), 1);
+        let sweep = tokio::time::timeout(PATIENCE, sweep(&work, &mut known)).await;
+        assert_eq!(sweep.expect("it does not wait for its turn").unwrap(), 1);
     }
     assert!(known.totals.contains_key(&0), "the whole log is not read again for it");
     drop(passing);
 
     work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
-    assert_eq!(round(&work, &mut known).await.unwrap(), 1);
+    assert_eq!(sweep(&work, &mut known).await.unwrap(), 1);
     assert_eq!(rejections(&work).await, END - 1, "healed, but for what is kept");
     assert_eq!(sequences().await, 0);
     stack.stop().await;
@@ -118,7 +118,7 @@ async fn a_partition_that_fails_does_not_stop_the_others() {
     work.progress.set_inserted_to(7, END);
     work.database.alter("rejections", "DELETE WHERE offset = 2").await.unwrap();
     assert_eq!(
-        round(&work, &mut Known::default()).await.unwrap(),
+        sweep(&work, &mut Known::default()).await.unwrap(),
         1,
         "not clean, as nobody has looked at it"
     );
