@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::commit::identity::Break;
+use crate::log::Break;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 

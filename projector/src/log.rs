@@ -1,5 +1,6 @@
-//! Reads the log: consumers, rebalances, records without copies.
+//! Reads the log: consumers, rebalances, records without copies; and what to say of another log.
 
+mod log_break;
 mod reader;
 mod read_all;
 mod rebalance;
@@ -13,6 +14,7 @@ use rdkafka::error::KafkaResult;
 
 use crate::config::GroupProtocol;
 
+pub(crate) use log_break::{Break, Why};
 pub(crate) use read_all::read_all;
 pub(crate) use reader::Reader;
 pub(crate) use rebalance::{Change, Rebalances};

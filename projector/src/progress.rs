@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::commit::identity::Break;
 use crate::commit::settle::Healed;
 use crate::error::Error;
 use crate::judge::chunk::ClosedChunk;
 use crate::judge::tally::Tally;
 use crate::judge::witness::Witness;
+use crate::log::Break;
 use crate::metrics::Metrics;
 
 /// After how long a silent broker or ClickHouse counts as away. `/readyz` must say so within ten seconds, and a

@@ -1,11 +1,12 @@
 //! What the tables include of the log, and whether they changed: all that a question must know of freshness.
 
+pub(crate) mod found;
+pub(crate) mod stretch;
 mod whole;
 
 use std::collections::BTreeMap;
 
 use clickhouse::Row;
-use clickhouse::query::Query;
 use infra::database::{SMALL, within};
 use serde::{Deserialize, Serialize};
 use tables::derived::MOST_ADDED;
@@ -15,7 +16,7 @@ use crate::database::{Database, small};
 use crate::error::Error;
 use crate::values::Time;
 
-pub(crate) use whole::Whole;
+use stretch::Stretch;
 
 /// What part of the log an answer includes, at least.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -48,14 +49,6 @@ pub struct Moment {
     revision: Revision,
     /// The runs of `usage_days` that are counted. No other count of the same days has them.
     pub(crate) runs: Vec<u64>,
-}
-
-/// A stretch of the log that the row tables include, and that no pass has seen yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Stretch {
-    partitions: Vec<u16>,
-    starts: Vec<u64>,
-    ends: Vec<u64>,
 }
 
 /// Changes whenever answers may change though the log does not.
@@ -115,10 +108,10 @@ impl Moment {
     }
 
     fn of(kept: AsOf, log: AsOf, revision: Revision, runs: Vec<u64>) -> Self {
-        let stretch = Stretch::between(&kept, &log);
+        let stretch = Stretch::between(&kept.positions, &log.positions);
         let added = (1..=MOST_ADDED).contains(&stretch.len()).then(|| {
             let mut positions = kept.positions.clone();
-            positions.extend(stretch.partitions.iter().copied().zip(stretch.ends.iter().copied()));
+            positions.extend(stretch.ends());
             (AsOf { positions, time: kept.time.max(log.time) }, stretch)
         });
         Self { kept, added, revision, runs }
@@ -155,36 +148,6 @@ impl Moment {
             }))
             .chain(self.runs.iter().flat_map(|run| run.to_le_bytes()))
             .collect()
-    }
-}
-
-impl Stretch {
-    fn between(kept: &AsOf, log: &AsOf) -> Self {
-        let mut stretch = Self::default();
-        for (partition, end) in &log.positions {
-            let start = kept.positions.get(partition).copied().unwrap_or(0);
-            // If rows were lost, the log's rows may end before it.
-            if start < *end {
-                stretch.partitions.push(*partition);
-                stretch.starts.push(start);
-                stretch.ends.push(*end);
-            }
-        }
-        stretch
-    }
-
-    /// Offsets.
-    fn len(&self) -> u64 {
-        self.ends.iter().zip(&self.starts).map(|(end, start)| end - start).sum()
-    }
-
-    /// The values of the statements in [`tables::derived`].
-    pub(crate) fn bind(&self, query: Query) -> Query {
-        query
-            .param("partitions", &self.partitions)
-            .param("starts", &self.starts)
-            .param("ends", &self.ends)
-            .param("everything", false)
     }
 }
 

@@ -6,7 +6,8 @@ use clickhouse::Client;
 use clickhouse::query::Query;
 use infra::database::ClickHouseConfig;
 
-use crate::as_of::{Stretch, Whole};
+use crate::as_of::found::Whole;
+use crate::as_of::stretch::Stretch;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::params::Filter;

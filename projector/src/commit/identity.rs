@@ -5,7 +5,6 @@
 //! and compared with their rows in the ledger. (Kafka has ids of topics, but rdkafka can't ask for them.)
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
 use infra::database::within;
@@ -13,60 +12,16 @@ use tables::{Verdict, cluster};
 use uuid::Uuid;
 
 use crate::commit::ledger::Extent;
-use crate::commit::resume::Commit;
 use crate::database::{ANSWER, Database};
 use crate::error::{Error, Result};
 use crate::judge::native::read_id;
 use crate::judge::witness::Witness;
+use crate::log::{Break, Why};
 use crate::work::Work;
 
 /// How far before the ledger's end records are compared. The last ones tell of a lost tail and of every other log. The
 /// others tell of another log that was projected for a while already.
 const BACK: [u64; 7] = [1, 2, 3, 64, 4_096, 65_536, 1_048_576];
-
-/// The place where the log contradicts the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Break {
-    pub partition: i32,
-    /// The first offset of which this is known.
-    pub offset: u64,
-    pub why: Why,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The log ends here, and the ledger or the group's commit lies further.
-    Shorter { known_end: u64 },
-    /// The log holds another record, or none, where one was judged.
-    Other,
-    /// The partition has no judged record to compare. So this one was compared for it: at the offset it holds another
-    /// record, or it ends there.
-    Elsewhere { partition: i32 },
-}
-
-impl fmt::Display for Break {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, offset, why } = self;
-        match why {
-            Why::Shorter { known_end } => write!(
-                f,
-                "partition {partition} was judged up to offset {known_end}, and the log ends at {offset}"
-            )?,
-            Why::Other => write!(
-                f,
-                "the record of partition {partition} at offset {offset} is not the one that was judged"
-            )?,
-            Why::Elsewhere { partition: other } => write!(
-                f,
-                "partition {partition} has nothing to compare, and partition {other} is not the one that was judged (at offset {offset})"
-            )?,
-        }
-        write!(
-            f,
-            ": the topic was made anew, restored, or has lost records. `projector accept-loss` says what can be done"
-        )
-    }
-}
 
 /// What a person, or a projector, has last said of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +41,7 @@ impl Said {
     }
 }
 
-/// Compares the log with what is known of a partition, and writes down what changes. Returns the offset up to which a person
+/// Compares the log with what is known of a partition, of which the group has `committed` an offset, and writes down what changes. Returns the offset up to which a person
 /// has accepted a loss.
 ///
 /// # Errors
@@ -95,11 +50,10 @@ pub(crate) async fn check(
     work: &Work,
     partition: i32,
     log: &Range<u64>,
-    commit: Option<&Commit>,
+    committed: Option<u64>,
     ledger: Extent,
 ) -> Result<u64> {
     let said = work.database.said(partition).await?;
-    let committed = commit.map(|commit| commit.offset);
     let found = compare(work, partition, log, committed, ledger, &said).await;
     match (&found, &said) {
         (Err(Error::OtherLog(found)), said) if *said != Said::Refused(found.offset) => {

@@ -81,7 +81,8 @@ pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) 
     erase::refresh(&work.erasures, &work.database).await?;
     retention::declare(work, partition).await?;
     let ledger = work.database.extent(partition).await?;
-    let lost_to = identity::check(work, partition, &log, commit.as_ref(), ledger).await?;
+    let lost_to =
+        identity::check(work, partition, &log, commit.as_ref().map(|commit| commit.offset), ledger).await?;
     let ledger_end = match ledger {
         Extent { rows: 0, .. } => log.start,
         // Its beginning is lost.

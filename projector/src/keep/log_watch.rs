@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::commit::identity::{Break, Why, contradicted};
+use crate::commit::identity::contradicted;
 use crate::error::Result;
 use crate::judge::witness::Witness;
+use crate::log::{Break, Why};
 use crate::work::Work;
 
 /// How long the task waits between two looks, if no error of the log asks for one.

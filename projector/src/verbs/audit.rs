@@ -12,13 +12,13 @@ use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::commit::identity::{Break, compare};
+use crate::commit::identity::compare;
 use crate::config::ProjectorConfig;
 use crate::database::Database;
 use crate::error::Error;
 use crate::keep::audit::{Audited, Faults, Known, Totals, audit_range, totals};
 use crate::keep::erase;
-use crate::log::{self, Isolation, Reader};
+use crate::log::{self, Break, Isolation, Reader};
 use crate::metrics::Metrics;
 use crate::work::Work;
 

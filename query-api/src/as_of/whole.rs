@@ -6,7 +6,6 @@
 //! after the other, each in one part a table: where the last row is, all rows before it are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clickhouse::Row;
@@ -14,7 +13,8 @@ use infra::database::{SMALL, within};
 use serde::Deserialize;
 use tables::Verdict;
 
-use super::{AsOf, Position, read};
+use super::found::{Found, Place};
+use super::{AsOf, read};
 use crate::database::{Database, small};
 use crate::error::Error;
 
@@ -22,24 +22,6 @@ use crate::error::Error;
 /// missing after that are lost or expired, not on their way.
 const LOOKS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(10);
-
-/// By partition: the last look that found all rows.
-#[derive(Debug, Default)]
-pub(crate) struct Whole(Mutex<BTreeMap<u16, Found>>);
-
-/// Of a partition, as its ledger says it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Found {
-    position: u64,
-    /// Milliseconds.
-    log_time: i64,
-    /// The offset after the last accepted one.
-    accepted_to: u64,
-    rejected_to: u64,
-}
-
-/// Verdict, partition, offset of a row.
-type Place = (i8, u16, u64);
 
 pub(super) async fn look(database: &Database) -> Result<AsOf, Error> {
     let ledger = ledger(read(database, "as_of/log.sql").await?);
@@ -96,60 +78,10 @@ async fn there(database: &Database, places: &BTreeSet<Place>) -> Result<BTreeSet
     Ok(rows.into_iter().collect())
 }
 
-impl Whole {
-    /// The last rows of the ledger that no look has found.
-    fn missing(&self, ledger: &BTreeMap<u16, Found>) -> BTreeSet<Place> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = ledger.iter().flat_map(|(partition, found)| {
-            found.missing(known.get(partition)).map(|(verdict, offset)| (verdict, *partition, offset))
-        });
-        places.collect()
-    }
-
-    /// Adds what a look has found. Returns the positions below which all rows are there, and whether they are known of
-    /// every partition. The `last` look believes the ledger if it knows nothing better.
-    fn add(
-        &self,
-        ledger: &BTreeMap<u16, Found>,
-        there: &BTreeSet<Place>,
-        last: bool,
-    ) -> (Vec<Position>, bool) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut positions = Vec::new();
-        for (partition, found) in ledger {
-            let before = known.get(partition).copied();
-            let is_there = |(verdict, offset)| there.contains(&(verdict, *partition, offset));
-            let whole = match before {
-                _ if found.missing(before.as_ref()).all(is_there) => *found,
-                None if last => *found,
-                None => continue,
-                Some(before) => before,
-            };
-            known.insert(*partition, whole);
-            positions.push(Position {
-                partition: *partition,
-                position: whole.position,
-                log_time: whole.log_time,
-            });
-        }
-        let is_known = positions.len() == ledger.len();
-        (positions, is_known)
-    }
-}
-
-impl Found {
-    /// Verdict and offset of the last rows, unless they were there before.
-    fn missing(&self, before: Option<&Self>) -> impl Iterator<Item = (i8, u64)> + use<> {
-        let before = before.copied().unwrap_or_default();
-        let last = |verdict: Verdict, to: u64, before: u64| (to > before).then(|| (verdict as i8, to - 1));
-        let accepted = last(Verdict::Accepted, self.accepted_to, before.accepted_to);
-        accepted.into_iter().chain(last(Verdict::Rejected, self.rejected_to, before.rejected_to))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::as_of::found::Whole;
 
     const ACCEPTED: i8 = Verdict::Accepted as i8;
     const REJECTED: i8 = Verdict::Rejected as i8;
