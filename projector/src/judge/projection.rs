@@ -7,16 +7,13 @@ use schemas::{Judge, Judgement, Record};
 
 use crate::judge::chunk::Chunk;
 use crate::judge::erasures::{self, Erasures};
-use crate::judge::row::{Place, Row};
+use crate::judge::row::{LAST_TIME, Place, Row};
 use crate::judge::tally::Tally;
 use crate::judge::unknown::{Unknown, unknown};
 use crate::judge::window::Window;
 use crate::judge::witness::Witness;
 use tables::Verdict;
 use tables::verdict::{ALL, LEDGER};
-
-/// The latest time that the tables can hold, in milliseconds: 2299-12-31.
-const LAST_TIME: i64 = 10_413_791_999_999;
 
 /// The state of a partition's projection. It depends only on the log before `next`, and is rebuilt from the ledger's
 /// rows on assignment, see `resume.rs`.

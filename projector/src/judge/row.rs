@@ -7,6 +7,9 @@ use uuid::Uuid;
 /// How many bytes of a record that is too large `rejections.raw` keeps.
 pub(crate) const RAW_KEPT_OF_TOO_LARGE: usize = 64 * 1024;
 
+/// The latest time that the tables can hold, in milliseconds: 2299-12-31.
+pub(crate) const LAST_TIME: i64 = 10_413_791_999_999;
+
 /// `first_offset` of an erased record that was rejected: no record is a duplicate of it.
 pub(crate) const NO_EVENT: u64 = u64::MAX;
 

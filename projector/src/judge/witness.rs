@@ -3,6 +3,8 @@
 use schemas::{Judge, Record};
 use uuid::Uuid;
 
+use crate::judge::row::LAST_TIME;
+
 /// What is known of one judged record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Witness {
@@ -21,9 +23,10 @@ impl Witness {
     /// every record at this place; then the broker's time tells. Rules may have changed since (a limit on the size of
     /// records decides whether the value is read), so each id counts that the record can have had.
     pub(crate) fn recognises(&self, judge: &Judge, record: &Record<'_>) -> bool {
+        let log_time = record.log_time_ms.min(LAST_TIME);
         // A broker time that is smaller than that of the record before left no trace.
-        let same_time = record.log_time_ms == self.log_time
-            || record.log_time_ms < self.log_time && self.log_time_before == self.log_time;
+        let same_time =
+            log_time == self.log_time || log_time < self.log_time && self.log_time_before == self.log_time;
         let header = record.headers.event_id.and_then(|id| Uuid::try_parse_ascii(id).ok());
         let same_id = self.event_id == judge.derived_id(record.partition, record.offset)
             || header == Some(self.event_id)
@@ -64,6 +67,8 @@ mod tests {
         assert!(!witness.recognises(&judge, &record(99, Some(text))));
         let after_later = Witness { log_time_before: 100, ..witness };
         assert!(after_later.recognises(&judge, &record(99, Some(text))), "a clock that ran backwards");
+        let last = Witness { log_time: LAST_TIME, ..witness };
+        assert!(last.recognises(&judge, &record(i64::MAX, Some(text))), "later than the tables can hold");
 
         let derived = Witness { event_id: judge.derived_id(0, 5), ..witness };
         assert!(derived.recognises(&judge, &record(100, None)));
