@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use infra::database::within;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -60,13 +61,9 @@ pub async fn run(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    for loss in &losses {
-        println!("{loss}");
-        if args.yes {
-            loss.accept(&work.database).await?;
-        }
-    }
+    losses.iter().for_each(|loss| println!("{loss}"));
     if args.yes {
+        accept(&work.database, &losses).await?;
         println!("Done. The projectors go on within ten seconds.");
         return Ok(ExitCode::SUCCESS);
     }
@@ -109,22 +106,35 @@ impl Loss {
         let verdicts = verdicts(&work.database, partition, start).await?;
         Ok(Some(Self { partition, log, lost: start..known_end, verdicts }))
     }
+}
 
-    /// The row of the ledger goes last: until then this can be repeated.
-    async fn accept(&self, database: &Database) -> anyhow::Result<()> {
-        let (partition, lost) = (self.partition, &self.lost);
-        for table in ["events", "rejections"] {
-            database.delete(table, partition, std::slice::from_ref(lost)).await?;
-        }
-        let (servers, of) = (database.servers(), u16::try_from(partition)?);
+/// Deletes what is lost. The rows of the ledger go last: until then this can be repeated.
+async fn accept(database: &Database, losses: &[Loss]) -> anyhow::Result<()> {
+    let progress = ProgressBar::new(losses.len() as u64);
+    progress.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} partitions, {eta} left")?);
+    let of = |Loss { partition, lost: Range { start, end }, .. }: &Loss| {
+        format!("partition = {partition} AND offset >= {start} AND offset < {end}")
+    };
+    // One mutation for all partitions: each touches every part.
+    let delete = format!("DELETE WHERE {}", losses.iter().map(of).collect::<Vec<_>>().join(" OR "));
+    for table in ["events", "rejections"] {
+        database.alter(table, &delete).await?;
+    }
+    for Loss { partition, lost, .. } in losses {
+        let (servers, of) = (database.servers(), u16::try_from(*partition)?);
         sequences::refresh_range(&servers, of, lost.start, lost.end).await?;
         sequences::withdraw(database, of, lost.start).await?;
-        for table in ["erasures", "ledger"] {
-            database.delete(table, partition, std::slice::from_ref(lost)).await?;
-        }
-        let events = self.verdicts.get(Verdict::Accepted.as_str()).copied().unwrap_or(0);
-        Ok(database.say_accepted(partition, lost, events).await?)
+        progress.inc(1);
     }
+    for table in ["erasures", "ledger"] {
+        database.alter(table, &delete).await?;
+    }
+    for Loss { partition, lost, verdicts, .. } in losses {
+        let events = verdicts.get(Verdict::Accepted.as_str()).copied().unwrap_or(0);
+        database.say_accepted(*partition, lost, events).await?;
+    }
+    progress.finish_and_clear();
+    Ok(())
 }
 
 impl fmt::Display for Loss {
