@@ -72,6 +72,8 @@ pub(crate) struct Slot {
     /// Of the assignment, or of the last restart.
     pub epoch: u64,
     attempts: u32,
+    /// Why it can't go on, as it was logged last: it may be so for hours.
+    told: Option<String>,
     state: State,
     /// librdkafka has stopped fetching: only a new assignment sets it going again.
     pub must_assign: bool,
@@ -143,6 +145,7 @@ impl Slot {
             partition,
             epoch: group.next_epoch(),
             attempts: 0,
+            told: None,
             state: State::Waiting(now),
             must_assign: false,
             seek_refused: None,
@@ -205,6 +208,7 @@ impl Slot {
                 let Resumed { plan, projection, log } = *resumed;
                 tracing::info!(partition, start = plan.start, verify_to = plan.verify_to, "running");
                 self.attempts = 0;
+                self.told = None;
                 group.work.progress.recognise(partition);
                 if plan.verify_to <= plan.start {
                     group.work.progress.set_inserted_to(partition, plan.start);
@@ -215,7 +219,13 @@ impl Slot {
                 self.state = State::Running(Box::new(running));
             }
             (Outcome::Resumed(Err(error)), State::Resuming(_)) => {
-                tracing::error!(partition, %error, "can't go on; trying again");
+                let text = error.to_string();
+                if self.told.as_ref() == Some(&text) {
+                    tracing::debug!(partition, %error, "can't go on; trying again");
+                } else {
+                    tracing::error!(partition, %error, "can't go on; trying again");
+                    self.told = Some(text);
+                }
                 if let Error::OtherLog(found) = &error {
                     group.work.progress.refuse(found);
                 }

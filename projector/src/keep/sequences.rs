@@ -162,33 +162,49 @@ pub async fn verify(servers: &Servers) -> anyhow::Result<()> {
 /// # Errors
 /// As [`refresh`].
 pub async fn refresh_range(servers: &Servers, partition: u16, start: u64, end: u64) -> anyhow::Result<()> {
-    let delete = format!(
-        "DELETE FROM {} WHERE session_id IN (SELECT session_id FROM ledger \
-         WHERE partition = {{partition:UInt16}} AND offset >= {{start:UInt64}} AND offset < {{end:UInt64}})",
-        servers.mutable("sequences")
-    );
-    let mut start = start;
-    while start < end {
-        let next = end.min(start + PASS);
+    refresh_ranges(servers, vec![(partition, start, end)]).await
+}
+
+/// The same for ranges (partition, start, end) of several partitions.
+///
+/// # Errors
+/// As [`refresh`].
+pub(crate) async fn refresh_ranges(
+    servers: &Servers,
+    mut ranges: Vec<(u16, u64, u64)>,
+) -> anyhow::Result<()> {
+    ranges.retain(|(_, start, end)| start < end);
+    while !ranges.is_empty() {
+        let some = share(ranges.clone(), PASS);
+        let of = |(partition, start, end): &(u16, u64, u64)| {
+            format!("partition = {partition} AND offset >= {start} AND offset < {end}")
+        };
+        let delete = format!(
+            "DELETE FROM {} WHERE session_id IN (SELECT session_id FROM ledger WHERE {})",
+            servers.mutable("sequences"),
+            some.iter().map(of).collect::<Vec<_>>().join(" OR ")
+        );
         for server in servers.each() {
-            let delete = server.query_raw(&delete).param("partition", partition);
-            delete.param("start", start).param("end", next).execute().await.context("sequences")?;
+            server.query_raw(&delete).execute().await.context("sequences")?;
         }
-        recompute(servers, &[(partition, start, next)], false).await?;
-        start = next;
+        recompute(servers, &some, false).await?;
+        ranges.iter_mut().zip(&some).for_each(|(range, (.., done))| range.1 = *done);
+        ranges.retain(|(_, start, end)| start < end);
     }
     epochs::withdraw(servers).await
 }
 
-/// Takes the position of a partition back: what was included from `position` on is gone. Call it after
-/// [`refresh_range`].
+/// Takes the positions of some partitions back: what was included from there on is gone. Call it after [`refresh_ranges`].
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub(crate) async fn withdraw(database: &Database, partition: u16, position: u64) -> anyhow::Result<()> {
-    let mutation = format!("DELETE WHERE partition = {partition} AND position > {position}");
-    database.alter("sequences_positions", &mutation).await?;
-    if position > 0 { claim(&database.servers(), &[(partition, position)]).await } else { Ok(()) }
+pub(crate) async fn withdraw(database: &Database, positions: &[(u16, u64)]) -> anyhow::Result<()> {
+    let beyond =
+        |(partition, position): &(u16, u64)| format!("partition = {partition} AND position > {position}");
+    let beyond: Vec<String> = positions.iter().map(beyond).collect();
+    database.alter("sequences_positions", &format!("DELETE WHERE {}", beyond.join(" OR "))).await?;
+    let claimed: Vec<(u16, u64)> = positions.iter().copied().filter(|(_, position)| *position > 0).collect();
+    if claimed.is_empty() { Ok(()) } else { claim(&database.servers(), &claimed).await }
 }
 
 /// Writes down that `sequences` include these partitions up to these positions, which are not 0.

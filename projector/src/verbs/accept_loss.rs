@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use infra::database::within;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -110,8 +109,6 @@ impl Loss {
 
 /// Deletes what is lost. The rows of the ledger go last: until then this can be repeated.
 async fn accept(database: &Database, losses: &[Loss]) -> anyhow::Result<()> {
-    let progress = ProgressBar::new(losses.len() as u64);
-    progress.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} partitions, {eta} left")?);
     let of = |Loss { partition, lost: Range { start, end }, .. }: &Loss| {
         format!("partition = {partition} AND offset >= {start} AND offset < {end}")
     };
@@ -120,12 +117,10 @@ async fn accept(database: &Database, losses: &[Loss]) -> anyhow::Result<()> {
     for table in ["events", "rejections"] {
         database.alter(table, &delete).await?;
     }
-    for Loss { partition, lost, .. } in losses {
-        let (servers, of) = (database.servers(), u16::try_from(*partition)?);
-        sequences::refresh_range(&servers, of, lost.start, lost.end).await?;
-        sequences::withdraw(database, of, lost.start).await?;
-        progress.inc(1);
-    }
+    let ranges = losses.iter().map(|loss| (loss.partition as u16, loss.lost.start, loss.lost.end));
+    let positions = losses.iter().map(|loss| (loss.partition as u16, loss.lost.start));
+    sequences::refresh_ranges(&database.servers(), ranges.collect()).await?;
+    sequences::withdraw(database, &positions.collect::<Vec<_>>()).await?;
     for table in ["erasures", "ledger"] {
         database.alter(table, &delete).await?;
     }
@@ -133,7 +128,6 @@ async fn accept(database: &Database, losses: &[Loss]) -> anyhow::Result<()> {
         let events = verdicts.get(Verdict::Accepted.as_str()).copied().unwrap_or(0);
         database.say_accepted(*partition, lost, events).await?;
     }
-    progress.finish_and_clear();
     Ok(())
 }
 
