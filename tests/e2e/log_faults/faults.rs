@@ -121,7 +121,17 @@ async fn make_anew(pipeline: &Pipeline) {
     let kafka =
         KafkaConfig { brokers: pipeline.settings.kafka.clone(), topic: topic.clone(), options: vec![] };
     let shape = TopicConfig { partitions: 16, replication: 1, min_in_sync: 1 };
-    harness::eventually(Duration::from_secs(60), async || create_topic(&kafka, &shape).await.ok()).await;
+    let exists = || {
+        let metadata = admin(pipeline).inner().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        (metadata.topics()[0].partitions().len() == 16).then_some(())
+    };
+    // A topic that is being deleted still exists.
+    harness::eventually(Duration::from_secs(60), async || {
+        create_topic(&kafka, &shape).await.ok()?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        exists()
+    })
+    .await;
 }
 
 /// Cuts the last batches off the newest segment, as a power cut does with a log that is not flushed.
