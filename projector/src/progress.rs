@@ -36,8 +36,8 @@ struct State {
     refused: BTreeMap<i32, String>,
     /// By partition that stands still although its log goes on: the offset.
     stalled: BTreeMap<i32, u64>,
-    /// Partitions of which the loop does not know yet that they are refused.
-    broken_off: BTreeSet<i32>,
+    /// Partitions of which the loop does not know yet that they may hold another log: the offset to compare.
+    suspects: BTreeMap<i32, u64>,
     inserted_to: BTreeMap<i32, u64>,
     /// By running partition: the next offset, and the last record that was judged.
     judged: BTreeMap<i32, (u64, Option<Witness>)>,
@@ -186,14 +186,17 @@ impl Progress {
         }
     }
 
-    /// As [`refuse`](Self::refuse), for a partition that runs: the loop is to look again where it goes on.
-    pub(crate) fn break_off(&self, found: &Break) {
-        self.refuse(found);
-        self.state().broken_off.insert(found.partition);
+    /// An owned partition may hold another log: the record at this offset is not the one that was judged. The loop is to look
+    /// again where it goes on.
+    pub(crate) fn suspect(&self, partition: i32, offset: u64) {
+        let mut progress = self.state();
+        if progress.owned.contains(&partition) {
+            progress.suspects.insert(partition, offset);
+        }
     }
 
-    pub(crate) fn take_broken_off(&self) -> BTreeSet<i32> {
-        std::mem::take(&mut self.state().broken_off)
+    pub(crate) fn take_suspects(&self) -> BTreeMap<i32, u64> {
+        std::mem::take(&mut self.state().suspects)
     }
 
     /// The log of a partition is the one that was judged.

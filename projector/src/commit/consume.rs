@@ -193,8 +193,9 @@ impl Loop {
     /// Everything but reading: rebalances first, so that nothing is committed for a lost partition.
     fn tend(&mut self, now: Instant, is_draining: bool) {
         self.rebalance(now);
-        for partition in self.group.work.progress.take_broken_off() {
+        for (partition, offset) in self.group.work.progress.take_suspects() {
             if let Some(slot) = self.slots.get_mut(&partition) {
+                slot.suspect = Some(offset);
                 slot.restart(&self.group);
             }
         }

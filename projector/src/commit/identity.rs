@@ -52,9 +52,10 @@ pub(crate) async fn check(
     log: &Range<u64>,
     committed: Option<u64>,
     ledger: Extent,
+    suspect: Option<u64>,
 ) -> Result<u64> {
     let said = work.database.said(partition).await?;
-    let found = compare(work, partition, log, committed, ledger, &said).await;
+    let found = compare(work, partition, log, committed, ledger, &said, suspect).await;
     match (&found, &said) {
         (Err(Error::OtherLog(found)), said) if *said != Said::Refused(found.offset) => {
             work.database.say_refused(found).await?;
@@ -76,6 +77,7 @@ pub(crate) async fn compare(
     committed: Option<u64>,
     ledger: Extent,
     said: &Said,
+    suspect: Option<u64>,
 ) -> Result<()> {
     let other = |partition, offset, why| Err(Error::OtherLog(Break { partition, offset, why }));
     let ledger_end = if ledger.rows == 0 { 0 } else { ledger.last + 1 };
@@ -85,6 +87,7 @@ pub(crate) async fn compare(
         return other(partition, log.end, Why::Shorter { known_end });
     }
     let mut offsets: Vec<u64> = BACK.iter().filter_map(|back| ledger_end.checked_sub(*back)).collect();
+    offsets.extend(suspect);
     if let Said::Refused(offset) = said {
         offsets.push(*offset);
     }

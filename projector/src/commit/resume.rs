@@ -69,11 +69,17 @@ pub(crate) struct Resumed {
     pub log: Range<u64>,
 }
 
-/// Finds out where a partition goes on, and what it has to remember there.
+/// Finds out where a partition goes on, and what it has to remember there. At the offset `suspect` the log may hold another
+/// record than the one that was judged.
 ///
 /// # Errors
 /// [`Error::OtherLog`]; brokers or ClickHouse out of reach.
-pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) -> Result<Resumed> {
+pub(crate) async fn resume(
+    work: &Work,
+    partition: i32,
+    commit: Option<Commit>,
+    suspect: Option<u64>,
+) -> Result<Resumed> {
     // One after the other: each may read a day's ids.
     let _turn = work.resuming.acquire().await.map_err(|_| Error::Stopped)?;
     let log = work.bounds(partition).await?;
@@ -82,7 +88,8 @@ pub(crate) async fn resume(work: &Work, partition: i32, commit: Option<Commit>) 
     retention::declare(work, partition).await?;
     let ledger = work.database.extent(partition).await?;
     let lost_to =
-        identity::check(work, partition, &log, commit.as_ref().map(|commit| commit.offset), ledger).await?;
+        identity::check(work, partition, &log, commit.as_ref().map(|commit| commit.offset), ledger, suspect)
+            .await?;
     let ledger_end = match ledger {
         Extent { rows: 0, .. } => log.start,
         // Its beginning is lost.

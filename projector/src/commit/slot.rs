@@ -72,6 +72,8 @@ pub(crate) struct Slot {
     /// Of the assignment, or of the last restart.
     pub epoch: u64,
     attempts: u32,
+    /// Here the log may hold another record than the one that was judged: to be compared before it goes on.
+    pub suspect: Option<u64>,
     /// Why it can't go on, as it was logged last: it may be so for hours.
     told: Option<String>,
     state: State,
@@ -145,6 +147,7 @@ impl Slot {
             partition,
             epoch: group.next_epoch(),
             attempts: 0,
+            suspect: None,
             told: None,
             state: State::Waiting(now),
             must_assign: false,
@@ -181,10 +184,11 @@ impl Slot {
     /// Sets a task on finding out where to go on.
     pub(crate) fn resume(&mut self, group: &Group, commit: Option<Commit>) {
         let (work, partition, epoch) = (Arc::clone(&group.work), self.partition, self.epoch);
-        let resuming = group
-            .spawn(async move { resume(&work, partition, commit).await.map(Box::new) }, move |resumed| {
-                Report::Slot(partition, epoch, Outcome::Resumed(resumed))
-            });
+        let suspect = self.suspect;
+        let resuming = group.spawn(
+            async move { resume(&work, partition, commit, suspect).await.map(Box::new) },
+            move |resumed| Report::Slot(partition, epoch, Outcome::Resumed(resumed)),
+        );
         self.state = State::Resuming(AbortOnDropHandle::new(resuming));
     }
 
@@ -208,7 +212,7 @@ impl Slot {
                 let Resumed { plan, projection, log } = *resumed;
                 tracing::info!(partition, start = plan.start, verify_to = plan.verify_to, "running");
                 self.attempts = 0;
-                self.told = None;
+                (self.told, self.suspect) = (None, None);
                 group.work.progress.recognise(partition);
                 if plan.verify_to <= plan.start {
                     group.work.progress.set_inserted_to(partition, plan.start);

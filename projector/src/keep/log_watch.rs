@@ -10,7 +10,6 @@ use tokio::time::timeout;
 use crate::commit::identity::contradicted;
 use crate::error::Result;
 use crate::judge::witness::Witness;
-use crate::log::{Break, Why};
 use crate::work::Work;
 
 /// How long the task waits between two looks, if no error of the log asks for one.
@@ -30,14 +29,9 @@ pub(crate) async fn watch(work: Arc<Work>) {
                 continue;
             }
             match look(&work, *partition, *witness).await {
-                Ok(None) => {}
-                Ok(Some(found)) => {
-                    tracing::error!(partition, %found, "another log");
-                    match work.database.say_refused(&found).await {
-                        Ok(()) => work.progress.break_off(&found),
-                        Err(error) => tracing::warn!(%error, "log_breaks"),
-                    }
-                }
+                Ok(true) => {}
+                // Whoever owns the partition by now compares this record again, and says what it finds.
+                Ok(false) => work.progress.suspect(*partition, witness.offset),
                 Err(error) => tracing::debug!(partition, %error, "the log was not compared"),
             }
         }
@@ -45,18 +39,15 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-async fn look(work: &Work, partition: i32, witness: Witness) -> Result<Option<Break>> {
+/// Whether the log has the record of this witness, or had it and has dropped it.
+async fn look(work: &Work, partition: i32, witness: Witness) -> Result<bool> {
     let mut log = work.bounds(partition).await?;
     if log.end <= witness.offset {
         tokio::time::sleep(AGAIN).await;
         log = work.bounds(partition).await?;
     }
-    let why = if log.end <= witness.offset {
-        Why::Shorter { known_end: witness.offset + 1 }
-    } else if log.start <= witness.offset && contradicted(work, partition, &[witness]).await?.is_some() {
-        Why::Other
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(Break { partition, offset: log.end.min(witness.offset), why }))
+    if log.start > witness.offset {
+        return Ok(true);
+    }
+    Ok(log.end > witness.offset && contradicted(work, partition, &[witness]).await?.is_none())
 }

@@ -85,7 +85,7 @@ async fn audit(
     let database = &work.database;
     for at in &mut partitions {
         let (said, ledger) = (database.said(at.partition).await?, database.extent(at.partition).await?);
-        let compared = compare(work, at.partition, &at.log, Some(at.settled), ledger, &said).await;
+        let compared = compare(work, at.partition, &at.log, Some(at.settled), ledger, &said, None).await;
         at.found = match compared {
             Err(Error::OtherLog(found)) => Some(found),
             compared => compared.map(|()| None)?,
