@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_log_is_told_and_put_right() {
-    let seconds = std::env::var("EYE_LOG_FAULTS").map_or(20, |text| text.parse().expect("a number"));
+    let seconds = std::env::var("EYE_LOG_FAULTS").map_or(10, |text| text.parse().expect("a number"));
     let seed = std::env::var("EYE_CHAOS_SEED")
         .map_or(std::process::id().into(), |text| text.parse().expect("a number"));
     eprintln!("log faults: {seconds} s, EYE_CHAOS_SEED={seed}");
