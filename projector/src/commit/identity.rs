@@ -101,6 +101,9 @@ pub(crate) async fn compare(
     }
     // A partition without witnesses goes on only if another one has a witness for this log.
     let Some((stands_for, last)) = work.database.longest_other(partition).await? else { return Ok(()) };
+    if !work.read_log(|log| log.partitions()).await?.contains(&stands_for) {
+        return other(partition, 0, Why::Elsewhere { partition: stands_for });
+    }
     let their_log = work.bounds(stands_for).await?;
     if last >= their_log.end {
         return other(partition, their_log.end, Why::Elsewhere { partition: stands_for });

@@ -16,6 +16,7 @@ use crate::commit::identity::{Said, contradicted};
 use crate::config::ProjectorConfig;
 use crate::database::{ANSWER, Database};
 use crate::error::Result;
+use crate::keep::audit::totals;
 use crate::keep::sequences;
 use crate::log;
 use crate::metrics::Metrics;
@@ -50,8 +51,17 @@ pub async fn run(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("no broker answers at {}", config.kafka.brokers))?;
     let mut losses = Vec::new();
-    for partition in partitions {
-        losses.extend(Loss::find(&work, partition, &config.group_of(generation)).await?);
+    for partition in &partitions {
+        losses.extend(Loss::find(&work, *partition, &config.group_of(generation)).await?);
+    }
+    for row in totals(&work.database).await? {
+        let partition = i32::from(row.partition);
+        if row.ledger_rows > 0 && !partitions.contains(&partition) {
+            // The log that there is has fewer partitions.
+            let lost = row.ledger_first..row.ledger_last + 1;
+            let verdicts = verdicts(&work.database, partition, lost.start).await?;
+            losses.push(Loss { partition, log: 0..0, lost, verdicts });
+        }
     }
     if losses.is_empty() {
         println!(

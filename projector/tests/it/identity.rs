@@ -150,6 +150,32 @@ async fn an_empty_partition_of_another_log_is_refused() {
     assert_eq!(event_ids(&bed).await, old);
 }
 
+/// The log that was made anew may have fewer partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_the_new_log_lacks_is_lost_as_a_whole() {
+    let bed = Bed::new(&[]).await;
+    bed.widen(2).await;
+    let value = event(Uuid::new_v4());
+    let record =
+        FutureRecord::<[u8], [u8]>::to(&bed.config.kafka.topic).partition(1).payload(value.as_bytes());
+    let producer: FutureProducer = bed.config.kafka.client(&[]).create().unwrap();
+    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    let running = bed.projector().await;
+    bed.verdicts(1).await;
+    running.stop().await;
+    make_anew(&bed).await;
+    let new = send(&bed, 3).await;
+    let running = bed.projector().await;
+    refused(&running, "partition 1 is not the one that was judged").await;
+    let (decided, said) = bed.verb(&["accept-loss", "--yes"]).await;
+    assert!(decided && said.contains("partition 1: the log has offsets 0 to 0"), "{said}");
+    bed.settled(3).await;
+    runs(&running).await;
+    running.stop().await;
+    assert_eq!(event_ids(&bed).await, new);
+    assert!(bed.verb(&["audit"]).await.0);
+}
+
 /// Of another cluster, by its address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_the_same_name_on_another_cluster_is_refused() {
