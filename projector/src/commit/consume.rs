@@ -257,12 +257,19 @@ impl Loop {
         }
     }
 
-    /// Joins the group again with a new consumer if librdkafka brings nothing of a partition that has records. A consumer
-    /// that has seen a leader epoch never fetches from a leader with a lower one, which an older copy of the brokers' data
-    /// has.
+    /// Joins the group again with a new consumer if the coordinator does not know the group, or if librdkafka brings nothing
+    /// of a partition that has records. A consumer that has seen a leader epoch never fetches from a leader with a lower one,
+    /// which an older copy of the brokers' data has.
     fn join_if_stalled(&mut self, now: Instant) -> Result<()> {
         let (earliest, pause) = self.join_again;
-        if now < earliest || self.at_work.is_some() {
+        if self.at_work.is_some() {
+            return Ok(());
+        }
+        if self.group.is_unknown.take() {
+            tracing::error!("the coordinator does not know the group: joining it with a new consumer");
+            return self.join();
+        }
+        if now < earliest {
             return Ok(());
         }
         let stalled = self.slots.iter_mut().filter_map(|(partition, slot)| {
@@ -279,6 +286,10 @@ impl Loop {
         );
         self.stalled = stalled;
         self.join_again = (now + pause, (pause * 2).min(LONGEST_JOIN_AGAIN));
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<()> {
         self.slots.clear();
         let Group { work, consumer, .. } = &mut self.group;
         work.progress.set_owned(Vec::new());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use infra::traces;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -42,6 +42,8 @@ pub(crate) struct Group {
     reports: Sender<Report>,
     /// Counts assignments and restarts: a task's report counts only if its slot is still the one that started it.
     epoch: Cell<u64>,
+    /// The coordinator does not know the group any more: its data are an older copy. librdkafka does not join by itself then.
+    pub is_unknown: Cell<bool>,
 }
 
 /// What a task found out.
@@ -98,7 +100,8 @@ impl Group {
         consumer: LogConsumer,
         reports: Sender<Report>,
     ) -> Self {
-        Self { work, consumer, runtime, reports, epoch: Cell::new(0) }
+        let (epoch, is_unknown) = (Cell::new(0), Cell::new(false));
+        Self { work, consumer, runtime, reports, epoch, is_unknown }
     }
 
     fn next_epoch(&self) -> u64 {
@@ -124,7 +127,13 @@ impl Group {
             element.set_offset(Offset::Offset(offset as i64))?;
             element.set_metadata(metadata);
         }
-        Ok(self.consumer.commit(&list, CommitMode::Sync)?)
+        let committed = self.consumer.commit(&list, CommitMode::Sync);
+        if let Err(error) = &committed
+            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupIdNotFound)
+        {
+            self.is_unknown.set(true);
+        }
+        Ok(committed?)
     }
 
     /// Sets a task on its way. The loop gets its report, also if it panics: something waits for each of them.
