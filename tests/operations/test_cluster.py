@@ -138,7 +138,7 @@ def create_plain(engine, cluster, database):
         engine.query(re.sub(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^)]*)\)", r"\1(\2)", statement))
     engine.query(
         f"INSERT INTO {database}_g1.landing SELECT 1 + if(number % 2, 2, 4) AS targets, number % 4 AS partition, number AS offset, "
-        "if(number % 2, 'accepted', 'rejected') AS verdict, generateUUIDv4(number), generateUUIDv4(number + 1), 'demo', 'c', 'n', '{}', "
+        "if(number % 2, 'accepted', 'rejected') AS verdict, generateUUIDv4(number), generateUUIDv4(number + 1), '', 'demo', 'c', 'n', '{}', "
         "now64(6), NULL, now64(6), now64(3), 1, 0, [], 0, '', '' FROM numbers(1000) "
         "SETTINGS distributed_foreground_insert = 1"
     )
