@@ -57,8 +57,8 @@ async fn every_offset_has_one_verdict_whatever_dies() {
     check(&pipeline, &http, &direct).await;
 }
 
-/// Every few moments a projector begins, dies or stops in order, at some 500 events a second: partitions change hands in
-/// the middle of rounds.
+/// Every few moments a projector begins, dies or stops in order, at some 500 events a second: partitions change hands
+/// in the middle of rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_offset_has_one_verdict_whoever_projects() {
     let seconds = setting("EYE_CHAOS_REBALANCES", 8);

@@ -1,12 +1,11 @@
 //! An erased session is nowhere in ClickHouse, and stays nowhere: after a re-projection, and after an old
 //! backup is restored, which the log heals.
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Pipeline, eventually};
+use local_stack::harm::copy;
 use local_stack::{Stack, StackOptions};
 use uuid::Uuid;
 
@@ -99,11 +98,6 @@ async fn an_erased_session_is_nowhere_in_whatever_partition_and_order() {
     assert_eq!(verdicts["accepted"], 5, "{verdicts}");
 }
 
-fn copy(from: &Path, to: &Path) {
-    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
-    assert!(done.success());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_backup_is_healed_at_start_without_a_manual_step() {
     let stack = Arc::new(Stack::start(StackOptions::default()).await.expect("the stack starts"));
@@ -127,7 +121,7 @@ async fn an_old_backup_is_healed_at_start_without_a_manual_step() {
     pipeline.settled().await;
     projector.stop().await;
     clickhouse.stop().await;
-    copy(&data, &backup);
+    copy(&data, &backup).unwrap();
     back().await;
 
     // The backup does not have these: new sessions, more of an old one, rejections, an erasure.
@@ -142,7 +136,7 @@ async fn an_old_backup_is_healed_at_start_without_a_manual_step() {
     projector.stop().await;
     clickhouse.stop().await;
     std::fs::remove_dir_all(&data).unwrap();
-    copy(&backup, &data);
+    copy(&backup, &data).unwrap();
     back().await;
     equals_the_log(&pipeline, 1).await;
     assert_eq!(pipeline.verdicts().await, before);

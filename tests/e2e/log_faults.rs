@@ -1,8 +1,10 @@
-//! The log itself is harmed while events flow in: a topic made anew, truncated, restored from an older copy, its records
-//! deleted, a transaction left open, a partition added, a broker that goes silent. Nothing stands still in silence for a
-//! minute, whatever is refused is told, a person decides, and in the end the tables are those of the log that there is.
+//! The log itself is harmed while events flow in: a topic made anew, truncated, restored from an older copy, its
+//! records deleted, a transaction left open, a partition added, a broker that goes silent. Nothing stands still in
+//! silence for a minute, whatever is refused is told, a person decides, and in the end the tables are those of the log
+//! that there is.
 //!
-//! `EYE_LOG_FAULTS` says for how many seconds there are faults (a few in `make test`), `EYE_CHAOS_SEED` repeats a sequence.
+//! `EYE_LOG_FAULTS` says for how many seconds there are faults (a few in `make test`), `EYE_CHAOS_SEED` repeats a
+//! sequence.
 
 mod faults;
 
@@ -71,8 +73,8 @@ async fn send(pipeline: Arc<Pipeline>, enough: Arc<AtomicBool>) -> u64 {
         );
         match pipeline.request("application/json").body(event).send().await {
             Ok(answer) => acknowledged += u64::from(answer.status().as_u16() == 202),
-            // The idempotent producer gives up for good where a log has lost what it acknowledged: the gateway ends with a
-            // word, and whoever watches over it starts it again.
+            // The idempotent producer gives up for good where a log has lost what it acknowledged: the gateway ends
+            // with a word, and whoever watches over it starts it again.
             Err(_) => pipeline.ingest.process.start(),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -22,8 +22,8 @@
 //!
 //! # Layout
 //! `stack` starts the parts, `kafka`, `clickhouse` and `engine` know how each is fetched and started, `supervise` and
-//! `ready` look after a process, `data`, `ports` and `cache` are what the parts live in. `server` is the
-//! ClickHouse server's program, `ffi` everything unsafe.
+//! `ready` look after a process, `data`, `ports` and `cache` are what the parts live in, `harm` what may happen
+//! to their files. `server` is the ClickHouse server's program, `ffi` everything unsafe.
 
 mod stack;
 
@@ -37,6 +37,7 @@ pub mod supervise;
 mod cache;
 mod data;
 mod ports;
+pub mod harm;
 
 mod server;
 

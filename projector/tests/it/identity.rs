@@ -1,10 +1,11 @@
 //! Another log under the same name: nothing of it is projected until a person decides.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use infra::kafka::TopicConfig;
+use infra::kafka::{KafkaConfig, TopicConfig};
+use local_stack::harm::{copy, cut_batches};
 use local_stack::{START, Stack, StackOptions};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -55,6 +56,14 @@ async fn event_ids(bed: &Bed) -> Vec<String> {
     bed.tables().query(sql).fetch_all().await.unwrap()
 }
 
+/// Twenty events that are projected and settled, and the projector.
+async fn projected(bed: &Bed) -> (Vec<String>, Running) {
+    let ids = send(bed, 20).await;
+    let running = bed.projector().await;
+    bed.settled(20).await;
+    (ids, running)
+}
+
 async fn send(bed: &Bed, count: usize) -> Vec<String> {
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
     for id in &ids {
@@ -63,12 +72,21 @@ async fn send(bed: &Bed, count: usize) -> Vec<String> {
     ids.iter().map(Uuid::to_string).collect()
 }
 
+/// Writes events by a producer of its own: that of the bed may not know the partition yet, or another cluster.
+async fn send_to(kafka: &KafkaConfig, partition: i32, count: usize) {
+    let producer: FutureProducer = kafka.client(&[]).create().unwrap();
+    for _ in 0..count {
+        let value = event(Uuid::new_v4());
+        let record = FutureRecord::<[u8], [u8]>::to(&kafka.topic).partition(partition);
+        let record = record.payload(value.as_bytes());
+        producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_anew_is_refused_however_long_it_gets() {
     let bed = Bed::new(&[]).await;
-    let old = send(&bed, 20).await;
-    let running = bed.projector().await;
-    bed.settled(20).await;
+    let (old, running) = projected(&bed).await;
     running.stop().await;
     make_anew(&bed).await;
     let mut new = send(&bed, 3).await;
@@ -105,9 +123,7 @@ async fn a_topic_made_anew_is_refused_however_long_it_gets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_anew_while_a_projector_runs() {
     let bed = Bed::new(&[]).await;
-    let old = send(&bed, 20).await;
-    let running = bed.projector().await;
-    bed.settled(20).await;
+    let (old, running) = projected(&bed).await;
     make_anew(&bed).await;
     send(&bed, 60).await;
     refused(&running, "is not the one that was judged").await;
@@ -127,19 +143,11 @@ async fn a_topic_made_anew_while_a_projector_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_partition_of_another_log_is_refused() {
     let bed = Bed::new(&[]).await;
-    let old = send(&bed, 20).await;
-    let running = bed.projector().await;
-    bed.settled(20).await;
+    let (old, running) = projected(&bed).await;
     running.stop().await;
     make_anew(&bed).await;
     bed.widen(2).await;
-    let kafka = &bed.config.kafka;
-    let value = event(Uuid::new_v4());
-    let record = FutureRecord::<[u8], [u8]>::to(&kafka.topic).partition(1);
-    let record = record.payload(value.as_bytes());
-    // The bed's producer does not know the new partition yet.
-    let producer: FutureProducer = kafka.client(&[]).create().unwrap();
-    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    send_to(&bed.config.kafka, 1, 1).await;
     let running = bed.projector().await;
     eventually("both partitions are refused", async || {
         let refused = metric(&running.url, "eye_projector_partitions_refused").await?;
@@ -155,11 +163,7 @@ async fn an_empty_partition_of_another_log_is_refused() {
 async fn a_partition_that_the_new_log_lacks_is_lost_as_a_whole() {
     let bed = Bed::new(&[]).await;
     bed.widen(2).await;
-    let value = event(Uuid::new_v4());
-    let record =
-        FutureRecord::<[u8], [u8]>::to(&bed.config.kafka.topic).partition(1).payload(value.as_bytes());
-    let producer: FutureProducer = bed.config.kafka.client(&[]).create().unwrap();
-    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
+    send_to(&bed.config.kafka, 1, 1).await;
     let running = bed.projector().await;
     bed.verdicts(1).await;
     running.stop().await;
@@ -180,9 +184,7 @@ async fn a_partition_that_the_new_log_lacks_is_lost_as_a_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_the_same_name_on_another_cluster_is_refused() {
     let bed = Bed::new(&[]).await;
-    let old = send(&bed, 20).await;
-    let running = bed.projector().await;
-    bed.settled(20).await;
+    let (old, running) = projected(&bed).await;
     running.stop().await;
 
     let elsewhere = Bed::on(Arc::new(Stack::start(StackOptions::default()).await.unwrap()), &[]).await;
@@ -190,13 +192,7 @@ async fn a_topic_of_the_same_name_on_another_cluster_is_refused() {
     config.kafka.brokers = elsewhere.config.kafka.brokers.clone();
     let topic = TopicConfig { partitions: 1, replication: 1, min_in_sync: 1 };
     infra::kafka::create_topic(&config.kafka, &topic).await.unwrap();
-    let producer: FutureProducer = config.kafka.client(&[]).create().unwrap();
-    for _ in 0..30 {
-        let value = event(Uuid::new_v4());
-        let record = FutureRecord::<[u8], [u8]>::to(&config.kafka.topic);
-        let record = record.partition(0).payload(value.as_bytes());
-        producer.send(record, PATIENCE).await.map_err(|(error, _)| error).unwrap();
-    }
+    send_to(&config.kafka, 0, 30).await;
     let running = bed.projector_with(config).await;
     refused(&running, "is not the one that was judged").await;
     running.stop().await;
@@ -215,28 +211,6 @@ fn log_dir(bed: &Bed) -> PathBuf {
     bed.stack.data().join("kafka/log")
 }
 
-/// What a power cut takes of a log that is not flushed: its last batches.
-fn cut_batches(directory: &Path, count: usize) {
-    let segment = directory.join("00000000000000000000.log");
-    let bytes = std::fs::read(&segment).unwrap();
-    let (mut batches, mut at) = (Vec::new(), 0);
-    while at + 12 <= bytes.len() {
-        let length = i32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap());
-        if length <= 0 {
-            break;
-        }
-        batches.push(at);
-        at += 12 + length as usize;
-    }
-    std::fs::write(&segment, &bytes[..batches[batches.len() - count]]).unwrap();
-    for file in std::fs::read_dir(directory).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|extension| extension != "log" && extension != "metadata") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_a_power_cut_took_are_told() {
     let bed = Bed::on(Arc::new(Stack::start(StackOptions::default()).await.unwrap()), &[]).await;
@@ -246,7 +220,7 @@ async fn records_that_a_power_cut_took_are_told() {
     let broker = &bed.stack.kafka.process;
     broker.kill().await;
     let directory = log_dir(&bed).join(format!("{}-0", bed.config.kafka.topic));
-    cut_batches(&directory, 10);
+    cut_batches(&directory, 10).unwrap();
     for checkpoint in ["recovery-point-offset-checkpoint", "replication-offset-checkpoint"] {
         let _ = std::fs::remove_file(log_dir(&bed).join(checkpoint));
     }
@@ -267,18 +241,6 @@ async fn records_that_a_power_cut_took_are_told() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_the_brokers_data() {
     let bed = Bed::on(Arc::new(Stack::start(StackOptions::default()).await.unwrap()), &[]).await;
@@ -288,7 +250,7 @@ async fn an_older_copy_of_the_brokers_data() {
     let broker = &bed.stack.kafka.process;
     let backup = tempfile::tempdir().unwrap();
     broker.stop().await;
-    copy(&log_dir(&bed), backup.path());
+    copy(&log_dir(&bed), backup.path()).unwrap();
     broker.start();
     broker.ready(START).await.unwrap();
     let second = send(&bed, 50).await;
@@ -296,7 +258,7 @@ async fn an_older_copy_of_the_brokers_data() {
 
     broker.stop().await;
     std::fs::remove_dir_all(log_dir(&bed)).unwrap();
-    copy(backup.path(), &log_dir(&bed));
+    copy(backup.path(), &log_dir(&bed)).unwrap();
     broker.start();
     broker.ready(START).await.unwrap();
     refused(&running, "the log ends at 30").await;

@@ -120,7 +120,8 @@ async fn one_round_holds_the_rows_of_all_partitions() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// A projector that completes a round of five records a partition, ten in all but the first, which a dead one announced.
+/// A projector that completes a round of five records a partition, ten in all but the first, which a dead one
+/// announced.
 async fn completed(bed: &Bed) -> Running {
     announce(bed, [5, 10, 10], "known").await;
     let running = bed.projector().await;
@@ -158,8 +159,8 @@ async fn a_round_of_which_some_rows_are_there_is_completed() {
     assert!(bed.verb(&["audit"]).await.0);
 }
 
-/// Members come and go while chunks are open. Each time, partitions move: one that comes gets some of those that are being
-/// read, and those of one that goes pass to the other.
+/// Members come and go while chunks are open. Each time, partitions move: one that comes gets some of those that are
+/// being read, and those of one that goes pass to the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebalance_takes_partitions_with_open_chunks() {
     let bed = wide(&["--quick-ms", "2000"]).await;

@@ -107,8 +107,8 @@ async fn the_broker_lets_a_member_commit_what_it_does_not_own() {
     .unwrap();
 }
 
-/// ClickHouse refuses a second statement with the same id. A name of a round is random; even an analyst who knows one can't
-/// tell the statement's id.
+/// ClickHouse refuses a second statement with the same id. A name of a round is random; even an analyst who knows one
+/// can't tell the statement's id.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_analyst_cannot_hold_up_an_insert_by_its_id() {
     let bed = Bed::new(&["--chunk-rows", "10"]).await;

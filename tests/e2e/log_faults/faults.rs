@@ -1,12 +1,13 @@
 //! What happens to the log.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::Pipeline;
 use infra::kafka::{KafkaConfig, TopicConfig, create_topic};
 use local_stack::START;
+use local_stack::harm::{copy, cut_batches};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -53,7 +54,7 @@ impl Faults {
             "the last records are lost" => {
                 broker.kill().await;
                 for directory in partitions(pipeline) {
-                    cut(&directory, random.usize(1..20));
+                    cut_batches(&directory, random.usize(1..20)).unwrap();
                 }
                 for checkpoint in ["recovery-point-offset-checkpoint", "replication-offset-checkpoint"] {
                     let _ = std::fs::remove_file(log(pipeline).join(checkpoint));
@@ -64,7 +65,7 @@ impl Faults {
             "an older copy is restored" => {
                 broker.stop().await;
                 std::fs::remove_dir_all(log(pipeline)).unwrap();
-                copy(self.backup.path(), &log(pipeline));
+                copy(self.backup.path(), &log(pipeline)).unwrap();
                 broker.start();
                 broker.ready(START).await.expect("the broker comes back");
             }
@@ -93,7 +94,7 @@ impl Faults {
         let broker = &pipeline.stack.kafka.process;
         broker.stop().await;
         std::fs::remove_dir_all(self.backup.path()).unwrap();
-        copy(&log(pipeline), self.backup.path());
+        copy(&log(pipeline), self.backup.path()).unwrap();
         broker.start();
         broker.ready(START).await.expect("the broker comes back");
     }
@@ -134,35 +135,6 @@ async fn make_anew(pipeline: &Pipeline) {
     .await;
 }
 
-/// Cuts the last batches off the newest segment, as a power cut does with a log that is not flushed.
-fn cut(directory: &Path, count: usize) {
-    let mut segments: Vec<PathBuf> =
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
-    let Some(segment) = segments.into_iter().max() else { return };
-    let bytes = std::fs::read(&segment).unwrap();
-    let (mut batches, mut at) = (Vec::new(), 0);
-    while at + 12 <= bytes.len() {
-        let length = i32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap());
-        if length <= 0 {
-            break;
-        }
-        batches.push(at);
-        at += 12 + length as usize;
-    }
-    let kept = batches.len().saturating_sub(count);
-    std::fs::write(&segment, &bytes[..batches.get(kept).copied().unwrap_or(0)]).unwrap();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let is_derived = |extension: &std::ffi::OsStr| extension != "log" && extension != "metadata";
-        if path.extension().is_some_and(is_derived)
-            || path.file_name().is_some_and(|name| name == "leader-epoch-checkpoint")
-        {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-}
-
 /// The projectors sleep, and wake up behind records that are gone.
 async fn delete_unread(pipeline: &Pipeline) {
     let pause = |is_paused: bool| {
@@ -198,16 +170,4 @@ async fn leave_open(pipeline: &Pipeline) {
         producer.flush(wait)
     });
     let _ = left.await.unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
