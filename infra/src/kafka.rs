@@ -67,8 +67,8 @@ pub struct TopicConfig {
     pub min_in_sync: i32,
 }
 
-/// The settings that the log needs: records are kept for ever, and have the broker's time, so that the log's time does not
-/// run backwards within a partition.
+/// The settings that the log needs: records are kept for ever, and have the broker's time, so that the log's time does
+/// not run backwards within a partition.
 pub const LOG_SETTINGS: [(&str, &str); 4] = [
     ("retention.ms", "-1"),
     ("retention.bytes", "-1"),

@@ -1,7 +1,7 @@
 //! The settings: command line and environment.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ pub struct JudgeConfig {
     /// The most bytes of a record. A larger one is rejected as record_too_large, and its first 64 KiB are kept.
     #[arg(long, env = "EYE_MAX_RECORD_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub max_record_bytes: usize,
-    /// A file with the keys that sign requests to erase, one a line. Without it everybody may erase who may write to the
-    /// topic.
+    /// A file with the keys that sign requests to erase, one a line. Without it everybody may erase who may write to
+    /// the topic.
     #[arg(long, env = "EYE_ERASE_KEYS", value_name = "FILE")]
     pub erase_keys: Option<PathBuf>,
     /// Requests to erase from before this time of the log need no signature.
@@ -97,8 +97,8 @@ pub struct ChunkConfig {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Consumer group")]
 pub struct GroupConfig {
-    /// The consumer group. The generation's database is appended to it: eye-projector-eye_g1. Deployments whose databases
-    /// have the same name on different servers need different ones.
+    /// The consumer group. The generation's database is appended to it: eye-projector-eye_g1. Deployments whose
+    /// databases have the same name on different servers need different ones.
     #[arg(long, env = "EYE_PROJECTOR_GROUP", default_value = "eye-projector")]
     pub group: String,
     /// The group's protocol: `consumer` is KIP-848, for brokers from 4.0 on.
@@ -110,6 +110,13 @@ pub struct GroupConfig {
 pub enum GroupProtocol {
     Consumer,
     Classic,
+}
+
+/// Reads the file of `--erase-keys`; without it, everybody may erase.
+pub(crate) fn read_erasers(file: Option<&Path>, unsigned_until: Option<i64>) -> anyhow::Result<Erasers> {
+    let Some(file) = file else { return Ok(Erasers::default()) };
+    Erasers::load(file, unsigned_until.unwrap_or(i64::MIN))
+        .with_context(|| format!("the keys of --erase-keys {}", file.display()))
 }
 
 /// Milliseconds since 1970.
@@ -142,8 +149,8 @@ impl ProjectorConfig {
         Ok(())
     }
 
-    /// The name of the consumer group that projects a generation. It names the database: members with other tables would
-    /// get partitions that these tables then lack.
+    /// The name of the consumer group that projects a generation. It names the database: members with other tables
+    /// would get partitions that these tables then lack.
     pub fn group_of(&self, generation: u32) -> String {
         format!("{}-{}", self.group.group, self.clickhouse.generation(generation))
     }
@@ -163,7 +170,7 @@ impl JudgeConfig {
             topic: topic.into(),
             future_tolerance_us: i64::from(self.future_tolerance) * 1_000_000,
             max_record_bytes: self.max_record_bytes,
-            erasers: Arc::new(self.read_erasers()?),
+            erasers: Arc::new(read_erasers(self.erase_keys.as_deref(), self.erase_unsigned_until)?),
         };
         Ok(Judge::new(Arc::new(registry), Arc::new(apps), settings))
     }
@@ -175,12 +182,6 @@ impl JudgeConfig {
     pub(crate) fn read_apps(&self) -> anyhow::Result<Apps> {
         let apps = self.apps.as_deref().map(Apps::load).transpose();
         Ok(apps.context("applications")?.unwrap_or_default())
-    }
-
-    fn read_erasers(&self) -> anyhow::Result<Erasers> {
-        let Some(file) = &self.erase_keys else { return Ok(Erasers::default()) };
-        let until = self.erase_unsigned_until.unwrap_or(i64::MIN);
-        Erasers::load(file, until).with_context(|| format!("the keys of --erase-keys {}", file.display()))
     }
 
     /// Milliseconds.

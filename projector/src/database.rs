@@ -28,7 +28,7 @@ pub(crate) struct Database {
     /// A client for each server, kept for its connections.
     pub each: Vec<Client>,
     pub config: ClickHouseConfig,
-    generation: u32,
+    pub generation: u32,
     pub name: String,
     pub topic: String,
 }
@@ -47,10 +47,6 @@ impl Database {
         let name = clickhouse.generation(generation);
         let (each, config) = (clickhouse.clients(), clickhouse.clone());
         Self { client, each, config, generation, name, topic: topic.into() }
-    }
-
-    pub(crate) fn generation(&self) -> u32 {
-        self.generation
     }
 
     pub(crate) async fn answers(&self) -> Result<()> {

@@ -6,8 +6,8 @@ use crate::log::Break;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// None of these ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked. Only a
-/// fatal error of librdkafka ends it.
+/// None of these ends the projector: it tries the partition again, with backoff, until it succeeds or is revoked. Only
+/// a fatal error of librdkafka ends it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A statement with this query id is running. Fate: the projector waits for it.
@@ -23,8 +23,8 @@ pub enum Error {
     /// Fate: the partition starts again.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// The log is not the one that the tables were made from. Fate: nothing of the partition is projected until the log is
-    /// the right one again, or a person decides.
+    /// The log is not the one that the tables were made from. Fate: nothing of the partition is projected until the log
+    /// is the right one again, or a person decides.
     #[error("{0}")]
     OtherLog(Break),
     /// What must not be. Fate: tried again.

@@ -43,8 +43,8 @@ async fn healthy(State(current): State<Current>) -> Response {
     }
 }
 
-/// 200 while brokers and ClickHouse answer, inserts succeed, and all owned partitions run: none holds another log, and none
-/// stands still. `Progress::waits_for` has the reasons.
+/// 200 while brokers and ClickHouse answer, inserts succeed, and all owned partitions run: none holds another log, and
+/// none stands still. `Progress::waits_for` has the reasons.
 async fn ready(State(current): State<Current>) -> Response {
     let waiting = |detail: &str| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail).retry_after(1).into_response()

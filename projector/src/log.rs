@@ -6,11 +6,14 @@ mod read_all;
 mod rebalance;
 mod record;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use infra::kafka::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::GroupProtocol;
 
@@ -74,6 +77,26 @@ pub(crate) enum Isolation {
     Committed,
     /// All that the brokers have acknowledged.
     Uncommitted,
+}
+
+/// The offsets that a group has committed; a partition without one is left out. It asks, and does not become a member.
+/// Blocks.
+pub(crate) fn committed(
+    kafka: &KafkaConfig,
+    group: &str,
+    partitions: &[i32],
+) -> KafkaResult<BTreeMap<i32, u64>> {
+    let consumer: BaseConsumer = kafka.client(&[("group.id", group)]).create()?;
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&kafka.topic, *partition);
+    }
+    let committed = consumer.committed_offsets(list, BROKER)?;
+    let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(offset) => Some((element.partition(), offset as u64)),
+        _ => None,
+    };
+    Ok(committed.elements().iter().filter_map(offset).collect())
 }
 
 /// A consumer without a group.

@@ -186,8 +186,8 @@ impl Progress {
         }
     }
 
-    /// An owned partition may hold another log: the record at this offset is not the one that was judged. The loop is to look
-    /// again where it goes on.
+    /// An owned partition may hold another log: the record at this offset is not the one that was judged. The loop is
+    /// to look again where it goes on.
     pub(crate) fn suspect(&self, partition: i32, offset: u64) {
         let mut progress = self.state();
         if progress.owned.contains(&partition) {

@@ -163,8 +163,8 @@ pub(crate) async fn project(
         Some(ended) => ended,
         None => match timeout(STOP, end_of_loop).await {
             Ok(ended) => ended,
-            // Its thread goes with the process; if another generation is followed, it ends once the brokers answer, and is
-            // the old group's affair until then. What it announced, the next owner verifies, as after a kill.
+            // Its thread goes with the process; if another generation is followed, it ends once the brokers answer, and
+            // is the old group's affair until then. What it announced, the next owner verifies, as after a kill.
             Err(_) => {
                 tracing::warn!("the brokers don't answer: stopped without a last commit");
                 return Ok(());

@@ -70,9 +70,7 @@ impl Work {
     /// The end of all that the brokers have acknowledged: behind that of [`bounds`](Self::bounds) lies an open
     /// transaction.
     pub(crate) async fn high_watermark(&self, partition: i32) -> Result<u64> {
-        let reader = Arc::clone(&self.uncommitted);
-        let asked = tokio::task::spawn_blocking(move || reader.bounds(partition));
-        Ok(asked.await.map_err(|_| Error::Stopped)??.end)
+        Ok(read(&self.uncommitted, move |log| log.bounds(partition)).await?.end)
     }
 
     pub(crate) async fn first_at(&self, partition: i32, time: i64) -> Result<u64> {
@@ -85,18 +83,25 @@ impl Work {
         Ok(())
     }
 
-    /// Reads the log on a thread for blocking work.
+    /// Reads the log.
     pub(crate) async fn read_log<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> KafkaResult<T> + Send + 'static,
+        ask: impl FnOnce(&Reader) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T> {
-        let reader = Arc::clone(&self.reader);
-        let read = tokio::task::spawn_blocking(move || read(&reader));
-        Ok(read.await.map_err(|_| Error::Stopped)??)
+        read(&self.reader, ask).await
     }
 
     /// Whether no known erased session is in a table.
     pub(crate) fn is_erased(&self) -> bool {
         self.progress.erased() == self.erasures.len()
     }
+}
+
+/// On a thread for blocking work.
+async fn read<T: Send + 'static>(
+    reader: &Arc<Reader>,
+    ask: impl FnOnce(&Reader) -> KafkaResult<T> + Send + 'static,
+) -> Result<T> {
+    let reader = Arc::clone(reader);
+    Ok(tokio::task::spawn_blocking(move || ask(&reader)).await.map_err(|_| Error::Stopped)??)
 }

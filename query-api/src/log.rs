@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Asks the brokers; reads no record and joins no group.
 #[derive(Clone)]
 pub(crate) struct Log {
-    /// Made anew after an error: a consumer that has seen a leader epoch never believes in a lower one, which an older copy of
-    /// the brokers' data has.
+    /// Made anew after an error: a consumer that has seen a leader epoch never believes in a lower one, which an older
+    /// copy of the brokers' data has.
     consumer: Arc<Mutex<Arc<BaseConsumer>>>,
     kafka: KafkaConfig,
 }

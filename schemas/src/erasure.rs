@@ -1,8 +1,8 @@
 //! Requests to erase: what they name, and who may make them.
 //!
-//! A request is a record of the log, so whoever may write to the topic can write one. It counts if it is signed with a key
-//! that applications do not have: HMAC-SHA256 (RFC 2104) over the topic and what is to be erased. A repeated request
-//! erases what is erased already, so nothing keeps it from being sent again.
+//! A request is a record of the log, so whoever may write to the topic can write one. It counts if it is signed with a
+//! key that applications do not have: HMAC-SHA256 (RFC 2104) over the topic and what is to be erased. A repeated
+//! request erases what is erased already, so nothing keeps it from being sent again.
 
 use std::fmt;
 use std::path::Path;

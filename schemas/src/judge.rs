@@ -136,8 +136,8 @@ impl Judge {
         &self.apps
     }
 
-    /// What a record asks to erase, if whoever wrote it may. A record that asks without the right is judged as any other,
-    /// and rejected.
+    /// What a record asks to erase, if whoever wrote it may. A record that asks without the right is judged as any
+    /// other, and rejected.
     pub fn erases(&self, record: &Record<'_>) -> Option<Target> {
         self.asked(record).ok().flatten()
     }

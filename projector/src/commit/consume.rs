@@ -14,12 +14,13 @@
 //! A process that lost a partition can't announce a chunk of it. The coordinator refuses the commit of a member that it
 //! has put out of the group. A member that was put out, noticed it and joined again has polled its revocation, and the
 //! loop forgets a partition's state before it does anything else. An insert is sent only right after its intents were
-//! committed, and tried again only after they were committed again. So a process that slept sends one insert at most, and
-//! only if it fell asleep while sending. That insert has the token that the new owners of its partitions use as well.
+//! committed, and tried again only after they were committed again. So a process that slept sends one insert at most,
+//! and only if it fell asleep while sending. That insert has the token that the new owners of its partitions use as
+//! well.
 //!
 //! The first insert under a token counts, and ClickHouse drops the other one *as a whole*. So if a partition of a round
-//! changes hands while the round is inserted, ClickHouse's answer says nothing of the other partitions: they are compared.
-//! Decision 0023 has the whole argument.
+//! changes hands while the round is inserted, ClickHouse's answer says nothing of the other partitions: they are
+//! compared. Decision 0023 has the whole argument.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ use crate::error::{Error, Result};
 use crate::log::{self, Change, LogConsumer};
 use crate::work::Work;
 
-/// How many records, and bytes of them, the loop takes before it looks at anything else. The chunks can exceed their memory
-/// by one batch.
+/// How many records, and bytes of them, the loop takes before it looks at anything else. The chunks can exceed their
+/// memory by one batch.
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 8 << 20;
 /// The longest wait for a record: how late a task's report is seen.
@@ -257,9 +258,9 @@ impl Loop {
         }
     }
 
-    /// Joins the group again with a new consumer if the coordinator does not know the group, or if librdkafka brings nothing
-    /// of a partition that has records. A consumer that has seen a leader epoch never fetches from a leader with a lower one,
-    /// which an older copy of the brokers' data has.
+    /// Joins the group again with a new consumer if the coordinator does not know the group, or if librdkafka brings
+    /// nothing of a partition that has records. A consumer that has seen a leader epoch never fetches from a leader
+    /// with a lower one, which an older copy of the brokers' data has.
     fn join_if_stalled(&mut self, now: Instant) -> Result<()> {
         let (earliest, pause) = self.join_again;
         if self.at_work.is_some() {
@@ -294,7 +295,7 @@ impl Loop {
         let Group { work, consumer, .. } = &mut self.group;
         work.progress.set_owned(Vec::new());
         let config = &work.config;
-        let group = config.group_of(work.database.generation());
+        let group = config.group_of(work.database.generation);
         *consumer = log::group_consumer(&config.kafka, &group, config.group.group_protocol)?;
         Ok(())
     }

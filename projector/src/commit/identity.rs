@@ -41,8 +41,8 @@ impl Said {
     }
 }
 
-/// Compares the log with what is known of a partition, of which the group has `committed` an offset, and writes down what changes. Returns the offset up to which a person
-/// has accepted a loss.
+/// Compares the log with what is known of a partition, of which the group has `committed` an offset, and writes down
+/// what changes. Returns the offset up to which a person has accepted a loss.
 ///
 /// # Errors
 /// [`Error::OtherLog`]; the log or the tables can't be read.
@@ -86,36 +86,55 @@ pub(crate) async fn compare(
     if known_end > log.end {
         return other(partition, log.end, Why::Shorter { known_end });
     }
-    let mut offsets: Vec<u64> = BACK.iter().filter_map(|back| ledger_end.checked_sub(*back)).collect();
-    offsets.extend(suspect);
-    if let Said::Refused(offset) = said {
-        offsets.push(*offset);
-    }
-    offsets.retain(|offset| log.contains(offset) && *offset >= ledger.first && *offset < ledger_end);
-    let witnesses = work.database.witnesses(partition, &offsets).await?;
-    if let Some(witness) = contradicted(work, partition, &witnesses).await? {
-        return other(partition, witness.offset, Why::Other);
-    }
-    if !witnesses.is_empty() {
-        return Ok(());
+    let refused = if let Said::Refused(offset) = said { Some(*offset) } else { None };
+    let found = look_back(work, partition, log, ledger_end, suspect.into_iter().chain(refused)).await?;
+    match found {
+        Found::Another(offset) => return other(partition, offset, Why::Other),
+        Found::Same => return Ok(()),
+        Found::Nothing => {}
     }
     // A partition without witnesses goes on only if another one has a witness for this log.
     let Some((stands_for, last)) = work.database.longest_other(partition).await? else { return Ok(()) };
+    let elsewhere = |offset| other(partition, offset, Why::Elsewhere { partition: stands_for });
     if !work.read_log(|log| log.partitions()).await?.contains(&stands_for) {
-        return other(partition, 0, Why::Elsewhere { partition: stands_for });
+        return elsewhere(0);
     }
     let their_log = work.bounds(stands_for).await?;
     if last >= their_log.end {
-        return other(partition, their_log.end, Why::Elsewhere { partition: stands_for });
+        return elsewhere(their_log.end);
     }
-    let offsets: Vec<u64> = BACK.iter().filter_map(|back| (last + 1).checked_sub(*back)).collect();
-    let witnesses = work.database.witnesses(stands_for, &offsets).await?;
-    let witnesses: Vec<_> =
-        witnesses.into_iter().filter(|witness| their_log.contains(&witness.offset)).collect();
-    match contradicted(work, stands_for, &witnesses).await? {
-        Some(witness) => other(partition, witness.offset, Why::Elsewhere { partition: stands_for }),
-        None => Ok(()),
+    match look_back(work, stands_for, &their_log, last + 1, []).await? {
+        Found::Another(offset) => elsewhere(offset),
+        Found::Same | Found::Nothing => Ok(()),
     }
+}
+
+/// What the records of a partition tell.
+enum Found {
+    /// The log has none of the records that could tell.
+    Nothing,
+    Same,
+    /// The record at this offset is not the one that was judged.
+    Another(u64),
+}
+
+/// Compares records before `end`, where the ledger ends, and those of `more`.
+async fn look_back(
+    work: &Work,
+    partition: i32,
+    log: &Range<u64>,
+    end: u64,
+    more: impl IntoIterator<Item = u64>,
+) -> Result<Found> {
+    let offsets = BACK.iter().filter_map(|back| end.checked_sub(*back)).chain(more);
+    let offsets: Vec<u64> = offsets.filter(|offset| log.contains(offset) && *offset < end).collect();
+    let witnesses = work.database.witnesses(partition, &offsets).await?;
+    let contradicted = contradicted(work, partition, &witnesses).await?;
+    Ok(match contradicted {
+        Some(witness) => Found::Another(witness.offset),
+        None if witnesses.is_empty() => Found::Nothing,
+        None => Found::Same,
+    })
 }
 
 /// The first of these witnesses that does not recognise the record of the log.
@@ -222,7 +241,7 @@ impl Database {
     ) -> Result<()> {
         let sql = "INSERT INTO {own}.log_breaks SELECT {partition:UInt16}, now64(6), {state:String}, \
                    {offset:UInt64}, {lost_to:UInt64}, {lost:UInt64}, {why:String}";
-        let insert = self.client.query(&sql.replace("{own}", &cluster::own(&self.config, self.generation())));
+        let insert = self.client.query(&sql.replace("{own}", &cluster::own(&self.config, self.generation)));
         let insert = insert
             .param("partition", partition)
             .param("state", state)

@@ -10,9 +10,9 @@ const CATCHING_UP: Duration = Duration::from_secs(5);
 
 /// The close times of one projector's rounds.
 ///
-/// An insert costs ClickHouse the same whatever it holds, so what counts is how many there are. A *cycle* lasts from one
-/// close to the next. A record waits for the rest of the cycle in which it comes, and for the insert. After silence, it
-/// waits for `quick` alone.
+/// An insert costs ClickHouse the same whatever it holds, so what counts is how many there are. A *cycle* lasts from
+/// one close to the next. A record waits for the rest of the cycle in which it comes, and for the insert. After
+/// silence, it waits for `quick` alone.
 #[derive(Debug)]
 pub(crate) struct Pace {
     quick: Duration,
@@ -44,14 +44,15 @@ impl Pace {
         Self { quick: chunks.quick(), most_rows, most_bytes, shortest, cycle: shortest, last_close: None }
     }
 
-    /// Whether a round of these chunks closes whatever the time: all that it may insert at once, or a chunk of it, is full.
+    /// Whether a round of these chunks closes whatever the time: all that it may insert at once, or a chunk of it, is
+    /// full.
     pub(crate) fn is_full(&self, open: &Open) -> bool {
         open.is_full || open.rows >= self.most_rows || open.bytes >= self.most_bytes
     }
 
-    /// This projector owns `owned` of the topic's `partitions`; others own the rest, and insert, too. The cycle grows with
-    /// the cube root of `partitions / owned`: a projector with a tenth of the partitions inserts 0.46 times as often as
-    /// one with all. So each stays fresh, and ten projectors make 4.6 times the inserts instead of ten times.
+    /// This projector owns `owned` of the topic's `partitions`; others own the rest, and insert, too. The cycle grows
+    /// with the cube root of `partitions / owned`: a projector with a tenth of the partitions inserts 0.46 times as
+    /// often as one with all. So each stays fresh, and ten projectors make 4.6 times the inserts instead of ten times.
     pub(crate) fn share(&mut self, owned: usize, partitions: usize) {
         let others = partitions.max(owned).max(1) as f64 / owned.max(1) as f64;
         self.cycle = self.shortest.mul_f64(others.cbrt());

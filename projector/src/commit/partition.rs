@@ -239,7 +239,8 @@ impl Partition {
         self.announced.as_ref().is_some_and(|intent| intent.range.start == self.chunk.start)
     }
 
-    /// Whether rows of the open chunk may be in the tables already. Such a chunk is in no round with others: it is compared.
+    /// Whether rows of the open chunk may be in the tables already. Such a chunk is in no round with others: it is
+    /// compared.
     pub(crate) fn is_compared(&self) -> bool {
         self.chunk.start < self.verify_to
     }
@@ -265,8 +266,8 @@ impl Partition {
             || (self.chunk.bytes() >= self.limits.bytes && !self.is_announced())
     }
 
-    /// When the open chunk is to be closed for a comparison; `None` if it is not to be compared, is empty, or must be filled
-    /// first.
+    /// When the open chunk is to be closed for a comparison; `None` if it is not to be compared, is empty, or must be
+    /// filled first.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         if self.in_flight.is_some() || !self.is_compared() {
             return None;

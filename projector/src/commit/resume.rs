@@ -37,8 +37,9 @@ pub(crate) struct Plan {
     pub announced: Option<Intent>,
 }
 
-/// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows. `lost_to` is
-/// where a loss ends that a person has accepted: until there, rows of the lost records may still be on their way.
+/// `log` is what the broker holds. `longest` is the largest chunk that a projector may have inserted, in rows.
+/// `lost_to` is where a loss ends that a person has accepted: until there, rows of the lost records may still be on
+/// their way.
 pub(crate) fn plan(
     partition: i32,
     log: &Range<u64>,
@@ -69,8 +70,8 @@ pub(crate) struct Resumed {
     pub log: Range<u64>,
 }
 
-/// Finds out where a partition goes on, and what it has to remember there. At the offset `suspect` the log may hold another
-/// record than the one that was judged.
+/// Finds out where a partition goes on, and what it has to remember there. At the offset `suspect` the log may hold
+/// another record than the one that was judged.
 ///
 /// # Errors
 /// [`Error::OtherLog`]; brokers or ClickHouse out of reach.

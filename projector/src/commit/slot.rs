@@ -42,7 +42,8 @@ pub(crate) struct Group {
     reports: Sender<Report>,
     /// Counts assignments and restarts: a task's report counts only if its slot is still the one that started it.
     epoch: Cell<u64>,
-    /// The coordinator does not know the group any more: its data are an older copy. librdkafka does not join by itself then.
+    /// The coordinator does not know the group any more: its data are an older copy. librdkafka does not join by itself
+    /// then.
     pub is_unknown: Cell<bool>,
 }
 
@@ -115,8 +116,8 @@ impl Group {
         list
     }
 
-    /// Commits offsets of some partitions, with their metadata. The coordinator refuses all of them or none: what it looks
-    /// at is the member and its epoch.
+    /// Commits offsets of some partitions, with their metadata. The coordinator refuses all of them or none: what it
+    /// looks at is the member and its epoch.
     ///
     /// # Errors
     /// Refused, or unclear.

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::judge::row::Place;
 
-/// What a request names: SHA256 of a session id's text, as ClickHouse computes it (`SHA256(toString(session_id))`), that of
-/// another text, or a place.
+/// What a request names: SHA256 of a session id's text, as ClickHouse computes it (`SHA256(toString(session_id))`),
+/// that of another text, or a place.
 pub(crate) type Hash = [u8; 32];
 
 pub(crate) fn hash(target: Target) -> Hash {

@@ -175,7 +175,8 @@ impl Projection {
         self.tally.count_verdict(row.verdict)
     }
 
-    /// The log holds no record at `self.next`: it is absent, or lost, because the log begins at `log_start`. Returns which.
+    /// The log holds no record at `self.next`: it is absent, or lost, because the log begins at `log_start`. Returns
+    /// which.
     pub(crate) fn no_record(&mut self, log_start: u64, chunk: &mut Chunk) -> Verdict {
         let verdict = if self.next < log_start { Verdict::Lost } else { Verdict::Absent };
         chunk.push(&Row::without_record(self.place(), verdict));

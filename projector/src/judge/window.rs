@@ -9,8 +9,9 @@ use uuid::Uuid;
 /// The window has this many segments. A whole segment is dropped once its newest id is too old.
 const SEGMENTS: i64 = 6;
 
-/// Exact: a record is a duplicate if and only if an event of its application with its id lies at most `span` of log time
-/// before. A record that was rejected is no event: an application could reject another one's events by ids that it guesses.
+/// Exact: a record is a duplicate if and only if an event of its application with its id lies at most `span` of log
+/// time before. A record that was rejected is no event: an application could reject another one's events by ids that it
+/// guesses.
 ///
 /// Memory: 24 bytes an id in the older segments, 29 to 57 in the hash table of the newest: 24 to 30 MB a million ids.
 /// At 100 events a second, the windows of a day take 230 MB over all partitions.

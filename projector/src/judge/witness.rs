@@ -19,9 +19,9 @@ pub(crate) struct Witness {
 impl Witness {
     /// Whether `record`, which the log holds at the offset now, can be the one that was judged.
     ///
-    /// An id that a sender gave is enough to tell two records apart. An id that is derived from the place is the same for
-    /// every record at this place; then the broker's time tells. Rules may have changed since (a limit on the size of
-    /// records decides whether the value is read), so each id counts that the record can have had.
+    /// An id that a sender gave is enough to tell two records apart. An id that is derived from the place is the same
+    /// for every record at this place; then the broker's time tells. Rules may have changed since (a limit on the size
+    /// of records decides whether the value is read), so each id counts that the record can have had.
     pub(crate) fn recognises(&self, judge: &Judge, record: &Record<'_>) -> bool {
         let log_time = record.log_time_ms.min(LAST_TIME);
         // A broker time that is smaller than that of the record before left no trace.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::commit::identity::contradicted;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::work::Work;
 
 /// How long the task waits between two looks, if no error of the log asks for one.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long the task waits before it believes that the log is shorter: a broker that has just become the leader may lag.
+/// How long the task waits before it looks for a record again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn watch(work: Arc<Work>) {
@@ -39,15 +39,16 @@ pub(crate) async fn watch(work: Arc<Work>) {
     }
 }
 
-/// Whether the log has the record of this witness, or had it and has dropped it.
+/// Whether the log has the record of this witness, or had it and has dropped it. One that is not found is looked for
+/// again: a broker that has just become the leader may lag.
 async fn look(work: &Work, partition: i32, witness: Witness) -> Result<bool> {
-    let mut log = work.bounds(partition).await?;
-    if log.end <= witness.offset {
-        tokio::time::sleep(AGAIN).await;
-        log = work.bounds(partition).await?;
+    for pause in [AGAIN, Duration::ZERO] {
+        if contradicted(work, partition, &[witness]).await?.is_none()
+            || work.bounds(partition).await?.start > witness.offset
+        {
+            return Ok(true);
+        }
+        sleep(pause).await;
     }
-    if log.start > witness.offset {
-        return Ok(true);
-    }
-    Ok(log.end > witness.offset && contradicted(work, partition, &[witness]).await?.is_none())
+    Ok(false)
 }

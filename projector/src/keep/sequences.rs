@@ -176,13 +176,10 @@ pub(crate) async fn refresh_ranges(
     ranges.retain(|(_, start, end)| start < end);
     while !ranges.is_empty() {
         let some = share(ranges.clone(), PASS);
-        let of = |(partition, start, end): &(u16, u64, u64)| {
-            format!("partition = {partition} AND offset >= {start} AND offset < {end}")
-        };
         let delete = format!(
             "DELETE FROM {} WHERE session_id IN (SELECT session_id FROM ledger WHERE {})",
             servers.mutable("sequences"),
-            some.iter().map(of).collect::<Vec<_>>().join(" OR ")
+            in_ranges(&some)
         );
         for server in servers.each() {
             server.query_raw(&delete).execute().await.context("sequences")?;
@@ -194,7 +191,16 @@ pub(crate) async fn refresh_ranges(
     epochs::withdraw(servers).await
 }
 
-/// Takes the positions of some partitions back: what was included from there on is gone. Call it after [`refresh_ranges`].
+/// The SQL condition for the offsets of some ranges (partition, start, end).
+pub(crate) fn in_ranges(ranges: &[(u16, u64, u64)]) -> String {
+    let of = |(partition, start, end): &(u16, u64, u64)| {
+        format!("partition = {partition} AND offset >= {start} AND offset < {end}")
+    };
+    ranges.iter().map(of).collect::<Vec<_>>().join(" OR ")
+}
+
+/// Takes the positions of some partitions back: what was included from there on is gone. Call it after
+/// [`refresh_ranges`].
 ///
 /// # Errors
 /// ClickHouse does not answer.

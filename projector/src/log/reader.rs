@@ -122,9 +122,9 @@ impl Reader {
     /// Asks the leader of a partition. If that fails, refreshes the metadata and asks again, in the end with a new
     /// consumer.
     ///
-    /// For a topic without subscription, librdkafka keeps its last metadata until it is told to refresh it. It may believe
-    /// in a dead leader, or that a partition is unknown because a broker that had just started did not know it. And it
-    /// never takes metadata whose leader epoch is lower than one that it has seen, as that of an older copy is.
+    /// For a topic without subscription, librdkafka keeps its last metadata until it is told to refresh it. It may
+    /// believe in a dead leader, or that a partition is unknown because a broker that had just started did not know it.
+    /// And it never takes metadata whose leader epoch is lower than one that it has seen, as that of an older copy is.
     fn ask<T>(&self, asked: impl Fn(&LogConsumer, Duration) -> KafkaResult<T>) -> KafkaResult<T> {
         let consumer = self.consumer();
         asked(&consumer, LEADER).or_else(|_| {

@@ -8,8 +8,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use infra::database::within;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
 use tables::Verdict;
 
 use crate::commit::identity::{Said, contradicted};
@@ -50,9 +48,12 @@ pub async fn run(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         .read_log(|log| log.partitions())
         .await
         .with_context(|| format!("no broker answers at {}", config.kafka.brokers))?;
+    let (kafka, group, of) = (config.kafka.clone(), config.group_of(generation), partitions.clone());
+    let committed = tokio::task::spawn_blocking(move || log::committed(&kafka, &group, &of)).await??;
     let mut losses = Vec::new();
     for partition in &partitions {
-        losses.extend(Loss::find(&work, *partition, &config.group_of(generation)).await?);
+        let committed = committed.get(partition).copied().unwrap_or(0);
+        losses.extend(Loss::find(&work, *partition, committed).await?);
     }
     for row in totals(&work.database).await? {
         let partition = i32::from(row.partition);
@@ -95,11 +96,10 @@ struct Loss {
 }
 
 impl Loss {
-    async fn find(work: &Work, partition: i32, group: &str) -> anyhow::Result<Option<Self>> {
+    async fn find(work: &Work, partition: i32, committed: u64) -> anyhow::Result<Option<Self>> {
         let log = work.bounds(partition).await?;
         let ledger = work.database.extent(partition).await?;
         let ledger_end = if ledger.rows == 0 { 0 } else { ledger.last + 1 };
-        let committed = committed(work, partition, group).await?;
         let known_end = ledger_end.max(committed);
         let start = match ledger.rows {
             0 => log.end.min(known_end),
@@ -119,18 +119,16 @@ impl Loss {
 
 /// Deletes what is lost. The rows of the ledger go last: until then this can be repeated.
 async fn accept(database: &Database, losses: &[Loss]) -> anyhow::Result<()> {
-    let of = |Loss { partition, lost: Range { start, end }, .. }: &Loss| {
-        format!("partition = {partition} AND offset >= {start} AND offset < {end}")
-    };
+    let ranges: Vec<_> =
+        losses.iter().map(|loss| (loss.partition as u16, loss.lost.start, loss.lost.end)).collect();
     // One mutation for all partitions: each touches every part.
-    let delete = format!("DELETE WHERE {}", losses.iter().map(of).collect::<Vec<_>>().join(" OR "));
+    let delete = format!("DELETE WHERE {}", sequences::in_ranges(&ranges));
     for table in ["events", "rejections"] {
         database.alter(table, &delete).await?;
     }
-    let ranges = losses.iter().map(|loss| (loss.partition as u16, loss.lost.start, loss.lost.end));
-    let positions = losses.iter().map(|loss| (loss.partition as u16, loss.lost.start));
-    sequences::refresh_ranges(&database.servers(), ranges.collect()).await?;
-    sequences::withdraw(database, &positions.collect::<Vec<_>>()).await?;
+    let positions: Vec<_> = ranges.iter().map(|(partition, start, _)| (*partition, *start)).collect();
+    sequences::refresh_ranges(&database.servers(), ranges).await?;
+    sequences::withdraw(database, &positions).await?;
     for table in ["erasures", "ledger"] {
         database.alter(table, &delete).await?;
     }
@@ -150,17 +148,9 @@ impl fmt::Display for Loss {
              on they are not the same. The tables hold of the lost records:",
             log.start, log.end, lost.end, lost.start
         )?;
-        let none = [("no", 0)];
-        let counted: Vec<_> = verdicts.iter().map(|(verdict, count)| (*verdict, *count)).collect();
-        for (index, (verdict, count)) in
-            if counted.is_empty() { &none[..] } else { &counted }.iter().enumerate()
-        {
-            let separator = if index == 0 { "" } else { "," };
-            match count {
-                0 => write!(f, " none")?,
-                _ => write!(f, "{separator} {count} {verdict}")?,
-            }
-        }
+        let counted: Vec<String> =
+            verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        write!(f, " {}", if counted.is_empty() { "none".to_owned() } else { counted.join(", ") })?;
         if verdicts.contains_key(Verdict::Erasure.as_str()) {
             write!(f, ". Requests to erase are among them: repeat `projector erase` for these sessions")?;
         }
@@ -183,10 +173,7 @@ async fn first_difference(work: &Work, partition: i32, from: u64, to: u64) -> Re
     while low < high {
         let middle = low + (high - low) / 2;
         let last = work.database.last_record(partition, low..middle + 1).await?;
-        let witnesses = match last {
-            Some(offset) => work.database.witnesses(partition, &[offset]).await?,
-            None => Vec::new(),
-        };
+        let witnesses = work.database.witnesses(partition, last.as_slice()).await?;
         match contradicted(work, partition, &witnesses).await? {
             Some(witness) => high = witness.offset,
             None => low = middle + 1,
@@ -203,19 +190,4 @@ async fn verdicts(database: &Database, partition: i32, from: u64) -> Result<BTre
     let named =
         |(verdict, count): (i8, u64)| Some((Verdict::of(u8::try_from(verdict).ok()?)?.as_str(), count));
     Ok(rows.into_iter().filter_map(named).collect())
-}
-
-/// What the group has committed; 0 if nothing.
-async fn committed(work: &Work, partition: i32, group: &str) -> anyhow::Result<u64> {
-    let (kafka, group) = (work.config.kafka.clone(), group.to_owned());
-    let asked = tokio::task::spawn_blocking(move || {
-        // It does not subscribe, so it does not become a member.
-        let consumer: BaseConsumer = kafka.client(&[("group.id", &group)]).create()?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&kafka.topic, partition);
-        let commits = consumer.committed_offsets(list, log::BROKER)?;
-        let found = commits.find_partition(&kafka.topic, partition).map(|element| element.offset());
-        anyhow::Ok(if let Some(Offset::Offset(offset)) = found { offset as u64 } else { 0 })
-    });
-    asked.await?
 }

@@ -9,8 +9,6 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::kafka::KafkaConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::commit::identity::compare;
 use crate::config::ProjectorConfig;
@@ -238,22 +236,12 @@ fn positions(
     group: &str,
     ledger_ends: &BTreeMap<i32, u64>,
 ) -> anyhow::Result<Vec<Position>> {
-    // It does not subscribe, so it does not become a member.
-    let consumer: BaseConsumer = kafka.client(&[("group.id", group)]).create()?;
     let log = Reader::new(kafka, Isolation::Committed)?;
-    let numbers = log.partitions().with_context(|| format!("no broker answers at {}", kafka.brokers))?;
-    let mut list = TopicPartitionList::new();
-    for number in &numbers {
-        list.add_partition(&kafka.topic, *number);
-    }
-    let commits = consumer.committed_offsets(list, log::BROKER)?;
+    let partitions = log.partitions().with_context(|| format!("no broker answers at {}", kafka.brokers))?;
+    let committed = log::committed(kafka, group, &partitions)?;
     let mut positions = Vec::new();
-    for partition in numbers {
-        let commit = commits.find_partition(&kafka.topic, partition).map(|element| element.offset());
-        let settled = match commit {
-            Some(Offset::Offset(offset)) => offset as u64,
-            _ => ledger_ends.get(&partition).copied().unwrap_or(0),
-        };
+    for partition in partitions {
+        let settled = committed.get(&partition).or_else(|| ledger_ends.get(&partition)).copied().unwrap_or(0);
         positions.push(Position { partition, log: log.bounds(partition)?, settled, found: None });
     }
     Ok(positions)

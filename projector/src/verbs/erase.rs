@@ -10,11 +10,12 @@ use infra::database::ClickHouseConfig;
 use infra::kafka::{self, KafkaConfig};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use schemas::erasure::{Erasers, Target};
+use schemas::erasure::Target;
 use schemas::header;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::config::read_erasers;
 use crate::database::Database;
 use crate::judge::erasures::hash;
 
@@ -65,7 +66,8 @@ impl EraseArgs {
 }
 
 /// # Errors
-/// The brokers do not acknowledge; with `--wait` also if ClickHouse is out of reach, or if a projector refuses the request.
+/// The brokers do not acknowledge; with `--wait` also if ClickHouse is out of reach, or if a projector refuses the
+/// request.
 pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
     ensure!(
         !args.sessions.contains(&Uuid::nil()),
@@ -77,11 +79,7 @@ pub async fn run(args: &EraseArgs) -> anyhow::Result<()> {
             "--text {text:?} is a session: give it without --text"
         );
     }
-    let erasers = match &args.erase_keys {
-        None => Erasers::default(),
-        Some(file) => Erasers::load(file, i64::MIN)
-            .with_context(|| format!("the keys of --erase-keys {}", file.display()))?,
-    };
+    let erasers = read_erasers(args.erase_keys.as_deref(), None)?;
     let options = [("acks", "all"), ("enable.idempotence", "true"), ("partitioner", kafka::PARTITIONER)];
     let producer: FutureProducer = args.kafka.client(&options).create().context("kafka options")?;
     let (targets, mut places) = (args.targets(), Vec::new());

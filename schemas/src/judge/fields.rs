@@ -75,8 +75,8 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(fields)
     }
 
-    /// The session and, if that is none, the text that stands in its place. A UUID between blanks is rejected, and is of its
-    /// session all the same.
+    /// The session and, if that is none, the text that stands in its place. A UUID between blanks is rejected, and is
+    /// of its session all the same.
     pub(super) fn session_id(&self, reasons: &mut Reasons) -> (Option<Uuid>, Cow<'a, str>) {
         let none = (None, Cow::Borrowed(""));
         let Some(value) = self.required(Field::SessionId, reasons) else { return none };

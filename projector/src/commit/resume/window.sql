@@ -1,6 +1,6 @@
--- The event ids that a record at `offset` can be a duplicate of, given a window of `milliseconds`, each with the place of
--- its application in `apps`. Log time never decreases within a partition, so that of the last row before `offset` is the
--- largest.
+-- The event ids that a record at `offset` can be a duplicate of, given a window of `milliseconds`, each with the place
+-- of its application in `apps`. Log time never decreases within a partition, so that of the last row before `offset` is
+-- the largest.
 WITH
 (
     SELECT max(log_time)

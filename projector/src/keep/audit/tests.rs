@@ -79,7 +79,7 @@ async fn a_sweep_takes_the_turn_only_to_heal() {
 
 /// A verdict that healing keeps remains a fault: each sweep reports it, and does no work for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_verdict_costs_a_round_no_work() {
+async fn a_kept_verdict_costs_a_sweep_no_work() {
     let stack = Stack::start(StackOptions::default()).await.expect("the stack starts");
     let work = projected(&stack).await;
     let client = work.database.client.clone().with_database(&work.database.name);

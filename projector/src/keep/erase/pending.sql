@@ -1,5 +1,5 @@
--- Places in the log for which the tables still have something that is erased: by its session; if it is rejected, also by
--- the text in the place of its session, or by its place (see `judge/erasures.rs` for its form).
+-- Places in the log for which the tables still have something that is erased: by its session; if it is rejected, also
+-- by the text in the place of its session, or by its place (see `judge/erasures.rs` for its form).
 WITH places AS
 (
     SELECT toUInt16(reinterpretAsUInt32(substring(session, 21, 4))) AS partition,
